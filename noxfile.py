@@ -1,0 +1,143 @@
+"""One command per intent, the same for a developer and for CI.
+
+`nox` runs every session, `nox -s tests` one of them, `nox -l` lists them. What stands after `--` goes to the
+tool of the session: `nox -s tests-3.12 -- -k ask -x`.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "uv|virtualenv"  # uv is quicker, but nobody needs to have it
+nox.options.error_on_missing_interpreters = False  # a machine with one Python tests on one, in CI as well
+nox.options.download_python = "never"  # what is tested is what is installed
+nox.options.reuse_venv = "yes"  # `nox -R` goes further and installs nothing
+
+ROOT = Path(__file__).parent
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+
+def pyenv_folders() -> Iterator[str]:
+    """The newest release of each tested Python that pyenv keeps, on PATH or not."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for python in PYTHONS:
+        releases = [release for release in versions.glob(f"{python}.*") if release.name.split(".")[-1].isdecimal()]
+        if releases:
+            yield str(max(releases, key=lambda release: int(release.name.split(".")[-1])) / "bin")
+
+
+# First on PATH, for pyenv's own shims answer to a name before they know whether they can serve it.
+os.environ["PATH"] = os.pathsep.join([*pyenv_folders(), os.environ["PATH"]])
+
+
+def group(*names: str) -> list[str]:
+    """What the dependency groups of these names ask for."""
+    return list(nox.project.dependency_groups(PROJECT, *names))
+
+
+def lowest() -> list[str]:
+    """The runtime dependencies at the lowest release that is allowed."""
+    return [dependency.replace(">=", "==") for dependency in PROJECT["project"]["dependencies"]]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run all tests, on each Python that is installed."""
+    session.install("-e", ".", *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def tests_lowest(session: nox.Session) -> None:
+    """Run all tests with the lowest runtime dependencies that are allowed."""
+    session.install("-e", ".", *lowest(), *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def tests_newest(session: nox.Session) -> None:
+    """Run all tests with the newest release of every dependency, also where an older one is installed."""
+    eager = () if session.venv_backend == "uv" else ("--upgrade-strategy", "eager")  # uv is eager by itself
+    session.install("--upgrade", *eager, "-e", ".", *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format, floors and spelling; `nox -s lint -- --fix` repairs what it can."""
+    session.install("-e", ".", *group("lint"))
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+    session.run("lint-imports", "--no-cache")
+    session.run("codespell")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types with mypy and pyright, what they must refuse as well, and that the public face is fully typed."""
+    session.install("-e", ".", *group("types"))
+    session.run("mypy", *(session.posargs or ["casty_trio", "tests", "examples"]))
+    session.run("pyright")  # the package and tests/typing, strictly
+    session.run("pyright", "--verifytypes", "casty_trio", "--ignoreexternal")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site strictly and run every program in its pages; `nox -s docs -- serve` shows it while you write."""
+    session.install("-e", ".", *group("docs", "test"))
+    session.env["NO_MKDOCS_2_WARNING"] = "1"  # mkdocs is pinned below 2 already
+    if session.posargs:
+        session.run("mkdocs", *session.posargs)
+        return
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", str(Path(session.create_tmp()) / "site"))
+    session.run("pytest", "tests/docs")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example and compare what it prints."""
+    session.install("-e", ".", *group("test"))
+    session.run("pytest", "tests/examples", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches the tests reach."""
+    session.install("-e", ".", *group("coverage"))
+    session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and run the tests against it, from a folder that has no package to hide it."""
+    folder = Path(session.create_tmp())
+    shutil.rmtree(folder)
+    session.install("hatchling")
+    session.run("python", "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist"))
+    [built] = (folder / "dist").glob("*.whl")
+    session.install(str(built), *group("test"))
+    session.install("--force-reinstall", "--no-deps", str(built))  # the version alone does not tell builds apart
+    for name in ("tests", "examples", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    session.chdir(folder)
+    session.run("python", "-c", "import casty_trio; assert 'site-packages' in casty_trio.__file__, casty_trio.__file__")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the hot paths, briefly; `nox -s bench -- --help` tells how to do it properly."""
+    session.install("-e", ".", *group("bench"))
+    session.run("python", "-m", "tests.bench", *(session.posargs or ["--quick"]))
