@@ -1,0 +1,61 @@
+"""Typed actors on Trio: supervised by structured concurrency, sharded over a cluster.
+
+This file is the face: every public name, re-exported, and the composition root: it installs what stands above the cluster.
+The floors, lowest first; a lower one never imports an upper one:
+
+    errors < env < model < protocol < link | actors < remote < cluster < sharding | client < testing
+"""
+
+from casty_trio.actors import ActorSystem as ActorSystem
+from casty_trio.env import Env as Env, RealEnv as RealEnv
+from casty_trio.errors import (
+    ActorFailedError as ActorFailedError,
+    ActorStoppedError as ActorStoppedError,
+    AskError as AskError,
+    AskTimeoutError as AskTimeoutError,
+    CastyError as CastyError,
+    ConnectError as ConnectError,
+    DecodeError as DecodeError,
+    EncodeError as EncodeError,
+    HandshakeError as HandshakeError,
+    HandshakeTimeoutError as HandshakeTimeoutError,
+    InsecureListenerError as InsecureListenerError,
+    InvalidNameError as InvalidNameError,
+    LinkClosedError as LinkClosedError,
+    LinkError as LinkError,
+    LinkFullError as LinkFullError,
+    MailboxFullError as MailboxFullError,
+    MessageTooLargeError as MessageTooLargeError,
+    NameInUseError as NameInUseError,
+    OutcomeUnknownError as OutcomeUnknownError,
+    ProtocolError as ProtocolError,
+    ReplyDecodeError as ReplyDecodeError,
+    RequestRefusedError as RequestRefusedError,
+    SelfAskError as SelfAskError,
+    SettingsError as SettingsError,
+    ShardCountError as ShardCountError,
+    SystemClosedError as SystemClosedError,
+    UnknownActorError as UnknownActorError,
+    UnknownMessageTypeError as UnknownMessageTypeError,
+    UnknownTypeNameError as UnknownTypeNameError,
+    UnsupportedTypeError as UnsupportedTypeError,
+    UsageError as UsageError,
+    WaitTimeoutError as WaitTimeoutError,
+)
+from casty_trio.model import (
+    ActorAddress as ActorAddress,
+    ActorContext as ActorContext,
+    ActorFailed as ActorFailed,
+    ActorRef as ActorRef,
+    ActorStarted as ActorStarted,
+    ActorStopped as ActorStopped,
+    Behavior as Behavior,
+    Behaviors as Behaviors,
+    DeadLetter as DeadLetter,
+    Event as Event,
+    Lagged as Lagged,
+    LinkSettings as LinkSettings,
+    Mailbox as Mailbox,
+    ShardEnvelope as ShardEnvelope,
+    SystemStatistics as SystemStatistics,
+)

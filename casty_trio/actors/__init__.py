@@ -1,0 +1,3 @@
+"""The local runtime: actors as Trio tasks. Floor F2."""
+
+from casty_trio.actors.system import ActorSystem as ActorSystem

@@ -1,0 +1,135 @@
+"""Asking a local actor, in two task switches. Floor F2.
+
+The slot is the reply ref: it travels with the message, and replying, or failing, wakes the asking task directly. There is no cancel
+scope per ask: all deadlines of a system stand in one heap, and one task sleeps until the earliest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import Abort, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
+
+from casty_trio.actors.refs import ReplySlot
+from casty_trio.errors import AskError, AskTimeoutError
+from casty_trio.model.address import ActorAddress
+from casty_trio.model.deadlines import DeadlineHeap
+
+if TYPE_CHECKING:
+    from casty_trio.actors.system import ActorSystem
+
+__all__ = ["AskSlot", "Deadlines", "Expiring"]
+
+
+class Expiring(ReplySlot):
+    """A slot with a deadline that somebody has to watch."""
+
+    __slots__ = ()
+
+    def expire(self) -> None:
+        """The deadline has come."""
+        raise NotImplementedError
+
+
+class AskSlot(Expiring):
+    """One ask of a task in this process."""
+
+    __slots__ = ("_number", "_system", "_task", "_timeout", "_value", "error", "target")
+
+    def __init__(self, system: ActorSystem, target: object, timeout: float) -> None:
+        self.closed = False
+        self.deadline = trio.current_time() + timeout
+        self.target = target
+        self.error: AskError | None = None
+        self._system = system
+        self._timeout = timeout
+        self._task: Task | None = None
+        self._value: Any = None
+        self._number = 0
+
+    @property
+    def number(self) -> int:
+        """The ask's number in its system; given when first needed."""
+        if not self._number:
+            self._number = self._system.next_incarnation()
+        return self._number
+
+    @property
+    def address(self) -> ActorAddress:
+        return self._system.address_of(f"/$asks/{self.number}", self.number)
+
+    def tell(self, message: Any) -> None:
+        if self.closed:
+            self._system.dead_letter(message, self, "the ask is over: a late or second reply")
+            return
+        self._value = message
+        self._close()
+
+    async def send(self, message: Any) -> None:
+        await checkpoint()
+        self.tell(message)
+
+    def fail(self, error: AskError) -> None:
+        if not self.closed:
+            self.error = error
+            self._close()
+
+    def expire(self) -> None:
+        self.fail(AskTimeoutError(f"no reply from {self.target!r} within {self._timeout:g} s"))
+
+    async def wait_closed(self) -> None:
+        """Wait until the ask is over."""
+        self._task = current_task()
+        await wait_task_rescheduled(self._abort)
+
+    def result(self) -> Any:
+        """The reply.
+
+        Raises:
+            AskError: there is none; the subclass says why.
+        """
+        error = self.error
+        if error is None:
+            return self._value
+        try:
+            raise error
+        finally:
+            self.error = error = None  # the traceback refers to this frame: leave no cycle
+
+    def _close(self) -> None:
+        self.closed = True
+        task, self._task = self._task, None
+        if task is not None:
+            reschedule(task)
+
+    def _abort(self, _: object) -> Abort:
+        self.closed = True
+        self._task = None
+        return Abort.SUCCEEDED
+
+
+class Deadlines:
+    """Ends slots whose deadline has come; one task for all."""
+
+    __slots__ = ("_heap", "_scope")
+
+    def __init__(self) -> None:
+        self._heap: DeadlineHeap[Expiring] = DeadlineHeap()
+        self._scope: trio.CancelScope | None = None
+
+    def __len__(self) -> int:
+        return self._heap.open
+
+    def add(self, slot: Expiring) -> None:
+        """Watch a slot's deadline."""
+        if self._heap.add(slot.deadline, slot) and self._scope is not None:
+            self._scope.deadline = slot.deadline
+
+    async def run(self) -> None:
+        """The task that ends slots; runs until it is cancelled."""
+        while True:
+            with trio.CancelScope(deadline=self._heap.earliest) as self._scope:
+                await trio.sleep_forever()
+            for slot in self._heap.due(trio.current_time()):
+                slot.expire()

@@ -1,0 +1,118 @@
+"""The children of one actor, or of the system: their names and the nursery they run in. Floor F2.
+
+The nursery is held by a *supervisor task* that lives beside the actor, in the parent's nursery, and starts with the first spawn;
+so a leaf actor has none, and the tree of nurseries is the tree of actors. Spawning is synchronous: what is spawned before the
+nursery is open waits for it. Children always end before their parent does.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from casty_trio.errors import NameInUseError, SystemClosedError
+from casty_trio.model.address import check_name
+
+if TYPE_CHECKING:
+    from casty_trio.actors.cell import Cell
+
+__all__ = ["Family"]
+
+MARGIN = 2.0
+"""How long beyond the children's own grace their end is waited for under a cancellation, in seconds."""
+
+log = logging.getLogger("casty_trio.actors")
+
+
+class Family:
+    """Names, nursery and end of the actors with one parent."""
+
+    __slots__ = ("_closing", "_done", "_nursery", "_unnamed", "_waiting", "cells", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.cells: dict[str, Cell[Any]] = {}
+        self._waiting: list[Cell[Any]] = []
+        self._unnamed = 0
+        self._nursery: trio.Nursery | None = None
+        self._closing = trio.Event()
+        self._done = trio.Event()
+
+    def name_for(self, name: str | None) -> str:
+        """A free name: the one asked for, or one made up."""
+        if self._closing.is_set():
+            raise SystemClosedError(f"{self.path or 'the system'} is stopping: nothing can be spawned in it")
+        if name is None:
+            self._unnamed += 1
+            return f"${self._unnamed}"
+        if name.startswith("$"):
+            raise check_reserved(name)
+        if check_name(name) in self.cells:
+            raise NameInUseError(f"{self.path}/{name} is alive: stop it first, or leave the name out")
+        return name
+
+    def add(self, cell: Cell[Any]) -> None:
+        """Start a new child's task."""
+        self.cells[cell.name] = cell
+        if self._nursery is None:
+            self._waiting.append(cell)
+        else:
+            self._nursery.start_soon(cell.run, name=cell.path)
+
+    def forget(self, cell: Cell[Any]) -> None:
+        """A child has ended: its name is free."""
+        self.cells.pop(cell.name, None)
+
+    def start_in(self, nursery: trio.Nursery) -> None:
+        """Start the supervisor task."""
+        nursery.start_soon(self._supervise, name=f"{self.path or '/'} (supervisor)")
+
+    def start_beside(self, other: Family) -> None:
+        """Start the supervisor task in the nursery that ``other`` holds."""
+        if other._nursery is None:
+            raise SystemClosedError(f"{other.path or 'the system'} is not running")
+        self.start_in(other._nursery)
+
+    async def close(self, stop_at: float) -> None:
+        """Stop all children and wait until they have ended; ``stop_at`` bounds their handlers, in scheduler time."""
+        self.tell_stop(stop_at)
+        try:
+            await self._done.wait()
+        finally:
+            await self._wait_done(stop_at)
+
+    def tell_stop(self, stop_at: float) -> None:
+        """Tell all children to stop; no new ones from here on."""
+        self._closing.set()
+        grace = max(0.0, stop_at - trio.current_time())
+        for cell in list(self.cells.values()):
+            cell.stop(grace)
+
+    async def _wait_done(self, stop_at: float) -> None:
+        """Under a cancellation the children are being cancelled too; see them end before the parent does."""
+        if self._done.is_set():
+            return
+        limit = min(stop_at, trio.current_time()) + MARGIN
+        with trio.CancelScope(shield=True, deadline=limit) as scope:
+            await self._done.wait()
+        if scope.cancelled_caught:
+            log.error("children of %s outlive their cancellation: %s", self.path or "the system", list(self.cells))
+
+    async def _supervise(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for cell in self._waiting:
+                    nursery.start_soon(cell.run, name=cell.path)
+                self._waiting.clear()
+                await self._closing.wait()
+        finally:
+            self._nursery = None
+            self._done.set()
+
+
+def check_reserved(name: str) -> NameInUseError:
+    """The error for a name that only the system gives."""
+    return NameInUseError(f"{name!r}: names that begin with $ are given by the system")

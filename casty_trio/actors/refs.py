@@ -1,0 +1,200 @@
+"""References to local actors, and the mail they put. Floor F2.
+
+`LocalRef.tell` is the hottest call of the library: one try, one `send_nowait`, one count. An actor that has stopped has closed
+its end of the channel, so the exception tells; a bounded mailbox has a ref class of its own, so others pay nothing for it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+from trio.lowlevel import Abort, checkpoint, current_task, reschedule, wait_task_rescheduled
+
+from casty_trio.errors import AskError, MailboxFullError, SelfAskError
+from casty_trio.model.address import ActorAddress
+from casty_trio.model.ref import ActorRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from casty_trio.actors.cell import Cell
+    from casty_trio.model.mailbox import Mailbox
+
+__all__ = ["AskableRef", "Asked", "BoundedRef", "LocalRef", "ReplySlot", "Room"]
+
+M = TypeVar("M", contravariant=True)
+
+
+class ReplySlot(ActorRef[Any]):
+    """The reply ref of an ask; it travels with the message, so whoever cannot answer can say so at once."""
+
+    __slots__ = ("closed", "deadline")
+
+    closed: bool
+    """The ask is over: answered, failed, timed out, or given up by its caller."""
+    deadline: float
+    """When the caller stops waiting, in scheduler time."""
+
+    @abstractmethod
+    def fail(self, error: AskError) -> None:
+        """End the ask with an error; without effect when it is over."""
+
+
+class Asked:
+    """A message in a mailbox whose sender waits for a reply."""
+
+    __slots__ = ("message", "slot")
+
+    def __init__(self, message: object, slot: ReplySlot) -> None:
+        self.message = message
+        self.slot = slot
+
+
+class AskableRef(ActorRef[M]):
+    """A ref that can carry an ask's slot beside the message."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def tell_asked(self, message: M, slot: ReplySlot) -> None:
+        """Deliver a message whose sender waits on ``slot``; fail the slot if it cannot be delivered."""
+
+
+class LocalRef(AskableRef[M]):
+    """A ref to an actor of this system with an unbounded mailbox."""
+
+    __slots__ = ("__weakref__", "_cell", "incarnation", "put", "sent")
+
+    def __init__(self, cell: Cell[Any], put: Callable[[object], None], incarnation: int) -> None:
+        self._cell = cell
+        self.put = put
+        self.incarnation = incarnation
+        self.sent = 0
+
+    @property
+    def cell(self) -> Cell[Any]:
+        """The actor behind the ref."""
+        return self._cell
+
+    @property
+    def address(self) -> ActorAddress:
+        cell = self._cell
+        return cell.system.address_of(cell.path, self.incarnation)
+
+    def tell(self, message: M) -> None:
+        self.sent += 1
+        try:
+            self.put(message)
+        except trio.BrokenResourceError:
+            self._cell.discard(message, "the actor has stopped")
+
+    async def send(self, message: M) -> None:
+        await checkpoint()
+        self.tell(message)
+
+    def tell_asked(self, message: M, slot: ReplySlot) -> None:
+        self._refuse_self()
+        self.sent += 1
+        asked = Asked(message, slot)
+        try:
+            self.put(asked)
+        except trio.BrokenResourceError:
+            self._cell.discard(asked, "the actor has stopped")
+
+    def _refuse_self(self) -> None:
+        if self._cell.task is current_task():
+            raise SelfAskError(
+                f"{self.path} asks itself: it would wait for a handler that cannot run before the wait is over"
+            )
+
+
+class Room:
+    """How much room a bounded mailbox has left, and who waits for it."""
+
+    __slots__ = ("mailbox", "queued", "waiting")
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.mailbox = mailbox
+        self.queued = 0
+        self.waiting: dict[trio.lowlevel.Task, object] = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether a message may be put now without passing a sender that waits."""
+        return self.queued < self.mailbox.capacity and not self.waiting
+
+
+class BoundedRef(LocalRef[M]):
+    """A ref to an actor of this system whose waiting mail is bounded."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self, cell: Cell[Any], put: Callable[[object], None], incarnation: int, room: Room) -> None:
+        super().__init__(cell, put, incarnation)
+        self._room = room
+
+    def tell(self, message: M) -> None:
+        self._offer(message)
+
+    def tell_asked(self, message: M, slot: ReplySlot) -> None:
+        self._refuse_self()
+        self._offer(Asked(message, slot))
+
+    async def send(self, message: M) -> None:
+        await checkpoint()
+        if self._room.free or self._cell.ended:
+            self._accept(message)
+            return
+        task = current_task()
+        self._room.waiting[task] = message
+
+        def give_up(_: object) -> Abort:
+            del self._room.waiting[task]
+            return Abort.SUCCEEDED
+
+        await wait_task_rescheduled(give_up)
+
+    def took(self) -> None:
+        """A message has left the mailbox: the sender that waited longest gets its place."""
+        room = self._room
+        room.queued -= 1
+        if room.waiting:
+            task = next(iter(room.waiting))
+            self._accept(room.waiting.pop(task))
+            reschedule(task)
+
+    def dropped(self) -> None:
+        """A message was dropped to make room for the one that follows at once."""
+        self._room.queued -= 1
+
+    def refuse_waiting(self) -> None:
+        """The actor has ended: what senders wait with becomes dead letters."""
+        waiting, self._room.waiting = self._room.waiting, {}
+        for task, message in waiting.items():
+            self._accept(message)
+            reschedule(task)
+
+    def _accept(self, item: object) -> None:
+        self.sent += 1
+        try:
+            self.put(item)
+        except trio.BrokenResourceError:
+            self._cell.discard(item, "the actor has stopped")
+        else:
+            self._room.queued += 1
+
+    def _offer(self, item: object) -> None:
+        if self._room.free or self._cell.ended:
+            self._accept(item)
+            return
+        match self._room.mailbox.overflow:
+            case "drop_oldest":
+                self._cell.drop_oldest()
+                self._accept(item)
+            case "drop_new":
+                self.sent += 1
+                self._cell.discard(item, "the mailbox is full", MailboxFullError)
+            case "reject":
+                raise MailboxFullError(f"the mailbox of {self.path} is full ({self._room.queued} messages wait)")

@@ -1,0 +1,313 @@
+"""`ActorSystem`: the block that owns every actor. Floor F2.
+
+Two nurseries: the outer one holds the system's own tasks (the deadlines of asks), the inner one, in the root family's supervisor
+task, holds the actors. Leaving the block stops the actors first, children before parents, and then the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import trio
+
+from casty_trio.actors.ask import AskSlot, Deadlines
+from casty_trio.actors.cell import Cell
+from casty_trio.actors.context import GRACE
+from casty_trio.actors.door import leave_nursery
+from casty_trio.actors.events import EventStream
+from casty_trio.actors.family import Family
+from casty_trio.actors.refs import AskableRef, LocalRef
+from casty_trio.env import Env, RealEnv
+from casty_trio.errors import SystemClosedError, UsageError
+from casty_trio.model.address import ActorAddress, check_name
+from casty_trio.model.behavior import Behavior
+from casty_trio.model.context import System
+from casty_trio.model.events import DeadLetter, Event, Lagged
+from casty_trio.model.mailbox import Mailbox
+from casty_trio.model.ref import ActorRef
+from casty_trio.model.statistics import SystemStatistics
+
+__all__ = ["ActorSystem"]
+
+M = TypeVar("M")
+R = TypeVar("R")
+E = TypeVar("E", bound=Event)
+
+LOGGED_DEAD_LETTERS = 10
+"""How many dead letters of a system are logged; the rest is counted and published only."""
+
+
+class ActorSystem(System):
+    """A tree of actors, owned by an ``async with`` block.
+
+    When the block is left, every task it started is gone. Leaving it stops the actors: each handles the message it is at, its
+    children end, then it does. The body's own exception leaves unchanged.
+
+    Parameters:
+        name: how the system is called in addresses.
+        env: the door to clock, randomness and sockets; the real world when left out.
+
+    Example:
+        >>> import trio
+        >>> def greeter() -> Behavior[str]:
+        ...     return Behaviors.receive(lambda ctx, name: print(f"Hello, {name}"))
+        >>> async def main() -> None:
+        ...     async with ActorSystem("demo") as system:
+        ...         system.spawn(greeter(), "greeter").tell("Ada")
+        >>> trio.run(main)
+        Hello, Ada
+    """
+
+    def __init__(self, name: str = "casty", *, env: Env | None = None) -> None:
+        self._name = check_name(name, "system")
+        self.env = env if env is not None else RealEnv()
+        self.uid = self.env.uid()
+        self.log = logging.getLogger("casty_trio.actors")
+        self.event_stream = EventStream()
+        self._root = Family("")
+        self._deadlines = Deadlines()
+        self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+        self._left = False
+        self._incarnation = 0
+        self._retired_sent = self._retired_handled = self._dead = self._dead_letters = 0
+        self._dead_letter_ref = DeadLetterRef(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name} with {self.statistics().actors} actors>"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    # --- The block ----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Open the system.
+
+        Raises:
+            SystemClosedError: it was entered before; make a new one.
+        """
+        if self._nursery_manager is not None:
+            raise SystemClosedError(f"{self._name} was entered before: make a new system for a new block")
+        self._nursery_manager = trio.open_nursery()
+        nursery = await self._nursery_manager.__aenter__()
+        nursery.start_soon(self._deadlines.run, name=f"{self._name} (asks)")
+        self._root.start_in(nursery)
+        self._nursery = nursery
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        """Stop all actors, and everything else the system runs.
+
+        Raises:
+            BaseException: what failed in the system itself, without a group around it when it is alone; only when the body
+                did not raise.
+        """
+        assert self._nursery_manager is not None  # it was entered
+        stopping: BaseException | None = None
+        try:
+            await self._shut_down()
+        except BaseException as raised:  # noqa: BLE001 - it goes through the nursery, whose cancellation it may be
+            stopping = raised
+        self._left = True
+        self.event_stream.close()
+        self._nursery.cancel_scope.cancel()
+        return await leave_nursery(self._nursery_manager, error, stopping)
+
+    async def _shut_down(self) -> None:
+        """Stop what runs in the block, in order; the actors are first."""
+        await self._root.close(trio.current_time() + GRACE)
+
+    # --- What programs do -------------------------------------------------------------------------------------------------
+
+    def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]:
+        """Start an actor at the top of the tree; it starts in its own task, and can be told things at once.
+
+        Parameters:
+            behavior: what it does with its first message.
+            name: unique among the living actors at the top; left out, one is made up.
+            mailbox: a bound for its waiting mail; left out, there is none.
+
+        Raises:
+            NameInUseError: a living actor has the name.
+            InvalidNameError: a path cannot carry the name.
+            SystemClosedError: outside the ``async with`` block, or while it stops.
+            UsageError: this kind of behaviour needs another kind of system.
+        """
+        return self._spawn(behavior, name, mailbox).ref
+
+    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
+        """Send a message that carries a reply ref, and wait for what is told to that ref.
+
+        Parameters:
+            ref: whom to ask.
+            msg_factory: gets the reply ref, returns the message. The checkers want the type of the reply: annotate the variable
+                that takes it, or write the factory as a function.
+            timeout: how long to wait, in seconds; ``math.inf`` waits as long as the caller does.
+
+        Raises:
+            AskTimeoutError: no reply came in time.
+            ActorStoppedError: the actor had stopped, or stopped with the message queued or in its hands.
+            ActorFailedError: it failed on this message; the exception is the cause.
+            MailboxFullError: its bounded mailbox had no room.
+            SelfAskError: an actor asks itself.
+            AskError: the base of these, and of those that only other nodes give.
+
+        Example:
+            >>> # total: int = await system.ask(counter, lambda reply_to: Get(reply_to))
+        """
+        self._check_open()
+        slot = AskSlot(self, ref, timeout)
+        message = msg_factory(slot)
+        if isinstance(ref, AskableRef):
+            ref.tell_asked(message, slot)
+        else:
+            ref.tell(message)
+        if slot.closed:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._deadlines.add(slot)
+            await slot.wait_closed()
+        return slot.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
+
+    async def stop(self, ref: ActorRef[Any], *, grace: float = 5.0) -> None:
+        """Stop an actor, and wait until it has: it ends the message it is at, its children stop, then it does.
+
+        Parameters:
+            ref: the actor; one that has stopped is no error.
+            grace: how long its present handler may go on before it is cancelled, in seconds.
+
+        Raises:
+            UsageError: it is not an actor of this system.
+        """
+        cell = self._cell_of(ref)
+        cell.stop(grace)
+        await cell.wait_stopped()
+
+    async def wait_stopped(self, ref: ActorRef[Any]) -> None:
+        """Wait until an actor has stopped; at once when it has already.
+
+        Raises:
+            UsageError: it is not an actor of this system.
+        """
+        await self._cell_of(ref).wait_stopped()
+
+    def lookup(self, path: str) -> ActorRef[Any] | None:
+        """The living actor at a path such as ``/team/worker-0``, or None."""
+        family: Family | None = self._root
+        cell: Cell[Any] | None = None
+        for name in path.strip("/").split("/"):
+            cell = family.cells.get(name) if family is not None else None
+            if cell is None:
+                return None
+            family = cell.children
+        return cell.ref if cell is not None else None
+
+    def events(self, event_type: type[E], *, capacity: int = 1024) -> AbstractAsyncContextManager[AsyncIterator[E | Lagged]]:
+        """Iterate over events of a class, its subclasses included, from the moment the block is entered.
+
+        Parameters:
+            event_type: which events.
+            capacity: how many may wait for the iteration; what does not fit is counted and told as `Lagged`.
+
+        Example:
+            >>> # async with system.events(DeadLetter) as letters:
+            >>> #     async for letter in letters: ...
+        """
+        return self.event_stream.events(event_type, capacity=capacity)
+
+    @property
+    def dead_letters(self) -> ActorRef[Any]:
+        """A ref that makes a `DeadLetter` of all it is told: the address for replies nobody wants."""
+        return self._dead_letter_ref
+
+    def statistics(self) -> SystemStatistics:
+        """Count everything; costs a walk over the living actors."""
+        cells = list(self._walk(self._root))
+        return SystemStatistics(
+            actors=len(cells),
+            sent=self._retired_sent + sum(cell.ref.sent for cell in cells),
+            handled=self._retired_handled + sum(cell.handled for cell in cells),
+            dead=self._dead,
+            queued=sum(cell.queued for cell in cells),
+            asks=len(self._deadlines),
+            dead_letters=self._dead_letters,
+        )
+
+    # --- What the runtime does ------------------------------------------------------------------------------------------------
+
+    def address_of(self, path: str, incarnation: int) -> ActorAddress:
+        """The address of something that lives in this system."""
+        return ActorAddress(self._name, path, None, None, self.uid, incarnation)
+
+    def next_incarnation(self) -> int:
+        """A number no other actor or ask of this start of the system has."""
+        self._incarnation += 1
+        return self._incarnation
+
+    def publish(self, event_type: Callable[..., Event], *fields: object) -> None:
+        """Publish an event, if anybody listens."""
+        self.event_stream.publish(event_type, *fields)
+
+    def retire(self, sent: int, handled: int) -> None:
+        """Keep the counts of an actor that ends."""
+        self._retired_sent += sent
+        self._retired_handled += handled
+
+    def dead_letter(self, message: object, recipient: ActorRef[Any], reason: str, *, sent: bool = False) -> None:
+        """Make a message nobody will handle visible; ``sent`` when a local actor's count has it."""
+        self._dead_letters += 1
+        self._dead += sent
+        if isinstance(message, Event):
+            return  # an event its subscriber missed makes no event again
+        if self._dead_letters <= LOGGED_DEAD_LETTERS:
+            more = "; further ones are counted and published only" if self._dead_letters == LOGGED_DEAD_LETTERS else ""
+            self.log.info("dead letter for %s (%s): %s%s", recipient.path, reason, type(message).__name__, more)
+        self.publish(DeadLetter, message, recipient, reason)
+
+    def _spawn(self, behavior: Behavior[M], name: str | None, mailbox: Mailbox | None) -> Cell[M]:
+        self._check_open()
+        cell = Cell(self, self._root, self._root.name_for(name), behavior, mailbox)
+        self._root.add(cell)
+        return cell
+
+    def _check_open(self) -> None:
+        if self._nursery_manager is None or self._left:
+            raise SystemClosedError(f"{self._name} is used outside its block: write 'async with {type(self).__name__}(...)'")
+
+    def _cell_of(self, ref: ActorRef[Any]) -> Cell[Any]:
+        if isinstance(ref, LocalRef) and ref.cell.system is self:
+            return ref.cell
+        raise UsageError(f"{ref!r} is not an actor of the system {self._name}")
+
+    def _walk(self, family: Family) -> Iterator[Cell[Any]]:
+        for cell in family.cells.values():
+            yield cell
+            if cell.children is not None:
+                yield from self._walk(cell.children)
+
+
+class DeadLetterRef(ActorRef[Any]):
+    """Where mail goes that nobody wants; see `ActorSystem.dead_letters`."""
+
+    __slots__ = ("_system",)
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+
+    @property
+    def address(self) -> ActorAddress:
+        return self._system.address_of("/$dead-letters", 0)
+
+    def tell(self, message: Any) -> None:
+        self._system.dead_letter(message, self, "sent to the dead letters")
+
+    async def send(self, message: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        self.tell(message)

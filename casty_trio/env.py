@@ -1,0 +1,118 @@
+"""The one door to the world: clock, randomness, ids, sockets, name look-up, threads and files. Floor F0.
+
+Nothing else in the library reads a clock, draws a random number or opens a socket, so a run in which `Env` is simulated is
+a pure function of its seed. Library code takes an `Env` as an argument and never makes one by itself, except at the public
+doors (`ActorSystem`, `ClusterClient`), whose default is the real one.
+
+Scheduler time (``trio.current_time()``, ``anyio.current_time()``) needs no door: the virtual clock of a test replaces it.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+from anyio.abc import ByteStream, Listener
+
+__all__ = ["Env", "RealEnv"]
+
+T = TypeVar("T")
+
+UID_BITS = 48
+"""A node's uid: wide enough never to meet again, and small enough for any peer's signed 64-bit integer."""
+
+
+class Env(ABC):
+    """What a program may do that touches the world outside its own memory.
+
+    Implement it to run a whole system somewhere else: `casty_trio.testing` has the one for simulations.
+    """
+
+    @property
+    @abstractmethod
+    def rng(self) -> random.Random:
+        """The generator for choices that need not be secret (jitter, which peer to talk to)."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Monotonic seconds. Only differences mean anything, and they are never sent to a peer."""
+
+    @abstractmethod
+    def wall_time(self) -> float:
+        """Seconds since 1970, for people (logs, certificates), never for decisions between nodes."""
+
+    @abstractmethod
+    def token(self, size: int) -> bytes:
+        """``size`` unpredictable bytes, for nonces and secrets."""
+
+    @abstractmethod
+    async def connect(self, host: str, port: int) -> ByteStream:
+        """Open a byte stream to a listener.
+
+        Raises:
+            OSError: nobody listens there, or the name is unknown.
+        """
+
+    @abstractmethod
+    async def listen(self, host: str, port: int) -> Listener[ByteStream]:
+        """Listen on an address; port 0 picks a free one. `local_port` tells which.
+
+        Raises:
+            OSError: the address is taken, or is not ours.
+        """
+
+    @abstractmethod
+    def local_port(self, listener: Listener[ByteStream]) -> int:
+        """The port a listener of `listen` got."""
+
+    @abstractmethod
+    async def run_sync(self, function: Callable[[], T]) -> T:
+        """Run a blocking function (a file, a look-up) where it does not hold the event loop up."""
+
+    def uid(self) -> int:
+        """A number that no other node, client or start of this process ever gets again."""
+        return int.from_bytes(self.token(UID_BITS // 8), "big") | 1
+
+
+class RealEnv(Env):
+    """The world as it is: the process's clocks, the system's generator, TCP sockets, worker threads."""
+
+    def __init__(self) -> None:
+        self._rng = random.Random(secrets.randbits(128))
+
+    @property
+    def rng(self) -> random.Random:
+        return self._rng
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall_time(self) -> float:
+        return time.time()
+
+    def token(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+    async def connect(self, host: str, port: int) -> ByteStream:
+        return await anyio.connect_tcp(host, port)
+
+    async def listen(self, host: str, port: int) -> Listener[ByteStream]:
+        return await _tcp_listener(host, port)
+
+    def local_port(self, listener: Listener[ByteStream]) -> int:
+        return int(listener.extra(anyio.abc.SocketAttribute.local_port))
+
+    async def run_sync(self, function: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+
+def _tcp_listener(host: str, port: int) -> Awaitable[Listener[ByteStream]]:
+    # anyio types its listeners by the socket they came from; a listener of any byte stream is what we promise.
+    listener: Awaitable[Listener[ByteStream]] = anyio.create_tcp_listener(local_host=host, local_port=port)
+    return listener

@@ -1,0 +1,153 @@
+"""Every public exception, sorted by who is to blame. Floor F0: imports nothing of ours.
+
+Three families under one root: *you* called us wrongly (`UsageError`), *the actor* you asked could not answer (`AskError`),
+*the peer or the network* failed (`LinkError`, `DecodeError`). Names end in ``Error``; timeouts are `TimeoutError`s too.
+An error says what happened, to whom, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class CastyError(Exception):
+    """The root of every exception this library raises on purpose."""
+
+
+# --- You: the program used the library wrongly -----------------------------------------------------------------------
+
+
+class UsageError(CastyError):
+    """The caller did something that can never work; the message says what to do instead."""
+
+
+class InvalidNameError(UsageError, ValueError):
+    """An actor, node or system name holds characters that a path cannot carry."""
+
+
+class NameInUseError(UsageError, ValueError):
+    """A living actor has this name already; stop it first, or leave the name out."""
+
+
+class SystemClosedError(UsageError, RuntimeError):
+    """The system, actor or client was used outside its ``async with`` block, or while it stops."""
+
+
+class SelfAskError(UsageError, RuntimeError):
+    """An actor asked itself: it would wait for a handler that cannot run before the wait is over."""
+
+
+class SettingsError(UsageError, ValueError):
+    """A setting has a value it cannot have."""
+
+
+class InsecureListenerError(UsageError, ValueError):
+    """A listener off loopback was asked for without authentication, and ``insecure=True`` was not spelled out."""
+
+
+class UnsupportedTypeError(UsageError, TypeError):
+    """A message type has a field that cannot be sent faithfully; raised when the type is registered."""
+
+
+class UnknownMessageTypeError(UsageError, TypeError):
+    """No message type could be found where one is needed, or a value's type was never registered."""
+
+
+class EncodeError(UsageError, ValueError):
+    """A message could not be encoded; raised at the sender, on that call. The connection lives."""
+
+
+class MessageTooLargeError(EncodeError):
+    """An encoded message exceeds ``max_message``; raised at the sender, on that call."""
+
+
+class ShardCountError(UsageError, ValueError):
+    """One sharded type was given two different shard counts; they have to agree everywhere."""
+
+
+# --- The actor: it was asked, and could not answer -------------------------------------------------------------------
+
+
+class AskError(CastyError):
+    """An ask ended without its reply."""
+
+
+class ActorStoppedError(AskError):
+    """The asked actor had stopped, or stopped while the message was queued or handled."""
+
+
+class ActorFailedError(AskError):
+    """The asked actor failed on the message; a local one's exception is the ``__cause__``."""
+
+
+class UnknownActorError(AskError):
+    """Nothing lives at the address that was asked, or it may not be reached from here."""
+
+
+class MailboxFullError(AskError):
+    """The asked actor's bounded mailbox, or the link to its node, had no room for the message."""
+
+
+class ReplyDecodeError(AskError):
+    """A reply came, and could not be decoded here; the asked actor did answer."""
+
+
+class RequestRefusedError(AskError):
+    """The asked node could not decode the message, or does not know its type."""
+
+
+class OutcomeUnknownError(AskError):
+    """The connection ended after the ask was written: it may or may not have been handled. It is never repeated."""
+
+
+class AskTimeoutError(AskError, TimeoutError):
+    """No reply came in time."""
+
+
+# --- The peer, or the network ----------------------------------------------------------------------------------------
+
+
+class LinkError(CastyError):
+    """A connection could not be made, or could not go on."""
+
+
+class ConnectError(LinkError, ConnectionError):
+    """No contact point answered by its deadline; the causes are in the notes."""
+
+
+class LinkClosedError(LinkError, ConnectionError):
+    """The connection is closed."""
+
+
+class LinkFullError(LinkError):
+    """The outbound queue of a connection has no room for the frame."""
+
+
+class ProtocolError(LinkError):
+    """The peer sent bytes that this state of the protocol does not allow; the connection is ended."""
+
+
+class HandshakeError(LinkError):
+    """The handshake was refused, by this side or the other; ``code`` names why."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class HandshakeTimeoutError(HandshakeError, TimeoutError):
+    """The peer did not finish the handshake by its deadline."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("timeout", reason)
+
+
+class DecodeError(CastyError, ValueError):
+    """The body of a message is not what its type says; it costs that message, never the connection."""
+
+
+class UnknownTypeNameError(DecodeError):
+    """A message names a type that is not registered here; it costs that message, never the connection."""
+
+
+class WaitTimeoutError(CastyError, TimeoutError):
+    """Something that was waited for did not come about by the deadline."""

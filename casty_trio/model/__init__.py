@@ -1,0 +1,18 @@
+"""The values users hold: refs, behaviours, envelopes, events, settings. Floor F1: pure."""
+
+from casty_trio.model.address import ActorAddress as ActorAddress
+from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
+from casty_trio.model.context import ActorContext as ActorContext
+from casty_trio.model.envelope import ShardEnvelope as ShardEnvelope
+from casty_trio.model.events import (
+    ActorFailed as ActorFailed,
+    ActorStarted as ActorStarted,
+    ActorStopped as ActorStopped,
+    DeadLetter as DeadLetter,
+    Event as Event,
+    Lagged as Lagged,
+)
+from casty_trio.model.mailbox import Mailbox as Mailbox
+from casty_trio.model.ref import ActorRef as ActorRef
+from casty_trio.model.settings import LinkSettings as LinkSettings
+from casty_trio.model.statistics import SystemStatistics as SystemStatistics

@@ -1,0 +1,133 @@
+"""Behaviours: what an actor does with its next message, as values. Floor F1: no tasks, no clock.
+
+A behaviour is a frozen value. State lives in the closure of its handler: a handler returns the behaviour for the next message,
+so one that raises or is cancelled has changed nothing. They are msgspec structs because a counting actor makes one per message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from casty_trio.model.annotations import factory_message_types
+from casty_trio.model.context import ActorContext
+from casty_trio.model.envelope import ShardEnvelope
+
+__all__ = ["Behavior", "Behaviors", "Receive", "Setup", "Sharded", "Special"]
+
+M = TypeVar("M")
+
+
+class Behavior(msgspec.Struct, Generic[M], frozen=True, eq=False):
+    """What an actor of messages ``M`` does next. Made by `Behaviors`; of no use by itself."""
+
+
+Result = Behavior[M] | None
+Handler = Callable[[ActorContext[M], M], Result[M] | Awaitable[Result[M]]]
+Factory = Callable[[ActorContext[M]], Behavior[M] | Awaitable[Behavior[M]]]
+
+
+class Receive(Behavior[M], frozen=True, eq=False):
+    """Handle each message with a function."""
+
+    handler: Handler[M]
+
+
+class Setup(Behavior[M], frozen=True, eq=False):
+    """Make the first behaviour inside the actor, with its context at hand."""
+
+    factory: Factory[M]
+
+
+class Special(Behavior[Any], frozen=True, eq=False):
+    """A behaviour that is an instruction to the runtime rather than a handler."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"Behaviors.{self.name}()"
+
+
+SAME = Special("same")
+STOPPED = Special("stopped")
+
+
+class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
+    """One actor per entity id, spread over the cluster; only a `ClusteredActorSystem` can spawn it."""
+
+    factory: Callable[[str], Behavior[Any]]
+    num_shards: int
+    message_types: tuple[Any, ...]
+
+
+class Behaviors:
+    """The behaviours there are. Each function returns a value to spawn, or to return from a handler."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def receive(handler: Handler[M]) -> Behavior[M]:
+        """Handle messages with ``handler(ctx, message)``, one at a time, in the order they came.
+
+        Parameters:
+            handler: a plain function or a coroutine function. It returns the behaviour for the next message, or
+                `same()` or None to keep this one. A plain one costs no coroutine; a coroutine may wait, and holds up the
+                actor's other mail while it does.
+
+        Example:
+            >>> def counter(total: int = 0) -> Behavior[int]:
+            ...     def receive(ctx: ActorContext[int], amount: int) -> Behavior[int]:
+            ...         return counter(total + amount)
+            ...     return Behaviors.receive(receive)
+        """
+        return Receive(handler)
+
+    @staticmethod
+    def setup(factory: Factory[M]) -> Behavior[M]:
+        """Make the behaviour inside the actor's own task: ``factory(ctx)`` runs before the first message.
+
+        Parameters:
+            factory: a plain function or a coroutine function that returns the behaviour to begin with.
+
+        Example:
+            >>> def parent() -> Behavior[str]:
+            ...     def begin(ctx: ActorContext[str]) -> Behavior[str]:
+            ...         worker = ctx.spawn(Behaviors.receive(lambda ctx, job: None), "worker")
+            ...         return Behaviors.receive(lambda ctx, job: worker.tell(job))
+            ...     return Behaviors.setup(begin)
+        """
+        return Setup(factory)
+
+    @staticmethod
+    def same() -> Behavior[Any]:
+        """Keep the present behaviour."""
+        return SAME
+
+    @staticmethod
+    def stopped() -> Behavior[Any]:
+        """Stop the actor after this message; mail that is left becomes dead letters."""
+        return STOPPED
+
+    @staticmethod
+    def sharded(factory: Callable[[str], Behavior[M]], *, num_shards: int = 100) -> Sharded[M]:
+        """An actor per entity id, started by its first message; the ids are spread over ``num_shards`` shards.
+
+        Parameters:
+            factory: called with the entity id, returns that entity's first behaviour. The message types it handles are
+                read from its return annotation (``-> Behavior[LoyaltyMsg]``).
+            num_shards: into how many shards the ids are hashed; the same on every node and client, 1 to 65 536.
+
+        Raises:
+            ValueError: ``num_shards`` is out of range.
+
+        Example:
+            >>> def cart(entity_id: str) -> Behavior[str]:
+            ...     return Behaviors.receive(lambda ctx, item: None)
+            >>> Behaviors.sharded(cart, num_shards=10).num_shards
+            10
+        """
+        if not 1 <= num_shards <= 65_536:
+            raise ValueError(f"num_shards must be 1 to 65536, not {num_shards}")
+        return Sharded(factory, num_shards, factory_message_types(factory))

@@ -1,0 +1,27 @@
+"""What carries a message to an entity of a sharded type. Floor F1: a pure value."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+__all__ = ["ShardEnvelope"]
+
+M_co = TypeVar("M_co", covariant=True)
+
+
+class ShardEnvelope(msgspec.Struct, Generic[M_co], frozen=True):
+    """A message for one entity of a sharded type.
+
+    Attributes:
+        entity_id: which entity; any text that is not empty.
+        message: what that entity's behaviour receives.
+
+    Example:
+        >>> ShardEnvelope("user-1", "hello").entity_id
+        'user-1'
+    """
+
+    entity_id: str
+    message: M_co

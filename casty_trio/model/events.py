@@ -1,0 +1,69 @@
+"""What a system tells about itself, as typed values on its event stream. Floor F1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from casty_trio.model.ref import ActorRef
+
+__all__ = ["ActorFailed", "ActorStarted", "ActorStopped", "DeadLetter", "Event", "Lagged"]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The base of every event; subscribing to it is subscribing to all."""
+
+
+class ActorStarted(Event, frozen=True):
+    """An actor's task runs, and its first behaviour is in place."""
+
+    ref: ActorRef[Any]
+
+
+class ActorStopped(Event, frozen=True):
+    """An actor has ended; its name is free again.
+
+    Attributes:
+        ref: the actor.
+        failure: the exception that ended it; None when it ended as it should.
+    """
+
+    ref: ActorRef[Any]
+    failure: Exception | None = None
+
+
+class ActorFailed(Event, frozen=True):
+    """A handler, setup or hook of an actor raised.
+
+    Attributes:
+        ref: the actor.
+        failure: what it raised.
+    """
+
+    ref: ActorRef[Any]
+    failure: Exception
+
+
+class DeadLetter(Event, frozen=True):
+    """A message that nobody will handle.
+
+    Attributes:
+        message: what was sent.
+        recipient: to whom.
+        reason: why not, in a few words.
+    """
+
+    message: object
+    recipient: ActorRef[Any]
+    reason: str
+
+
+class Lagged(Event, frozen=True):
+    """In the place of events that an iterator lost because it did not keep up.
+
+    Attributes:
+        count: how many are missing here.
+    """
+
+    count: int

@@ -1,0 +1,70 @@
+"""The reference to an actor: all that one actor ever holds of another. Floor F1: a contract, no behaviour.
+
+`ActorRef` is an abstract class, not a protocol: checking one is cheap, and the codec can find it in a message's annotations.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from casty_trio.model.address import ActorAddress
+
+__all__ = ["ActorRef", "M_contra"]
+
+M_contra = TypeVar("M_contra", contravariant=True)
+
+
+class ActorRef(ABC, Generic[M_contra]):
+    """A handle to an actor that takes messages of type ``M``.
+
+    Refs are values: hashable, and equal when they name the same incarnation, wherever they came from. Sending a ref in a
+    message, to this node or another, gives an equal ref. A ref to an actor that has stopped stays usable: what it is told
+    becomes a dead letter.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def address(self) -> ActorAddress:
+        """System, host, port, path and incarnation of the actor."""
+
+    @property
+    def path(self) -> str:
+        """The actor's place in the tree of its system, such as ``/team/worker-0``."""
+        return self.address.path
+
+    @abstractmethod
+    def tell(self, message: M_contra) -> None:
+        """Send a message, and never block or wait.
+
+        What cannot be delivered (the actor has stopped, its bounded mailbox or the link to its node is full) becomes a
+        `DeadLetter` event with a reason.
+
+        Raises:
+            EncodeError: the actor is on another node and the message cannot be encoded.
+            UnsupportedTypeError: the same, because its type can never be.
+        """
+
+    @abstractmethod
+    async def send(self, message: M_contra) -> None:
+        """Send a message, waiting while a bounded mailbox or link is full: back-pressure.
+
+        Senders that wait are served in the order they came. When the wait is cancelled, the message was not sent.
+
+        Raises:
+            EncodeError: as for `tell`.
+        """
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, ActorRef) and self.address == other.address
+
+    def __hash__(self) -> int:
+        address = self.address
+        return hash((address.path, address.incarnation))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}>"

@@ -1,0 +1,44 @@
+"""Settings: frozen values, checked when made. Floor F1. Sizes are bytes, times are seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from casty_trio.errors import SettingsError
+
+__all__ = ["LinkSettings"]
+
+
+def _positive(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if not value > 0:
+            raise SettingsError(f"{type(owner).__name__}.{name} must be greater than 0, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """One connection: how large, how much, how long.
+
+    Attributes:
+        max_frame: the largest frame on the wire, in bytes; larger messages are split into several.
+        max_message: the largest encoded message, in bytes; a larger one is refused at its sender.
+        queue: how many bytes may wait to be written before `tell` overflows and `send` waits.
+        handshake_timeout: how long a connection may take from open to ready, in seconds.
+        close_timeout: how long closing may take to flush what is queued, in seconds.
+    """
+
+    max_frame: int = 64 * 1024
+    max_message: int = 4 * 1024 * 1024
+    queue: int = 8 * 1024 * 1024
+    handshake_timeout: float = 5.0
+    close_timeout: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "max_frame", "max_message", "queue", "handshake_timeout", "close_timeout")
+        if self.max_frame < 1024:
+            raise SettingsError(f"LinkSettings.max_frame must be at least 1024 bytes, not {self.max_frame}")
+        if self.max_message < self.max_frame:
+            raise SettingsError("LinkSettings.max_message must not be smaller than max_frame")
+        if self.queue < self.max_message:
+            raise SettingsError("LinkSettings.queue must not be smaller than max_message")

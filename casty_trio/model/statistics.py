@@ -1,0 +1,29 @@
+"""What a system counts. Floor F1: frozen records, as ``statistics()`` returns them."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["SystemStatistics"]
+
+
+class SystemStatistics(msgspec.Struct, frozen=True):
+    """A snapshot of a system's counters. ``sent == handled + dead + queued`` holds between any two tasks' steps.
+
+    Attributes:
+        actors: how many live now.
+        sent: messages given to local actors, by `tell`, `send`, `ask` or a peer.
+        handled: messages a handler was called with.
+        dead: messages that became dead letters instead.
+        queued: messages waiting in mailboxes.
+        asks: asks of this system's callers that wait for their reply.
+        dead_letters: all dead letters, late replies and mail for strangers included.
+    """
+
+    actors: int
+    sent: int
+    handled: int
+    dead: int
+    queued: int
+    asks: int
+    dead_letters: int
