@@ -1,23 +1,27 @@
 """Behaviours: what an actor does with its next message, as values. Floor F1: no tasks, no clock.
 
-A behaviour is a frozen value. State lives in the closure of its handler: a handler returns the behaviour for the next message,
-so one that raises or is cancelled has changed nothing. They are msgspec structs because a counting actor makes one per message.
+A behaviour is a frozen value. State lives in the closure of its handler: a handler returns the behaviour for the next
+message, so one that raises or is cancelled has changed nothing. They are msgspec structs because a counting actor makes one
+per message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from casty_trio.model.annotations import factory_message_types
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.ref import ActorRef
 
-__all__ = ["Behavior", "Behaviors", "Receive", "Setup", "Sharded", "Special"]
+__all__ = ["Behavior", "Behaviors", "BoundFactory", "Receive", "Setup", "Sharded", "Special"]
 
 M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Behavior(msgspec.Struct, Generic[M], frozen=True, eq=False):
@@ -27,6 +31,12 @@ class Behavior(msgspec.Struct, Generic[M], frozen=True, eq=False):
 Result = Behavior[M] | None
 Handler = Callable[[ActorContext[M], M], Result[M] | Awaitable[Result[M]]]
 Factory = Callable[[ActorContext[M]], Behavior[M] | Awaitable[Behavior[M]]]
+
+
+class BoundFactory(Protocol[R_co, M_co]):
+    """``lambda r, uid=user: ...``, as a loop gives it to `ask`: mypy does not take it for a callable of one argument."""
+
+    def __call__(self, reply_to: ActorRef[R_co], bound: Any = ..., /) -> M_co: ...
 
 
 class Receive(Behavior[M], frozen=True, eq=False):

@@ -1,0 +1,202 @@
+"""The bodies of the frames that follow a handshake. Floor F1: typed values, strictly decoded.
+
+Arrays on the wire, so fields may be added at the end and older peers ignore them. User messages stand in ``body`` as the
+codec wrote them, under the wire name of their type. An ask is a number that the asking side gives, unique on its side; 0
+means that nobody waits.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from casty_trio.errors import (
+    ActorFailedError,
+    ActorStoppedError,
+    AskError,
+    AskTimeoutError,
+    MailboxFullError,
+    ProtocolError,
+    RequestRefusedError,
+    ShardCountError,
+    UnknownActorError,
+)
+from casty_trio.protocol.handshake import escaped
+
+__all__ = [
+    "ActorFrame",
+    "CancelFrame",
+    "EntityFrame",
+    "MemberState",
+    "NackFrame",
+    "ReplyFrame",
+    "ShardTypeState",
+    "StateFrame",
+    "nack",
+    "nack_error",
+    "pack",
+    "pack_actor",
+    "pack_entity",
+    "pack_reply",
+    "unpack",
+    "unpack_entity",
+]
+
+
+class EntityFrame(msgspec.Struct, array_like=True, frozen=True):
+    """A message for one entity of a sharded type.
+
+    Attributes:
+        ask: the sender's number for the ask; 0 for a tell.
+        budget: how long the asker waits from now, in seconds; None for as long as it takes.
+        shard_type: the name of the sharded type.
+        num_shards: into how many shards the sender hashes ids; it has to agree with ours.
+        entity_id: which entity.
+        name: the wire name of the message's type.
+        body: the message.
+    """
+
+    ask: int
+    budget: float | None
+    shard_type: str
+    num_shards: int
+    entity_id: str
+    name: str
+    body: msgspec.Raw
+
+
+class ActorFrame(msgspec.Struct, array_like=True, frozen=True):
+    """A message for an actor by path; incarnation 0 means whoever lives there."""
+
+    ask: int
+    budget: float | None
+    path: str
+    incarnation: int
+    name: str
+    body: msgspec.Raw
+
+
+class ReplyFrame(msgspec.Struct, array_like=True, frozen=True):
+    """The reply to an ask of the receiving side."""
+
+    ask: int
+    name: str
+    body: msgspec.Raw
+
+
+class NackFrame(msgspec.Struct, array_like=True, frozen=True):
+    """An ask of the receiving side cannot be answered; ``code`` is a key of the errors asks end with."""
+
+    ask: int
+    code: str
+    reason: str
+
+
+class CancelFrame(msgspec.Struct, array_like=True, frozen=True):
+    """The asker gave up: skip the message if it is still queued."""
+
+    ask: int
+
+
+class MemberState(msgspec.Struct, array_like=True, frozen=True):
+    """A node, as clients see it."""
+
+    node_id: str
+    host: str
+    port: int
+    uid: int
+
+
+class ShardTypeState(msgspec.Struct, array_like=True, frozen=True):
+    """Where the shards of one type live: ``homes[shard]`` is an index into the members, -1 where nobody knows."""
+
+    name: str
+    num_shards: int
+    homes: tuple[int, ...]
+
+
+class StateFrame(msgspec.Struct, array_like=True, frozen=True):
+    """What clients have to know of the cluster; sent when they subscribe, and on every change."""
+
+    version: int
+    members: tuple[MemberState, ...]
+    leader: int
+    shard_types: tuple[ShardTypeState, ...]
+
+
+F = TypeVar("F", bound=msgspec.Struct)
+
+_NACKS: Final[dict[str, type[Exception]]] = {
+    "failed": ActorFailedError,
+    "full": MailboxFullError,
+    "refused": RequestRefusedError,
+    "shards": ShardCountError,
+    "stopped": ActorStoppedError,
+    "timeout": AskTimeoutError,
+    "unknown": UnknownActorError,
+}
+_CODES: Final = {error: code for code, error in _NACKS.items()}
+_REASON = 500
+
+pack: Final = msgspec.msgpack.Encoder().encode
+_decoders: Final[dict[type[msgspec.Struct], msgspec.msgpack.Decoder[msgspec.Struct]]] = {
+    frame: msgspec.msgpack.Decoder(frame)
+    for frame in (EntityFrame, ActorFrame, ReplyFrame, NackFrame, CancelFrame, StateFrame)
+}
+
+
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def unpack(frame: type[F], body: memoryview | bytes) -> F:
+    """Decode a frame's body.
+
+    Raises:
+        ProtocolError: it is not such a body.
+    """
+    try:
+        return _decoders[frame].decode(body)  # type: ignore[return-value] # the decoder is the one of this class
+    except _MALFORMED as error:
+        raise ProtocolError(f"the body of a {frame.__name__} is malformed: {error}") from error
+
+
+_decode_entity: Final = msgspec.msgpack.Decoder(EntityFrame).decode
+
+
+def unpack_entity(body: memoryview | bytes) -> EntityFrame:
+    """Decode the commonest body; as `unpack`, without the look-up."""
+    try:
+        return _decode_entity(body)
+    except _MALFORMED as error:
+        raise ProtocolError(f"the body of an EntityFrame is malformed: {error}") from error
+
+
+def nack_code(error: Exception) -> str:
+    """The code under which an error travels; what no peer has to tell apart is a refusal."""
+    return _CODES.get(type(error), "refused")
+
+
+def nack_error(nack: NackFrame) -> Exception:
+    """The error an ask ends with when the peer says it cannot be answered."""
+    return _NACKS.get(nack.code, AskError)(escaped(nack.reason))
+
+
+def nack(ask: int, error: Exception) -> bytes:
+    """The body that tells the asking side why there will be no reply."""
+    return pack(NackFrame(ask, nack_code(error), str(error)[:_REASON]))
+
+
+def pack_reply(ask: int, name: str, body: bytes) -> bytes:
+    """The body of a reply."""
+    return pack((ask, name, msgspec.Raw(body)))  # as a ReplyFrame is written; a tuple is made in half the time
+
+
+def pack_entity(ask: int, budget: float | None, target: tuple[str, int, str], name: str, body: bytes) -> bytes:
+    """The body of a message to an entity; ``target`` is type, number of shards and id."""
+    return pack((ask, budget, *target, name, msgspec.Raw(body)))
+
+
+def pack_actor(ask: int, budget: float | None, target: tuple[str, int], name: str, body: bytes) -> bytes:
+    """The body of a message to an actor; ``target`` is path and incarnation."""
+    return pack((ask, budget, *target, name, msgspec.Raw(body)))
