@@ -1,0 +1,281 @@
+"""A link: one framed connection over any anyio byte stream. Floor F2; it runs on Trio and on asyncio.
+
+`open_link` makes one by the handshake. Its owner then runs `run` in a task of its own: that task reads, a second one inside
+it writes, and both are gone when `run` returns. Everything else is synchronous, or waits for room in the queue.
+
+Rules: every message of one receive is handed over before the next receive, in order, never by a task per message; what the
+peer or the network does wrong ends `run` with a reason and raises nothing; closing flushes, cancelling does not.
+A peer that takes no bytes blocks the writer for as long as the owner lets it: who is dead is not for a link to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import anyio
+from anyio.abc import ByteStream
+
+from casty_trio.errors import HandshakeTimeoutError, LinkClosedError, LinkError
+from casty_trio.link.outbox import LinkStatistics, Outbox
+from casty_trio.protocol.frames import Frame
+from casty_trio.protocol.handshake import escaped
+from casty_trio.protocol.session import HANDSHAKING, Identity, Session, State
+
+__all__ = ["Link", "open_link"]
+
+RECEIVE: Final = 128 * 1024
+"""Two frames of the usual size: with what is kept between two receives, a reader holds four of them at most (W2)."""
+
+RECEIVE_HANDSHAKE: Final = 8 * 1024
+FAREWELL: Final = 0.5
+"""Seconds for the last word to a peer that we refuse, or that broke the protocol."""
+FORCED: Final = 0.05
+"""Seconds for closing when there is no time. Not 0: cancelled at once, anyio's asyncio streams would not abort."""
+
+_OPEN = (State.READY, State.CLOSING)
+_LOST = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+
+
+async def open_link(stream: ByteStream, session: Session) -> Link:
+    """Shake hands; the stream belongs to the link from here on, and is closed if this fails or is cancelled.
+
+    Args:
+        stream: a fresh connection.
+        session: a fresh session for this side of it; its limits hold for the link, the deadline among them.
+
+    Raises:
+        HandshakeTimeoutError: the peer did not finish in ``handshake_timeout`` seconds.
+        HandshakeError: this side or the other refused; ``code`` names why.
+
+    Example:
+        >>> link = await open_link(stream, session)  # doctest: +SKIP
+    """
+    done = False
+    try:
+        early: list[Frame] = []
+        with anyio.move_on_after(session.limits.handshake_timeout):
+            early = await _shake_hands(stream, session)
+        if session.state is State.READY:
+            done = True
+            return Link(stream, session, early)
+        if session.error is None:
+            timeout = session.limits.handshake_timeout
+            raise HandshakeTimeoutError(f"the handshake took more than {timeout} s; {session.state.value}")
+        with anyio.move_on_after(FAREWELL):
+            await _send(stream, session.data_to_send())
+        raise session.error
+    finally:
+        if not done:
+            await _close_stream(stream, FORCED)
+
+
+async def _shake_hands(stream: ByteStream, session: Session) -> list[Frame]:
+    frames: list[Frame] = []
+    connected = await _send(stream, session.start())
+    while session.state in HANDSHAKING:
+        data = await _receive(stream, RECEIVE_HANDSHAKE) if connected else b""
+        if data:
+            frames = session.receive_data(data)
+        else:
+            session.receive_eof()
+        if session.state is not State.ERROR:
+            connected = await _send(stream, session.data_to_send())
+    return frames
+
+
+async def _send(stream: ByteStream, data: bytes) -> bool:
+    try:
+        if data:
+            await stream.send(data)
+    except _LOST:
+        return False
+    return True
+
+
+async def _receive(stream: ByteStream, size: int) -> bytes:
+    """What came, or nothing at the end of the stream, however it ended."""
+    try:
+        return await stream.receive(size)
+    except (anyio.EndOfStream, *_LOST):
+        return b""
+
+
+async def _close_stream(stream: ByteStream, grace: float) -> None:
+    """Close, politely (TLS says goodbye) for as long as the grace lasts; never waits longer, whoever is cancelled."""
+    with anyio.move_on_after(grace, shield=True), suppress(*_LOST):
+        await stream.aclose()
+
+
+class Link(Outbox):
+    """One connection to one peer. Made by `open_link`; `write`, `send` and `write_control` come from `Outbox`.
+
+    Attributes:
+        session: the session; `session.peer` is who the other end is.
+        error: what ended the link, if it was a fault.
+        reason: why it ended, for people; empty while it lives.
+
+    Example:
+        >>> async with anyio.create_task_group() as tasks:  # doctest: +SKIP
+        ...     tasks.start_soon(link.run, on_frame)
+        ...     link.write(Kind.ACTOR, b"...")
+        ...     link.close("done")
+    """
+
+    def __init__(self, stream: ByteStream, session: Session, early: list[Frame]) -> None:
+        super().__init__(session)
+        assert session.peer is not None  # a session is not READY without
+        self.session = session
+        self.peer: Identity = session.peer
+        self.error: LinkError | None = None
+        self.reason = ""
+        self._stream = stream
+        self._early = early  # messages that came with the last bytes of the handshake
+        self._scope: anyio.CancelScope | None = None  # while `run` does
+        self._ran = False
+        self._lost = ""  # how the connection broke, if it did
+        self._bytes_in = self._frames_in = 0
+
+    def __repr__(self) -> str:
+        state = self.reason or ("closing" if self._ending else "open")
+        return f"<Link {self.session.identity.node_id!r} to {self.peer.node_id!r}: {state}>"
+
+    def statistics(self) -> LinkStatistics:
+        """What this link has carried so far."""
+        return LinkStatistics(
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+            frames_in=self._frames_in,
+            frames_out=self._frames_out,
+            queued=self.pending_bytes,
+            peak=max(self._peak, self.pending_bytes),
+            waiting=len(self._waiters),
+            refused=self._refused,
+        )
+
+    def close(self, reason: str) -> None:
+        """Ask for an orderly end: what is queued is flushed, then a goodbye, then `run` returns.
+
+        `run` still hands over what the peer has sent, until the peer's end of the stream, and at most for
+        ``close_timeout`` seconds from now. From here on nothing can be queued. Does nothing when the link ends already.
+        """
+        if self._ending or self.session.state is not State.READY:
+            return
+        goodbye = self.session.goodbye(reason)
+        self._shut(self.session.reason)
+        self._end_with(goodbye, flush=True)
+        self._limit_time(self.session.limits.close_timeout)
+
+    async def run(self, on_frame: Callable[[int, memoryview], None]) -> str:
+        """Read and write until the link ends, and tell why; `error` is set if a fault ended it.
+
+        Args:
+            on_frame: called with kind and body of every message and control frame, in order. It must not block. What
+                it raises ends the link and leaves from here. PING and GOODBYE are seen to, and do not reach it.
+
+        Cancel it to end the link at once; what is queued then can be had from `take_unsent`.
+        """
+        if self._ran:
+            raise RuntimeError("a link runs once")
+        self._ran = True
+        failure: BaseException | None = None
+        try:
+            await self._run_tasks(on_frame)
+        except BaseExceptionGroup as group:
+            [failure, *others] = group.exceptions  # raised below, where the group does not become its context
+            if others:
+                raise
+        finally:
+            grace = FAREWELL if self.reason else FORCED
+            self.reason = self.reason or "the link was cancelled, or its owner failed"
+            self._shut(self.reason)
+            await _close_stream(self._stream, grace)
+        if failure is not None:
+            raise failure
+        return self.reason
+
+    async def _run_tasks(self, on_frame: Callable[[int, memoryview], None]) -> None:
+        async with anyio.create_task_group() as tasks:
+            self._scope = tasks.cancel_scope
+            if self._ending:
+                self._limit_time(self.session.limits.close_timeout)
+            tasks.start_soon(self._write, name=f"{self!r} writer")
+            await self._read(on_frame)
+            if self._lost or not self._ending:  # else the writer still has something to say, for a limited time
+                tasks.cancel_scope.cancel()
+        self.error, self.reason = self._verdict()
+
+    async def _read(self, on_frame: Callable[[int, memoryview], None]) -> None:
+        stream, session = self._stream, self.session
+        for kind, body in self._early:
+            on_frame(kind, body)
+        while session.state in _OPEN:
+            try:
+                data = await stream.receive(RECEIVE)
+            except anyio.EndOfStream:
+                self._lose("the peer closed the connection without a goodbye")
+                return
+            except _LOST as error:
+                self._lose(f"the connection was lost: {_describe(error)}")
+                return
+            self._bytes_in += len(data)
+            frames = session.receive_data(data)
+            self._frames_in += len(frames)
+            for kind, body in frames:
+                on_frame(kind, body)
+            answers = session.data_to_send()
+            if answers:
+                self._answer(answers)
+        self._shut(session.reason)
+
+    def _answer(self, answers: bytes) -> None:
+        """Send what the session has to say: PONGs, or after a fault the reason for ending."""
+        if self.session.state is State.ERROR:
+            self._shut(self.session.reason)
+            self._end_with(answers, flush=False)
+            self._limit_time(FAREWELL)
+        elif not self._ending:
+            self._put_control(answers)  # a peer that takes no answers goes without
+
+    async def _write(self) -> None:
+        while True:
+            data = self._take()
+            if data:
+                try:
+                    await self._stream.send(data)
+                except _LOST as error:
+                    # What the peer wrote before it left is still there to read, its goodbye perhaps.
+                    self._lose(f"the connection was lost: {_describe(error)}")
+                    self._limit_time(self.session.limits.close_timeout)
+                    return
+                self._taken()
+            elif self._ending:
+                return
+            else:
+                self._idle = anyio.Event()
+                await self._idle.wait()  # for as long as nobody writes; ended by `run`
+                self._idle = None
+
+    def _lose(self, why: str) -> None:
+        self._lost = self._lost or why
+        self._shut(why)
+
+    def _limit_time(self, seconds: float) -> None:
+        if self._scope is not None:
+            self._scope.deadline = min(self._scope.deadline, anyio.current_time() + seconds)
+
+    def _verdict(self) -> tuple[LinkError | None, str]:
+        session = self.session
+        if session.error is not None:
+            return session.error, f"protocol error: {session.reason}"
+        if session.state is State.CLOSING or self._ending:
+            unsent = self._queued()
+            return None, session.reason + (f"; {unsent} bytes could not be flushed" if unsent else "")
+        if session.state is State.CLOSED:
+            return None, session.reason
+        return LinkClosedError(self._lost), self._lost
+
+
+def _describe(error: Exception) -> str:
+    return escaped(str(error)) or type(error).__name__
