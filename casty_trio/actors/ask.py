@@ -1,18 +1,19 @@
 """Asking a local actor, in two task switches. Floor F2.
 
-The slot is the reply ref: it travels with the message, and replying, or failing, wakes the asking task directly. There is no cancel
-scope per ask: all deadlines of a system stand in one heap, and one task sleeps until the earliest.
+The slot is the reply ref: it travels with the message, and replying, or failing, wakes the asking task directly. There is no
+cancel scope per ask: all deadlines of a system stand in one heap, and one task sleeps until the earliest.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import Abort, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
 
 from casty_trio.actors.refs import ReplySlot
-from casty_trio.errors import AskError, AskTimeoutError
+from casty_trio.errors import ActorStoppedError, AskError, AskTimeoutError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.deadlines import DeadlineHeap
 
@@ -91,7 +92,8 @@ class AskSlot(Expiring):
         """
         error = self.error
         if error is None:
-            return self._value
+            value, self._value = self._value, None
+            return value
         try:
             raise error
         finally:
@@ -99,23 +101,25 @@ class AskSlot(Expiring):
 
     def _close(self) -> None:
         self.closed = True
+        self.target = None  # the heap may keep what is closed for a while: only itself
         task, self._task = self._task, None
         if task is not None:
             reschedule(task)
 
     def _abort(self, _: object) -> Abort:
         self.closed = True
-        self._task = None
+        self.target = self._task = None
         return Abort.SUCCEEDED
 
 
 class Deadlines:
     """Ends slots whose deadline has come; one task for all."""
 
-    __slots__ = ("_heap", "_scope")
+    __slots__ = ("_heap", "_life", "_scope")
 
     def __init__(self) -> None:
         self._heap: DeadlineHeap[Expiring] = DeadlineHeap()
+        self._life = trio.CancelScope(shield=True)
         self._scope: trio.CancelScope | None = None
 
     def __len__(self) -> int:
@@ -127,9 +131,16 @@ class Deadlines:
             self._scope.deadline = slot.deadline
 
     async def run(self) -> None:
-        """The task that ends slots; runs until it is cancelled."""
-        while True:
-            with trio.CancelScope(deadline=self._heap.earliest) as self._scope:
-                await trio.sleep_forever()
-            for slot in self._heap.due(trio.current_time()):
-                slot.expire()
+        """The task that ends slots, also while everything around it is cancelled; runs until `close`."""
+        with self._life:
+            while True:
+                with trio.CancelScope(deadline=self._heap.earliest) as self._scope:
+                    await trio.sleep_forever()
+                for slot in self._heap.due(trio.current_time()):
+                    slot.expire()
+
+    def close(self) -> None:
+        """End what still waits, and the task: nobody is left to answer."""
+        for slot in self._heap.due(math.inf):
+            slot.fail(ActorStoppedError("the system has stopped: nobody is left to reply"))
+        self._life.cancel()

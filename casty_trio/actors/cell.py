@@ -1,27 +1,29 @@
 """One actor: its task, its mailbox, its present behaviour. Floor F2.
 
 A leaf actor is one task and one memory channel. While its handlers are plain functions it carries no cancel scope; from the
-first awaitable a handler gives, one scope holds the loop (a scope per handler would corrupt Trio's scope stack when a handler
-opens scopes of its own). Between two messages signals are obeyed first. After at most `BATCH` messages the task lets others run.
-Everything that ends an actor passes through `_end`, which is synchronous: no state is left half changed by a cancellation.
+first awaitable a handler gives, one scope holds the loop (a scope per handler would corrupt Trio's scope stack when a
+handler opens scopes of its own). Between two messages signals are obeyed first. After at most `BATCH` messages the task lets
+others run. Everything that ends an actor passes through `_end`, which is synchronous: no state is left half changed by a
+cancellation.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import traceback
 from collections import deque
 from collections.abc import Awaitable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import trio
 
-from casty_trio.actors.context import Context
+from casty_trio.actors.context import GRACE, Context
 from casty_trio.actors.family import Family
 from casty_trio.actors.refs import Asked, BoundedRef, LocalRef, ReplySlot, Room
-from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, MailboxFullError, SystemClosedError, UsageError
-from casty_trio.model.behavior import SAME, STOPPED, Behavior, Receive, Setup
+from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, SystemClosedError, UsageError
+from casty_trio.model.behavior import SAME, STOPPED, Behavior, Receive, Setup, Sharded
 from casty_trio.model.events import ActorFailed, ActorStarted, ActorStopped
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Cell(Generic[M]):
         "_slot",
         "_stop_at",
         "_stopped",
+        "_told",
+        "_wasted",
         "children",
         "ended",
         "handled",
@@ -76,9 +80,14 @@ class Cell(Generic[M]):
         "task",
     )
 
+    ref_type: ClassVar[type[LocalRef[Any]]] = LocalRef
+    context_type: ClassVar[type[Context[Any]]] = Context
+
     def __init__(
         self, system: ActorSystem, parent: Family, name: str, behavior: Behavior[M], mailbox: Mailbox | None
     ) -> None:
+        if not isinstance(behavior, Behavior) or isinstance(behavior, Sharded):
+            raise UsageError(_cannot_begin(behavior))
         outbox, self._inbox = trio.open_memory_channel[Any](math.inf)
         self.system = system
         self.parent = parent
@@ -86,15 +95,17 @@ class Cell(Generic[M]):
         self._room: BoundedRef[M] | None = None
         if mailbox is not None and mailbox.capacity < math.inf:
             self._room = BoundedRef(self, outbox.send_nowait, system.next_incarnation(), Room(mailbox))
-        self.ref: LocalRef[M] = self._room or LocalRef(self, outbox.send_nowait, system.next_incarnation())
+        self.ref: LocalRef[M] = self._room or self.ref_type(self, outbox.send_nowait, system.next_incarnation())
         self._behavior: Behavior[M] | None = behavior
-        self._context = Context(self)
+        self._context = self.context_type(self)
         self._handler: Any = None
         self._signals: deque[object] | None = None
         self._scope: trio.CancelScope | None = None
         self._slot: ReplySlot | None = None
         self._stop_at = math.inf
         self._stopped: trio.Event | None = None
+        self._told = False
+        self._wasted = 0
         self.task: trio.lowlevel.Task | None = None
         self.children: Family | None = None
         self.handled = 0
@@ -110,13 +121,13 @@ class Cell(Generic[M]):
 
     @property
     def queued(self) -> int:
-        """How many messages wait."""
-        return 0 if self.ended else self._inbox.statistics().current_buffer_used
+        """How many messages wait; also the one that a waiting task has been handed, and does not yet handle."""
+        return 0 if self.ended else self.ref.sent - self.handled - self._wasted
 
     @property
     def stopping(self) -> bool:
         """Whether it has been told to stop, or has."""
-        return self.ended or self._stop_at != math.inf
+        return self.ended or self._told or (self.children is not None and self.children.closing)
 
     @property
     def slot(self) -> ReplySlot | None:
@@ -129,9 +140,12 @@ class Cell(Generic[M]):
         """Tell it to stop after the message being handled, which is cancelled when ``grace`` seconds are over."""
         if self.ended:
             return
+        self._told = True
         self._stop_at = min(self._stop_at, trio.current_time() + grace)
         if self._scope is not None:
             self._scope.deadline = self._stop_at
+        if self.children is not None and self.children.closing:
+            self.children.tell_stop(self._stop_at)  # it ends already, and waits for them: perhaps less long now
         self._signal(STOP)
 
     async def wait_stopped(self) -> None:
@@ -151,19 +165,22 @@ class Cell(Generic[M]):
             item.slot.fail(error(f"{self.path}: {reason}"))
         if self.ended:
             self.system.retire(1, 0)
+        else:
+            self._wasted += 1
         self.system.dead_letter(message, self.ref, reason, sent=True)
 
-    def drop_oldest(self) -> None:
-        """Make room in a bounded mailbox. A signal that is met at its front is obeyed next: all before it is handled."""
-        while self._room is not None:
-            try:
-                item = self._inbox.receive_nowait()
-            except trio.WouldBlock:
-                return
-            if item is not WAKE:
-                self._room.dropped()
-                self.discard(item, "the mailbox is full: dropped as the oldest", MailboxFullError)
-                return
+    def take_oldest(self) -> object:
+        """Take the message that waits longest; a new one has to follow.
+
+        A signal that is met before it is obeyed next all the same: the new message makes the task look.
+
+        Raises:
+            trio.WouldBlock: the task has been handed it already.
+        """
+        item: object = WAKE
+        while item is WAKE:
+            item = self._inbox.receive_nowait()
+        return item
 
     def _signal(self, signal: object) -> None:
         if self._signals is None:
@@ -190,12 +207,15 @@ class Cell(Generic[M]):
         self.task = trio.lowlevel.current_task()
         failure: Exception | None = None
         try:
-            pending = self._become(self._behavior)
-            self.system.publish(ActorStarted, self.ref)
-            pending = await self._mail(pending, None)
+            pending = STOP if self._told else self._become(self._behavior)
+            if pending is None:
+                self.system.publish(ActorStarted, self.ref)
+                pending = await self._mail(None, None)
             if pending is not STOP:
                 with trio.CancelScope(deadline=self._stop_at) as scope:
                     self._scope = scope
+                    if self._handler is None:
+                        pending = await self._set_up(pending)
                     await self._mail(pending, scope)
         except Exception as error:  # noqa: BLE001 - the boundary of an actor: supervision decides what its failure means
             failure = error
@@ -208,9 +228,25 @@ class Cell(Generic[M]):
             if others is not None:
                 raise others from None
         finally:
-            if self.children is not None:
-                await self.children.close(self._stop_at)
-            self._end(failure)
+            try:
+                if self.children is not None:
+                    await self._close(self.children)
+            finally:
+                self._end(failure)
+                del failure  # its traceback refers to this frame: leave no cycle
+
+    async def _set_up(self, pending: Pending) -> Pending:
+        """Wait for the first behaviour."""
+        while pending is not None and not isinstance(pending, _Stop):
+            pending = self._become(await pending)
+        self.system.publish(ActorStarted, self.ref)
+        return pending
+
+    async def _close(self, children: Family) -> None:
+        """Stop the children and wait for them; an actor that ends by itself gives them the usual grace."""
+        if not self._told:
+            self._stop_at = trio.current_time() + GRACE
+        await children.close(self._stop_at)
 
     async def _mail(self, pending: Pending, scope: trio.CancelScope | None) -> Pending:
         """Handle mail until the actor is to stop; outside a scope, the first awaitable is handed back as it is."""
@@ -300,7 +336,8 @@ class Cell(Generic[M]):
 
     def _failed(self, error: Exception) -> None:
         if self._slot is not None:
-            failed = ActorFailedError(f"{self.path} failed: {type(error).__name__}: {error}")
+            told = traceback.format_exception_only(error)[0].strip()  # even when its str() raises
+            failed = ActorFailedError(f"{self.path} failed: {told}")
             failed.__cause__ = error
             self._slot.fail(failed)
         self.system.log.error("%s failed, and stops", self.path, exc_info=error)
@@ -332,3 +369,9 @@ class Cell(Generic[M]):
         if self._room is not None:
             self._room.took()
         self.discard(item, "left in the mailbox when the actor stopped")
+
+
+def _cannot_begin(behavior: object) -> str:
+    if isinstance(behavior, Sharded):
+        return "a sharded behaviour needs a ClusteredActorSystem: an actor or a system without a network cannot spawn it"
+    return f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you forget to call your function?)"

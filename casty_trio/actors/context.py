@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty_trio.actors.refs import LocalRef
@@ -30,10 +30,14 @@ _log = logging.getLogger("casty_trio.actor")
 
 
 class _PathAdapter(logging.LoggerAdapter[logging.Logger]):
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         assert self.extra is not None  # given below
-        kwargs["extra"] = {**self.extra, **kwargs.get("extra", {})}
-        return f"{self.extra['actor']}: {msg}", kwargs
+        if self.isEnabledFor(level):
+            path = str(self.extra["actor"])
+            kwargs["extra"] = {**self.extra, **kwargs.get("extra", {})}
+            kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the caller's line, not this one
+            text = f"{path.replace('%', '%%') if args else path}: {msg}"
+            self.logger.log(level, text, *args, **kwargs)
 
 
 class Context(ActorContext[M]):
@@ -57,7 +61,7 @@ class Context(ActorContext[M]):
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        return _PathAdapter(_log, {"actor": self._cell.path.replace("%", "%%")})
+        return _PathAdapter(_log, {"actor": self._cell.path})
 
     def spawn(self, behavior: Behavior[N], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[N]:
         return self._cell.spawn(behavior, name, mailbox).ref

@@ -6,12 +6,15 @@ stops is forgotten; an iterator that does not keep up gets a `Lagged` in the pla
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import trio
 
+from casty_trio.actors.refs import LocalRef
+from casty_trio.errors import CastyError, SettingsError, SystemClosedError
 from casty_trio.model.events import Event, Lagged
 from casty_trio.model.ref import ActorRef
 
@@ -22,26 +25,46 @@ E = TypeVar("E", bound=Event)
 Listener = Callable[[Any], None]
 
 
-class _Iteration(Generic[E]):
-    """The bounded buffer of one iterator."""
-
-    __slots__ = ("_lost", "_outbox", "inbox")
+class _Iteration(AsyncIterator[E | Lagged]):
+    """The bounded buffer of one iterator; what is lost is counted in its place, and takes no room."""
 
     def __init__(self, capacity: int) -> None:
-        self._outbox, self.inbox = trio.open_memory_channel[Any](capacity)
-        self._lost = 0
+        if not capacity >= 1:
+            raise SettingsError(f"events(capacity={capacity!r}): at least one event has to fit")
+        self._capacity = capacity
+        self._buffer: deque[E | Lagged] = deque()
+        self._events = 0
+        self._idle = trio.lowlevel.ParkingLot()
+        self._closed = False
 
-    def offer(self, event: Event) -> None:
-        try:
-            if self._lost:
-                self._outbox.send_nowait(Lagged(self._lost))
-                self._lost = 0
-            self._outbox.send_nowait(event)
-        except trio.WouldBlock:
-            self._lost += 1
+    def __repr__(self) -> str:
+        return f"<events: {self._events} wait>"
+
+    def offer(self, event: E) -> None:
+        last = self._buffer[-1] if self._buffer else None
+        if self._events < self._capacity:
+            self._buffer.append(event)
+            self._events += 1
+            self._idle.unpark()
+        elif type(last) is Lagged:
+            self._buffer[-1] = Lagged(last.count + 1)
+        else:
+            self._buffer.append(Lagged(1))
 
     def close(self) -> None:
-        self._outbox.close()
+        self._closed = True
+        self._idle.unpark_all()
+
+    async def __anext__(self) -> E | Lagged:
+        await trio.lowlevel.checkpoint()
+        while not self._buffer:
+            if self._closed:
+                raise StopAsyncIteration
+            await self._idle.park()
+        item = self._buffer.popleft()
+        if type(item) is not Lagged:
+            self._events -= 1
+        return item
 
 
 class EventStream:
@@ -50,7 +73,10 @@ class EventStream:
     def __init__(self) -> None:
         self._listeners: dict[type[Event], dict[object, Listener]] = {}
         self._wanted: dict[object, tuple[Listener, ...]] = {}
-        self._iterations: set[_Iteration[Any]] = set()
+        self._iterations: dict[_Iteration[Any], None] = {}
+        self._published: deque[tuple[Event, tuple[Listener, ...]]] = deque()
+        self._publishing = False
+        self._closed = False
 
     def subscribe(self, ref: ActorRef[E], event_type: type[E]) -> None:
         """Tell an actor every event of a class, its subclasses included, until it stops or `unsubscribe`.
@@ -58,7 +84,8 @@ class EventStream:
         Example:
             >>> # system.event_stream.subscribe(ref, DeadLetter)
         """
-        self._add(event_type, ref, ref.tell)
+        if not (isinstance(ref, LocalRef) and ref.cell.ended):
+            self._add(event_type, ref, ref.tell)
 
     def unsubscribe(self, ref: ActorRef[Any], event_type: type[Event] | None = None) -> None:
         """Tell an actor no more events of a class, or of any."""
@@ -76,12 +103,11 @@ class EventStream:
         """
         iteration = _Iteration[E](capacity)
         self._add(event_type, iteration, iteration.offer)
-        self._iterations.add(iteration)
+        self._iterations[iteration] = None
         try:
-            with iteration.inbox:
-                yield iteration.inbox
+            yield iteration
         finally:
-            self._iterations.discard(iteration)
+            self._iterations.pop(iteration, None)
             self._drop(iteration)
             iteration.close()
 
@@ -91,9 +117,9 @@ class EventStream:
         if listeners is None:
             listeners = self._look_up(event_type)
         if listeners:
-            event = event_type(*fields)
-            for listener in listeners:
-                listener(event)
+            self._published.append((event_type(*fields), listeners))
+            if not self._publishing:
+                self._tell_published()
 
     def forget(self, ref: ActorRef[Any]) -> None:
         """An actor has ended."""
@@ -101,13 +127,28 @@ class EventStream:
             self._drop(ref)
 
     def close(self) -> None:
-        """End all iterations after what they have buffered."""
+        """End all iterations after what they have buffered; there are no new ones."""
+        self._closed = True
         for iteration in list(self._iterations):
             iteration.close()
         self._listeners.clear()
         self._wanted.clear()
 
+    def _tell_published(self) -> None:
+        """Tell what was published; what telling publishes in turn comes after, so that it neither nests nor overtakes."""
+        self._publishing = True
+        try:
+            while self._published:
+                event, listeners = self._published.popleft()
+                for listener in listeners:
+                    with suppress(CastyError):  # such as a mailbox that rejects: the loss is counted
+                        listener(event)
+        finally:
+            self._publishing = False
+
     def _add(self, event_type: type[Event], key: object, listener: Listener) -> None:
+        if self._closed:
+            raise SystemClosedError("the system has stopped: there will be no more events")
         self._listeners.setdefault(event_type, {})[key] = listener
         self._wanted.clear()
 

@@ -1,8 +1,8 @@
 """The children of one actor, or of the system: their names and the nursery they run in. Floor F2.
 
-The nursery is held by a *supervisor task* that lives beside the actor, in the parent's nursery, and starts with the first spawn;
-so a leaf actor has none, and the tree of nurseries is the tree of actors. Spawning is synchronous: what is spawned before the
-nursery is open waits for it. Children always end before their parent does.
+The nursery is held by a *supervisor task* that lives beside the actor, in the parent's nursery, and starts with the first
+spawn; so a leaf actor has none, and the tree of nurseries is the tree of actors. Spawning is synchronous: what is spawned
+before the nursery is open waits for it. Children always end before their parent does.
 """
 
 from __future__ import annotations
@@ -29,16 +29,22 @@ log = logging.getLogger("casty_trio.actors")
 class Family:
     """Names, nursery and end of the actors with one parent."""
 
-    __slots__ = ("_closing", "_done", "_nursery", "_unnamed", "_waiting", "cells", "path")
+    __slots__ = ("_closing", "_done", "_nursery", "_unnamed", "_waiting", "_waiting_families", "cells", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.cells: dict[str, Cell[Any]] = {}
         self._waiting: list[Cell[Any]] = []
+        self._waiting_families: list[Family] = []
         self._unnamed = 0
         self._nursery: trio.Nursery | None = None
         self._closing = trio.Event()
         self._done = trio.Event()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the children have been told to stop, or have."""
+        return self._closing.is_set()
 
     def name_for(self, name: str | None) -> str:
         """A free name: the one asked for, or one made up."""
@@ -47,9 +53,9 @@ class Family:
         if name is None:
             self._unnamed += 1
             return f"${self._unnamed}"
-        if name.startswith("$"):
+        if check_name(name).startswith("$"):
             raise check_reserved(name)
-        if check_name(name) in self.cells:
+        if name in self.cells:
             raise NameInUseError(f"{self.path}/{name} is alive: stop it first, or leave the name out")
         return name
 
@@ -72,8 +78,9 @@ class Family:
     def start_beside(self, other: Family) -> None:
         """Start the supervisor task in the nursery that ``other`` holds."""
         if other._nursery is None:
-            raise SystemClosedError(f"{other.path or 'the system'} is not running")
-        self.start_in(other._nursery)
+            other._waiting_families.append(self)
+        else:
+            self.start_in(other._nursery)
 
     async def close(self, stop_at: float) -> None:
         """Stop all children and wait until they have ended; ``stop_at`` bounds their handlers, in scheduler time."""
@@ -100,16 +107,24 @@ class Family:
         if scope.cancelled_caught:
             log.error("children of %s outlive their cancellation: %s", self.path or "the system", list(self.cells))
 
+    def _open(self, nursery: trio.Nursery) -> None:
+        # A function of its own: the supervisor task lives long, and its variables would keep the last child.
+        self._nursery = nursery
+        for cell in self._waiting:
+            nursery.start_soon(cell.run, name=cell.path)
+        self._waiting.clear()
+        for family in self._waiting_families:
+            family.start_in(nursery)
+        self._waiting_families.clear()
+
     async def _supervise(self) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                for cell in self._waiting:
-                    nursery.start_soon(cell.run, name=cell.path)
-                self._waiting.clear()
+                self._open(nursery)
                 await self._closing.wait()
         finally:
             self._nursery = None
+            self._closing.set()  # also when it was cancelled: what would be spawned now would never run
             self._done.set()
 
 

@@ -1,12 +1,14 @@
 """References to local actors, and the mail they put. Floor F2.
 
-`LocalRef.tell` is the hottest call of the library: one try, one `send_nowait`, one count. An actor that has stopped has closed
-its end of the channel, so the exception tells; a bounded mailbox has a ref class of its own, so others pay nothing for it.
+`LocalRef.tell` is the hottest call of the library: one try, one `send_nowait`, one count. An actor that has stopped has
+closed its end of the channel, so the exception tells; a bounded mailbox has a ref class of its own, so others pay nothing
+for it.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -140,7 +142,8 @@ class BoundedRef(LocalRef[M]):
 
     def tell_asked(self, message: M, slot: ReplySlot) -> None:
         self._refuse_self()
-        self._offer(Asked(message, slot))
+        with suppress(MailboxFullError):  # the slot has it
+            self._offer(Asked(message, slot))
 
     async def send(self, message: M) -> None:
         await checkpoint()
@@ -165,10 +168,6 @@ class BoundedRef(LocalRef[M]):
             self._accept(room.waiting.pop(task))
             reschedule(task)
 
-    def dropped(self) -> None:
-        """A message was dropped to make room for the one that follows at once."""
-        self._room.queued -= 1
-
     def refuse_waiting(self) -> None:
         """The actor has ended: what senders wait with becomes dead letters."""
         waiting, self._room.waiting = self._room.waiting, {}
@@ -191,10 +190,21 @@ class BoundedRef(LocalRef[M]):
             return
         match self._room.mailbox.overflow:
             case "drop_oldest":
-                self._cell.drop_oldest()
-                self._accept(item)
+                self._replace_oldest(item)
             case "drop_new":
                 self.sent += 1
                 self._cell.discard(item, "the mailbox is full", MailboxFullError)
             case "reject":
+                self.sent += 1
+                self._cell.discard(item, "the mailbox is full: rejected", MailboxFullError)
                 raise MailboxFullError(f"the mailbox of {self.path} is full ({self._room.queued} messages wait)")
+
+    def _replace_oldest(self, item: object) -> None:
+        try:
+            oldest = self._cell.take_oldest()
+        except trio.WouldBlock:
+            self._accept(item)  # what waited is about to be handled
+            return
+        self._room.queued -= 1
+        self._accept(item)
+        self._cell.discard(oldest, "the mailbox is full: dropped as the oldest", MailboxFullError)

@@ -1,30 +1,31 @@
 """`ActorSystem`: the block that owns every actor. Floor F2.
 
-Two nurseries: the outer one holds the system's own tasks (the deadlines of asks), the inner one, in the root family's supervisor
-task, holds the actors. Leaving the block stops the actors first, children before parents, and then the rest.
+Two nurseries: the outer one holds the system's own tasks (the deadlines of asks), the inner one, in the root family's
+supervisor task, holds the actors. Leaving the block stops the actors first, children before parents, and then the rest.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import trio
 
-from casty_trio.actors.ask import AskSlot, Deadlines
+from casty_trio.actors.ask import AskSlot, Deadlines, Expiring
 from casty_trio.actors.cell import Cell
 from casty_trio.actors.context import GRACE
-from casty_trio.actors.door import leave_nursery
 from casty_trio.actors.events import EventStream
 from casty_trio.actors.family import Family
-from casty_trio.actors.refs import AskableRef, LocalRef
+from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
 from casty_trio.env import Env, RealEnv
-from casty_trio.errors import SystemClosedError, UsageError
+from casty_trio.errors import SystemClosedError, UnknownActorError, UsageError
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.behavior import Behavior
+from casty_trio.model.behavior import Behavior, Receive, Setup
+from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.context import System
 from casty_trio.model.events import DeadLetter, Event, Lagged
 from casty_trio.model.mailbox import Mailbox
@@ -44,8 +45,8 @@ LOGGED_DEAD_LETTERS = 10
 class ActorSystem(System):
     """A tree of actors, owned by an ``async with`` block.
 
-    When the block is left, every task it started is gone. Leaving it stops the actors: each handles the message it is at, its
-    children end, then it does. The body's own exception leaves unchanged.
+    When the block is left, every task it started is gone. Leaving it stops the actors: each handles the message it is at,
+    its children end, then it does. The body's own exception leaves unchanged.
 
     Parameters:
         name: how the system is called in addresses.
@@ -53,13 +54,15 @@ class ActorSystem(System):
 
     Example:
         >>> import trio
-        >>> def greeter() -> Behavior[str]:
-        ...     return Behaviors.receive(lambda ctx, name: print(f"Hello, {name}"))
+        >>> def greeter() -> Behavior[ActorRef[str]]:
+        ...     return Behaviors.receive(lambda ctx, reply_to: reply_to.tell("Hello"))
         >>> async def main() -> None:
         ...     async with ActorSystem("demo") as system:
-        ...         system.spawn(greeter(), "greeter").tell("Ada")
+        ...         ref = system.spawn(greeter(), "greeter")
+        ...         greeting: str = await system.ask(ref, lambda reply_to: reply_to)
+        ...         print(greeting)
         >>> trio.run(main)
-        Hello, Ada
+        Hello
     """
 
     def __init__(self, name: str = "casty", *, env: Env | None = None) -> None:
@@ -95,9 +98,9 @@ class ActorSystem(System):
             raise SystemClosedError(f"{self._name} was entered before: make a new system for a new block")
         self._nursery_manager = trio.open_nursery()
         nursery = await self._nursery_manager.__aenter__()
-        nursery.start_soon(self._deadlines.run, name=f"{self._name} (asks)")
-        self._root.start_in(nursery)
         self._nursery = nursery
+        self.start_service(self._deadlines.run, "asks")
+        self._root.start_in(nursery)
         return self
 
     async def __aexit__(
@@ -116,9 +119,10 @@ class ActorSystem(System):
         except BaseException as raised:  # noqa: BLE001 - it goes through the nursery, whose cancellation it may be
             stopping = raised
         self._left = True
+        self._deadlines.close()
         self.event_stream.close()
         self._nursery.cancel_scope.cancel()
-        return await leave_nursery(self._nursery_manager, error, stopping)
+        return await leave_nursery(self._nursery_manager, error, stopping, trio.Cancelled)
 
     async def _shut_down(self) -> None:
         """Stop what runs in the block, in order; the actors are first."""
@@ -140,15 +144,15 @@ class ActorSystem(System):
             SystemClosedError: outside the ``async with`` block, or while it stops.
             UsageError: this kind of behaviour needs another kind of system.
         """
-        return self._spawn(behavior, name, mailbox).ref
+        return self.spawn_cell(behavior, name, Cell, mailbox).ref
 
     async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
         """Send a message that carries a reply ref, and wait for what is told to that ref.
 
         Parameters:
             ref: whom to ask.
-            msg_factory: gets the reply ref, returns the message. The checkers want the type of the reply: annotate the variable
-                that takes it, or write the factory as a function.
+            msg_factory: gets the reply ref, returns the message. The checkers want the type of the reply: annotate the
+                variable that takes it, or write the factory as a function.
             timeout: how long to wait, in seconds; ``math.inf`` waits as long as the caller does.
 
         Raises:
@@ -157,12 +161,15 @@ class ActorSystem(System):
             ActorFailedError: it failed on this message; the exception is the cause.
             MailboxFullError: its bounded mailbox had no room.
             SelfAskError: an actor asks itself.
+            UsageError: the timeout is negative, or no number.
             AskError: the base of these, and of those that only other nodes give.
 
         Example:
             >>> # total: int = await system.ask(counter, lambda reply_to: Get(reply_to))
         """
         self._check_open()
+        if not timeout >= 0:
+            raise UsageError(f"ask(timeout={timeout!r}): give seconds, 0 or more; math.inf waits without end")
         slot = AskSlot(self, ref, timeout)
         message = msg_factory(slot)
         if isinstance(ref, AskableRef):
@@ -172,7 +179,7 @@ class ActorSystem(System):
         if slot.closed:
             await trio.lowlevel.checkpoint()
         else:
-            self._deadlines.add(slot)
+            self._deadlines.add(slot)  # one without end too: it ends with the system
             await slot.wait_closed()
         return slot.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
 
@@ -240,7 +247,16 @@ class ActorSystem(System):
             dead_letters=self._dead_letters,
         )
 
-    # --- What the runtime does ------------------------------------------------------------------------------------------------
+    # --- What the runtime does ---------------------------------------------------------------------------------------
+
+    def start_service(self, run: Callable[[], Awaitable[object]], name: str) -> None:
+        """Run a task of the system itself; it is cancelled after the actors have stopped."""
+        self._nursery.start_soon(run, name=f"{self._name} ({name})")
+
+    def watch_deadline(self, slot: Expiring) -> None:
+        """End an ask when its deadline has come."""
+        if slot.deadline < math.inf:
+            self._deadlines.add(slot)
 
     def address_of(self, path: str, incarnation: int) -> ActorAddress:
         """The address of something that lives in this system."""
@@ -271,9 +287,20 @@ class ActorSystem(System):
             self.log.info("dead letter for %s (%s): %s%s", recipient.path, reason, type(message).__name__, more)
         self.publish(DeadLetter, message, recipient, reason)
 
-    def _spawn(self, behavior: Behavior[M], name: str | None, mailbox: Mailbox | None) -> Cell[M]:
+    def spawn_cell(
+        self,
+        behavior: Behavior[M],
+        name: str | None,
+        cell_type: type[Cell[Any]],
+        mailbox: Mailbox | None = None,
+    ) -> Cell[M]:
+        """Start an actor at the top of the tree, of a kind of cell of its own."""
         self._check_open()
-        cell = Cell(self, self._root, self._root.name_for(name), behavior, mailbox)
+        if type(behavior) not in (Receive, Setup):
+            raise UsageError(
+                f"{type(self).__name__} cannot spawn {behavior!r}: begin with Behaviors.receive(...) or setup(...)"
+            )
+        cell = cell_type(self, self._root, self._root.name_for(name), behavior, mailbox)
         self._root.add(cell)
         return cell
 
@@ -293,7 +320,7 @@ class ActorSystem(System):
                 yield from self._walk(cell.children)
 
 
-class DeadLetterRef(ActorRef[Any]):
+class DeadLetterRef(AskableRef[Any]):
     """Where mail goes that nobody wants; see `ActorSystem.dead_letters`."""
 
     __slots__ = ("_system",)
@@ -307,6 +334,10 @@ class DeadLetterRef(ActorRef[Any]):
 
     def tell(self, message: Any) -> None:
         self._system.dead_letter(message, self, "sent to the dead letters")
+
+    def tell_asked(self, message: Any, slot: ReplySlot) -> None:
+        slot.fail(UnknownActorError(f"{self.path} answers nothing: it only counts and publishes what it is told"))
+        self.tell(message)
 
     async def send(self, message: Any) -> None:
         await trio.lowlevel.checkpoint()
