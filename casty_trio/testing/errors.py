@@ -1,0 +1,30 @@
+"""What a simulation itself can fail with, apart from what its scenario raises. Floor F6.
+
+They are here and not in `casty_trio.errors` because a program that never simulates never meets them.
+"""
+
+from __future__ import annotations
+
+from casty_trio.errors import CastyError, UsageError
+
+__all__ = ["DeadlockError", "LivelockError", "NestedSimulationError", "SimulationTimeoutError", "UnsupportedTrioError"]
+
+
+class UnsupportedTrioError(UsageError, RuntimeError):
+    """The installed Trio cannot be made deterministic in the way this library knows."""
+
+
+class NestedSimulationError(UsageError, RuntimeError):
+    """`simulate` was called where an event loop is running already; it is a plain function that starts its own."""
+
+
+class SimulationTimeoutError(CastyError, TimeoutError):
+    """The scenario was not done at its limit of virtual time; the notes say where every task was."""
+
+
+class DeadlockError(CastyError):
+    """Every task waits, and no timer is left to wake one; the notes say where every task was."""
+
+
+class LivelockError(CastyError):
+    """Tasks run on and on without virtual time passing; the notes say where every task was."""

@@ -1,0 +1,156 @@
+"""A network inside one process: addresses, connections, and the conditions between hosts. Floor F6.
+
+Rules: nothing but bytes crosses, and they are copied. Addresses are (host, port) as with TCP, in one flat space: any
+host may listen under any name, so nodes that all say 127.0.0.1 are hosts on one machine with different ports. The
+conditions go by the *hosts*, the names given to `Simulation.env`, whatever they listen under.
+Every direction between two hosts is a `Route`, every direction of a connection a `Pipe` on it.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+import trio
+
+from casty_trio.testing.pipe import Conditions, Pipe, Route
+from casty_trio.testing.stream import SimulatedListener, SimulatedStream
+
+__all__ = ["Network", "NetworkStatistics"]
+
+FIRST_FREE_PORT, LAST_PORT = 49_152, 65_535
+ANY_HOST = ("0.0.0.0", "::", "")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStatistics:
+    """What a network carried.
+
+    Parameters:
+        connections: dials that were answered.
+        refused: dials that found nobody.
+        bytes: bytes that were sent.
+        chunks: pieces they were sent in.
+    """
+
+    connections: int = 0
+    refused: int = 0
+    bytes: int = 0
+    chunks: int = 0
+
+
+class Network:
+    """Byte streams between the hosts of one simulation; `Simulation.network` is one.
+
+    Parameters:
+        seed: fixes every delay and every cut.
+        conditions: how every direction behaves that `set_conditions` said nothing about.
+
+    Example::
+
+        def scenario(sim):
+            sim.network.set_conditions(Conditions(delay=(0.05, 0.2)), between=("node-1", "node-2"))
+    """
+
+    def __init__(self, seed: int = 0, conditions: Conditions | None = None) -> None:
+        self._seed = seed
+        self._conditions = conditions or Conditions()
+        self._exceptions: dict[tuple[str, str], Conditions] = {}
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._listeners: dict[tuple[str, int], tuple[str, SimulatedListener]] = {}
+        self._next_port = FIRST_FREE_PORT
+        self._connections = self._refused = 0
+
+    def __repr__(self) -> str:
+        ends = sum(len(route.pipes) for route in self._routes.values())
+        return f"<Network {len(self._listeners)} listeners, {ends} open ends, {self.statistics()}>"
+
+    def set_conditions(self, conditions: Conditions, *, between: tuple[str, str] | None = None) -> None:
+        """Change how the network behaves for what is sent from now on.
+
+        Parameters:
+            conditions: the new behaviour.
+            between: two hosts, for the way there and back; without it, all that have no conditions of their own.
+        """
+        if between is None:
+            self._conditions = conditions
+        else:
+            one, other = between
+            self._exceptions[one, other] = self._exceptions[other, one] = conditions
+        for key, route in self._routes.items():
+            route.conditions = self._exceptions.get(key, self._conditions)
+
+    def statistics(self) -> NetworkStatistics:
+        """What was carried so far."""
+        routes = self._routes.values()
+        return NetworkStatistics(
+            self._connections, self._refused, sum(r.bytes for r in routes), sum(r.chunks for r in routes)
+        )
+
+    # --- what hosts do: `Simulation.env` calls these ---
+
+    def listen(self, node: str, host: str, port: int) -> SimulatedListener:
+        """Take an address for a host; port 0 picks a free one.
+
+        Raises:
+            OSError: the address is taken (EADDRINUSE).
+        """
+        host = node if host in ANY_HOST else _normal(host)
+        port = port or self._free_port(host)
+        if (host, port) in self._listeners:
+            raise OSError(errno.EADDRINUSE, f"{host}:{port} is taken by {self._listeners[host, port][0]}")
+        listener = SimulatedListener((host, port), lambda: self._listeners.pop((host, port)))
+        self._listeners[host, port] = node, listener
+        return listener
+
+    async def connect(self, node: str, host: str, port: int) -> SimulatedStream:
+        """Open a connection from a host; it takes a round trip.
+
+        Raises:
+            ConnectionRefusedError: nobody listens there when the dial arrives.
+        """
+        address = node if host in ANY_HOST else _normal(host), port
+        target = self._listeners[address][0] if address in self._listeners else address[0]
+        await trio.sleep(self._route(node, target).delay())
+        back = self._route(target, node).delay()
+        found = self._listeners.get(address)
+        if found is None or found[1].is_full():
+            self._refused += 1
+            await trio.sleep(back)
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody listens on {address[0]}:{port}")
+        self._connections += 1
+        client, server = self._pair(node, found[0], address)
+        found[1].offer(server)
+        try:
+            await trio.sleep(back)
+        except trio.Cancelled:
+            client.close()
+            raise
+        return client
+
+    def _pair(self, node: str, target: str, address: tuple[str, int]) -> tuple[SimulatedStream, SimulatedStream]:
+        there, back = self._route(node, target), self._route(target, node)
+        out, in_ = Pipe(there, back), Pipe(back, there)
+        # As with TCP, who dials a loopback address comes from there.
+        local = address[0] if address[0].startswith("127.") else node
+        origin = local, self._free_port(local)
+        return SimulatedStream(out, in_, origin, address), SimulatedStream(in_, out, address, origin)
+
+    def _route(self, source: str, target: str) -> Route:
+        key = source, target
+        if key not in self._routes:
+            conditions = self._exceptions.get(key, self._conditions)
+            self._routes[key] = Route(source, target, conditions, f"{self._seed}:{source}->{target}")
+        return self._routes[key]
+
+    def _free_port(self, host: str) -> int:
+        for _ in range(FIRST_FREE_PORT, LAST_PORT + 1):
+            port = self._next_port
+            self._next_port = FIRST_FREE_PORT if port == LAST_PORT else port + 1
+            if (host, port) not in self._listeners:
+                return port
+        raise OSError(errno.EADDRINUSE, f"{host} has no free port")
+
+
+def _normal(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host

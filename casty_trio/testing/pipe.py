@@ -1,0 +1,269 @@
+"""One direction of one simulated connection: bytes on their way, and how they end. Floor F6.
+
+Rules: bytes leave in the order they came in, each piece after its own delay and never before the piece ahead of it.
+What was sent and not yet received is bounded by the window; a sender waits for room. A receiver is woken exactly when
+something arrives, with no task in between: its own cancel scope's deadline is the arrival.
+A direction ends as in TCP: in order, with an end of file; or by a reset, which may overtake (and so lose) what is
+still on its way. Who sends to an end that closed learns so one round trip later.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass
+from math import inf
+
+import anyio
+import trio
+
+from casty_trio.errors import SettingsError
+
+__all__ = ["Conditions", "Parking", "Pipe", "Route"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How one direction between two hosts behaves.
+
+    Parameters:
+        delay: the least and the most seconds that something is on its way; drawn evenly, for each send.
+        cut: the probability that a receive gets only a part (any prefix) of what has arrived.
+        window: bytes that may be sent and not yet received, on each connection.
+
+    Raises:
+        SettingsError: a value that cannot be.
+
+    Example::
+
+        slow = Conditions(delay=(0.08, 0.12))
+    """
+
+    delay: tuple[float, float] = (0.0001, 0.002)
+    cut: float = 0.25
+    window: int = 65_536
+
+    def __post_init__(self) -> None:
+        least, most = self.delay
+        if not 0 <= least <= most < inf:
+            raise SettingsError(f"delay={self.delay} must be two seconds, the least and the most")
+        if not 0 <= self.cut <= 1:
+            raise SettingsError(f"cut={self.cut} must be a probability")
+        if self.window < 1:
+            raise SettingsError(f"window={self.window} must be at least one byte")
+
+
+class Route:
+    """The way from one host to another, which all connections between them share.
+
+    Delays and cuts come from generators of their own: a delay never depends on how many bytes were sent or received.
+    """
+
+    def __init__(self, source: str, target: str, conditions: Conditions, seed: str) -> None:
+        self.source, self.target = source, target
+        self.conditions = conditions
+        self.pipes: dict[Pipe, None] = {}  # a dict, for its order is fixed
+        self.bytes = 0
+        self.chunks = 0
+        self._delays = random.Random(f"{seed}:delays").random
+        self._cuts = random.Random(f"{seed}:cuts").random
+
+    def __repr__(self) -> str:
+        return f"<Route {self.source} -> {self.target}, {len(self.pipes)} pipes>"
+
+    def delay(self) -> float:
+        """Seconds until what leaves now is there."""
+        least, most = self.conditions.delay
+        return least + (most - least) * self._delays()
+
+    def cut(self, size: int) -> int:
+        """How many of ``size`` bytes the next receive gets."""
+        cut, draw = self.conditions.cut, self._cuts()
+        return size if draw >= cut else 1 + int(draw / cut * size)
+
+
+class Parking:
+    """The place where one task waits until it is woken, or until a moment that may still be changed."""
+
+    __slots__ = ("_scope", "_task")
+
+    def __init__(self) -> None:
+        self._scope: trio.CancelScope | None = None
+        self._task: trio.lowlevel.Task | None = None
+
+    async def wait(self, until: float = inf) -> None:
+        """Wait for `wake`, or the virtual time ``until``."""
+        with trio.CancelScope(deadline=until) as self._scope:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._give_up)
+
+    def wake(self) -> None:
+        """Wake who waits; nothing happens if nobody does."""
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._scope = self._task = None
+
+    def move(self, until: float) -> None:
+        """Let who waits be woken at another moment than it asked for."""
+        if self._scope is not None:
+            self._scope.deadline = until
+
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        self._scope = self._task = None  # it is scheduled now, and must not be woken twice
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class Pipe:
+    """Bytes on their way along a route, for one connection.
+
+    Parameters:
+        route: the way they go.
+        back: the way the other direction goes, which is how the sender learns that nobody listens.
+    """
+
+    def __init__(self, route: Route, back: Route) -> None:
+        self._route, self._back = route, back
+        self._coming: deque[tuple[float, bytes]] = deque()
+        self._arrived = bytearray()
+        self._in_flight = 0  # bytes that were sent and not received
+        self._last_arrival = 0.0
+        self._ends_at = inf
+        self._reset = False
+        self._broken_at = inf
+        self._sender_closed = self._receiver_closed = False
+        self._sender, self._receiver = Parking(), Parking()
+        route.pipes[self] = None
+
+    def __repr__(self) -> str:
+        return f"<Pipe {self._route.source} -> {self._route.target}, {self._in_flight} bytes in flight>"
+
+    # --- the sender's end ---
+
+    async def send(self, data: bytes) -> None:
+        """Take all bytes, as soon as there is room.
+
+        Raises:
+            anyio.ClosedResourceError: this end is closed.
+            anyio.BrokenResourceError: the other end is, and this one knows; or the end of file was sent already.
+        """
+        self._check_sendable()
+        await trio.lowlevel.checkpoint()
+        start = 0
+        while True:
+            self._check_sendable()
+            room = self._route.conditions.window - self._in_flight
+            if start >= len(data):
+                return
+            if room > 0:
+                self._put(data[start : start + room])
+                start += room
+            else:
+                await self._sender.wait(self._broken_at)
+
+    def _check_sendable(self) -> None:
+        if self._sender_closed:
+            raise anyio.ClosedResourceError
+        if self._ends_at < inf or trio.current_time() >= self._broken_at:
+            raise anyio.BrokenResourceError
+
+    def _put(self, data: bytes) -> None:
+        self._route.bytes += len(data)
+        self._route.chunks += 1
+        arrival = self._last_arrival = max(trio.current_time() + self._route.delay(), self._last_arrival)
+        self._in_flight += len(data)
+        if self._receiver_closed:  # what nobody will receive fills the window all the same, as with TCP
+            self._broken_at = min(self._broken_at, arrival + self._back.delay())
+            return
+        self._coming.append((arrival, data))
+        if len(self._coming) == 1 and not self._arrived:
+            self._receiver.move(arrival)
+
+    def finish(self) -> None:
+        """End the direction after what is on its way; what is sent from now on is refused."""
+        if self._ends_at == inf:
+            self._ends_at = max(trio.current_time() + self._route.delay(), self._last_arrival)
+            self._expect()
+
+    def reset(self) -> float:
+        """End the direction abruptly: what arrives after the reset is lost. Returns when it arrives."""
+        arrival = trio.current_time() + self._route.delay()
+        if arrival < self._ends_at:
+            self._reset, self._ends_at = True, arrival
+            while self._coming and self._coming[-1][0] > arrival:
+                self._in_flight -= len(self._coming.pop()[1])
+            self._expect()
+        return arrival
+
+    def break_at(self, moment: float) -> None:
+        """Let the sender find the pipe broken from then on."""
+        if moment < self._broken_at:
+            self._broken_at = moment
+            self._sender.move(moment)
+
+    def close_sender(self) -> None:
+        """Nobody sends any more; what is on its way still arrives."""
+        self._sender_closed = True
+        self._sender.wake()
+        self._forget()
+
+    # --- the receiver's end ---
+
+    async def receive(self, max_bytes: int) -> bytes:
+        """Wait until something arrived, and return it or a part of it.
+
+        Raises:
+            anyio.EndOfStream: the sender finished, and everything was received.
+            anyio.BrokenResourceError: the sender reset the connection.
+            anyio.ClosedResourceError: this end is closed.
+        """
+        if self._is_readable():
+            await trio.lowlevel.checkpoint()
+        while not self._is_readable():
+            await self._receiver.wait(self._next_arrival())
+        if self._receiver_closed:
+            raise anyio.ClosedResourceError
+        self._unload()
+        if not self._arrived:
+            raise anyio.BrokenResourceError if self._reset else anyio.EndOfStream
+        return self._take(max_bytes)
+
+    def _is_readable(self) -> bool:
+        return bool(self._arrived) or self._receiver_closed or self._next_arrival() <= trio.current_time()
+
+    def _next_arrival(self) -> float:
+        return self._coming[0][0] if self._coming else self._ends_at
+
+    def _unload(self) -> None:
+        now = trio.current_time()
+        while self._coming and self._coming[0][0] <= now:
+            self._arrived += self._coming.popleft()[1]
+
+    def _take(self, max_bytes: int) -> bytes:
+        size = self._route.cut(min(len(self._arrived), max_bytes))
+        data = bytes(self._arrived[:size])
+        del self._arrived[:size]
+        self._in_flight -= size
+        # Half a window at a time, as sockets do: else a sender would be woken for every byte that is taken.
+        if self._in_flight <= self._route.conditions.window // 2:
+            self._sender.wake()
+        return data
+
+    def _expect(self) -> None:
+        self._receiver.move(self._next_arrival())
+
+    def close_receiver(self) -> bool:
+        """Nobody receives any more. Returns whether something had arrived that nobody will read."""
+        self._receiver_closed = True
+        self._unload()
+        unread = bool(self._arrived)
+        if self._coming:
+            self.break_at(self._coming[0][0] + self._back.delay())
+        self._coming.clear()
+        self._arrived.clear()
+        self._receiver.wake()
+        self._forget()
+        return unread
+
+    def _forget(self) -> None:
+        if self._sender_closed and self._receiver_closed:
+            self._route.pipes.pop(self, None)

@@ -1,0 +1,68 @@
+"""The world as a simulated host sees it: virtual clocks, chance from the seed, the network in memory. Floor F6."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.abc
+import trio
+from anyio.abc import ByteStream, Listener
+
+from casty_trio.env import Env
+from casty_trio.testing.network import Network
+
+__all__ = ["SimulatedEnv"]
+
+T = TypeVar("T")
+
+WALL_TIME_AT_START = 1_750_000_000.0
+"""Some moment in June 2025; fixed, so that what is printed is the same in every run."""
+
+
+class SimulatedEnv(Env):
+    """An `Env` in which nothing is real; `Simulation.env` makes it.
+
+    Parameters:
+        name: the host's name.
+        seed: the simulation's; what is drawn depends on it and the name.
+        network: where it listens and dials.
+    """
+
+    def __init__(self, name: str, seed: int, network: Network) -> None:
+        self.name = name
+        self._network = network
+        self._rng = random.Random(f"{seed}:env:{name}:rng")
+        self._tokens = random.Random(f"{seed}:env:{name}:token")
+
+    def __repr__(self) -> str:
+        return f"<SimulatedEnv {self.name}>"
+
+    @property
+    def rng(self) -> random.Random:
+        return self._rng
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def wall_time(self) -> float:
+        return WALL_TIME_AT_START + trio.current_time()
+
+    def token(self, size: int) -> bytes:
+        return self._tokens.randbytes(size)
+
+    async def connect(self, host: str, port: int) -> ByteStream:
+        return await self._network.connect(self.name, host, port)
+
+    async def listen(self, host: str, port: int) -> Listener[ByteStream]:
+        await trio.lowlevel.checkpoint()
+        return self._network.listen(self.name, host, port)
+
+    def local_port(self, listener: Listener[ByteStream]) -> int:
+        return int(listener.extra(anyio.abc.SocketAttribute.local_port))
+
+    async def run_sync(self, function: Callable[[], T]) -> T:
+        # A thread would know nothing of the virtual clock, and end at another time in each run.
+        await trio.lowlevel.checkpoint()
+        return function()
