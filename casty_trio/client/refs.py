@@ -1,0 +1,114 @@
+"""The refs a client holds. Floor: client, on anyio."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from casty_trio.errors import LinkClosedError, LinkFullError, UsageError
+from casty_trio.model.address import ActorAddress, quote_name
+from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.ref import ActorRef
+from casty_trio.protocol import wire
+from casty_trio.protocol.frames import Kind
+
+if TYPE_CHECKING:
+    from casty_trio.client.client import ClusterClient
+
+__all__ = ["ClientEntityRef", "ClientRef", "ClientRegionRef", "WireRef"]
+
+M = TypeVar("M", contravariant=True)
+
+
+class WireRef(ActorRef[M]):
+    """A ref whose messages leave on a stream: it knows how a message to it is framed."""
+
+    __slots__ = ("client",)
+    client: ClusterClient
+
+    @abstractmethod
+    def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
+        """Kind and body of the frame that carries a message.
+
+        Raises:
+            EncodeError: the message cannot be encoded.
+        """
+
+    def tell(self, message: M) -> None:
+        kind, body = self.frame(message, 0, None)
+        try:
+            self.client.stream.write(kind, body)
+        except (LinkClosedError, LinkFullError) as error:
+            self.client.drop(message, str(error))
+
+    async def send(self, message: M) -> None:
+        kind, body = self.frame(message, 0, None)
+        try:
+            await self.client.stream.send(kind, body)
+        except LinkClosedError as error:
+            self.client.drop(message, str(error))
+
+
+class ClientRegionRef(WireRef[ShardEnvelope[M]]):
+    """A sharded type of the cluster: takes envelopes, and routes each to the node that owns the entity."""
+
+    __slots__ = ("num_shards", "shard_type")
+
+    def __init__(self, client: ClusterClient, shard_type: str, num_shards: int) -> None:
+        self.client = client
+        self.shard_type = shard_type
+        self.num_shards = num_shards
+
+    @property
+    def address(self) -> ActorAddress:
+        return ActorAddress(self.client.system_name, f"/{self.shard_type}")
+
+    def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
+        if type(message) is not ShardEnvelope:
+            raise UsageError(f"{self.path} takes ShardEnvelope(entity_id, message), not {type(message).__name__}")
+        return entity_frame(self.client, (self.shard_type, self.num_shards, message.entity_id), message.message, ask, budget)
+
+
+class ClientEntityRef(WireRef[M]):
+    """One entity of the cluster, by type and id."""
+
+    __slots__ = ("entity_id", "shard_type")
+
+    def __init__(self, client: ClusterClient, shard_type: str, entity_id: str) -> None:
+        self.client = client
+        self.shard_type = shard_type
+        self.entity_id = entity_id
+
+    @property
+    def address(self) -> ActorAddress:
+        return ActorAddress(self.client.system_name, f"/{self.shard_type}/{quote_name(self.entity_id)}")
+
+    def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
+        num_shards = self.client.num_shards(self.shard_type)
+        return entity_frame(self.client, (self.shard_type, num_shards, self.entity_id), message, ask, budget)
+
+
+class ClientRef(WireRef[Any]):
+    """An actor or reply ref of the cluster that came in a message, by its address."""
+
+    __slots__ = ("_address",)
+
+    def __init__(self, client: ClusterClient, address: ActorAddress) -> None:
+        self.client = client
+        self._address = address
+
+    @property
+    def address(self) -> ActorAddress:
+        return self._address
+
+    def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
+        name, body = self.client.codec.encode(message, self.client.write_ref)
+        return Kind.ACTOR, wire.pack_actor(ask, budget, (self._address.path, self._address.incarnation), name, body)
+
+
+def entity_frame(
+    client: ClusterClient, target: tuple[str, int, str], message: object, ask: int, budget: float | None
+) -> tuple[int, bytes]:
+    """The frame for an entity; ``target`` is type, number of shards and id."""
+    name, body = client.codec.encode(message, client.write_ref)
+    return Kind.ENTITY, wire.pack_entity(ask, budget, target, name, body)

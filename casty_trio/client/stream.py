@@ -1,0 +1,212 @@
+"""The client's one stream: made, kept, and made again. Floor: client, on anyio.
+
+What is written while there is no connection is held, up to a bound, the oldest dropped first. When a connection ends, asks
+that were written to it fail as outcome unknown, for nobody can tell; what was still queued goes out on the next one. Nothing
+is ever repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from casty_trio.errors import (
+    ConnectError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    LinkClosedError,
+    MailboxFullError,
+    OutcomeUnknownError,
+)
+from casty_trio.link import Link, open_link
+from casty_trio.protocol import wire
+from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.handshake import NONCE_SIZE
+from casty_trio.protocol.session import Session
+
+if TYPE_CHECKING:
+    from casty_trio.client.client import ClusterClient
+
+__all__ = ["ClientStream"]
+
+HELD = 1000
+"""How many messages wait for a connection before the oldest is dropped."""
+
+RETRY_FIRST, RETRY_MOST = 0.1, 3.0
+"""How long to wait between two rounds over the contact points: at first, and at most, in seconds, before jitter."""
+
+PERMANENT = frozenset({"version", "system", "self", "role", "authentication"})
+"""Refusals that trying again cannot change."""
+
+log = logging.getLogger("casty_trio.client")
+
+
+class ClientStream:
+    """One connection to one contact point at a time."""
+
+    def __init__(self, client: ClusterClient, on_frame: Callable[[int, memoryview], None]) -> None:
+        self._client = client
+        self._on_frame = on_frame
+        self._link: Link | None = None
+        self._held: deque[tuple[int, bytes]] = deque()
+        self._leaving = False
+        self._ended = anyio.Event()
+        self._next_contact = 0
+        self.connections = 0
+
+    @property
+    def link(self) -> Link | None:
+        """The connection, while there is one."""
+        return self._link
+
+    # --- Writing ----------------------------------------------------------------------------------------------------------
+
+    def write(self, kind: int, body: bytes) -> None:
+        """Queue a frame, or hold it until there is a connection.
+
+        Raises:
+            LinkFullError: the outbound queue has no room.
+            LinkClosedError: the client leaves its block.
+        """
+        if self._link is None:
+            self._hold(kind, body)
+            return
+        try:
+            self._link.write(kind, body)
+        except LinkClosedError:
+            if self._leaving:
+                raise
+            self._hold(kind, body)  # the connection has just ended
+
+    async def send(self, kind: int, body: bytes) -> None:
+        """As `write`, but wait for room."""
+        if self._link is None:
+            await checkpoint()
+            self._hold(kind, body)
+            return
+        try:
+            await self._link.send(kind, body)
+        except LinkClosedError:
+            if self._leaving:
+                raise
+            self._hold(kind, body)
+
+    def write_control(self, kind: int, body: bytes) -> None:
+        """Queue a control frame on the connection there is; without one nobody has to know."""
+        if self._link is not None:
+            self._link.write_control(kind, body)
+
+    def _hold(self, kind: int, body: bytes) -> None:
+        if len(self._held) >= HELD:
+            dropped_kind, dropped = self._held.popleft()
+            reason = f"{HELD} messages wait for a connection: the oldest is dropped"
+            self._client.lose(ask_of(dropped_kind, dropped), MailboxFullError(reason), reason)
+        self._held.append((kind, body))
+
+    # --- The life of the stream --------------------------------------------------------------------------------------
+
+    async def connect(self, timeout: float) -> Link:
+        """Connect to the first contact point that takes us, round after round.
+
+        Raises:
+            HandshakeError: a contact point refuses us for good.
+            ConnectError: none answered by the deadline; its notes tell what each said.
+        """
+        told: dict[str, str] = {}
+        with anyio.move_on_after(timeout):
+            return await self._connect(told)
+        where = ", ".join(f"{host}:{port}" for host, port in self._client.contact_points)
+        failed = ConnectError(f"no contact point of {self._client.system_name} answered within {timeout:g} s: {where}")
+        for contact, why in told.items():
+            failed.add_note(f"{contact}: {why}")
+        raise failed
+
+    async def run(self, link: Link) -> None:
+        """Keep a connection until the client leaves its block."""
+        while True:
+            await self._use(link)
+            if self._leaving:
+                break
+            link = await self._connect({})
+        self._ended.set()
+
+    async def leave(self, timeout: float) -> None:
+        """Flush what is queued and say goodbye; for a limited time."""
+        self._leaving = True
+        if self._link is None:
+            return
+        self._link.close("the client leaves")
+        with anyio.move_on_after(timeout):
+            await self._ended.wait()
+
+    def flush_held(self) -> None:
+        """The connection is ready for messages: send what waited for it, in order."""
+        while self._held and self._link is not None:
+            self._link.write(*self._held.popleft())
+
+    async def _connect(self, told: dict[str, str]) -> Link:
+        pause = RETRY_FIRST
+        while True:
+            for _ in self._client.contact_points:
+                host, port = contact = self._client.contact_points[self._next_contact % len(self._client.contact_points)]
+                try:
+                    return await self._dial(contact)
+                except OSError as error:
+                    told[f"{host}:{port}"] = str(error) or type(error).__name__
+                except HandshakeError as error:
+                    if error.code in PERMANENT and not isinstance(error, HandshakeTimeoutError):
+                        raise
+                    told[f"{host}:{port}"] = str(error)
+                self._next_contact += 1
+            await anyio.sleep(pause * self._client.env.rng.uniform(0.5, 1.5))
+            pause = min(2 * pause, RETRY_MOST)
+
+    async def _dial(self, contact: tuple[str, int]) -> Link:
+        client = self._client
+        settings = client.link_settings
+        with anyio.fail_after(settings.handshake_timeout):
+            stream = await client.env.connect(*client.address_map(*contact))
+        nonce = client.env.token(NONCE_SIZE)
+        return await open_link(stream, Session(client.identity, dialer=True, nonce=nonce, limits=settings))
+
+    async def _use(self, link: Link) -> None:
+        """One connection, from its first frame to its end."""
+        self._link = link
+        self.connections += 1
+        if self._leaving:
+            link.close("the client leaves")
+        else:
+            self._subscribe(link)
+        try:
+            reason = await link.run(self._on_frame)
+        finally:
+            self._link = None
+            self._keep_unsent(link)
+        if not self._leaving:
+            log.warning("the connection to %s ended: %s", link.peer.node_id, reason)
+
+    def _subscribe(self, link: Link) -> None:
+        with suppress(LinkClosedError):  # `run` tells how it ended
+            link.write_control(Kind.SUBSCRIBE, b"")
+
+    def _keep_unsent(self, link: Link) -> None:
+        unsent = [(kind, bytes(body)) for kind, body in link.take_unsent()]
+        kept = {ask_of(kind, body) for kind, body in unsent}
+        self._client.lose_written(
+            kept, OutcomeUnknownError(f"the connection to {link.peer.node_id} ended before a reply came")
+        )
+        for kind, body in unsent:
+            self._hold(kind, body)
+
+
+def ask_of(kind: int, body: bytes) -> int:
+    """The number of the ask that a message of ours belongs to; 0 for a tell."""
+    if kind == Kind.ENTITY:
+        return wire.unpack(wire.EntityFrame, body).ask
+    return wire.unpack(wire.ActorFrame, body).ask

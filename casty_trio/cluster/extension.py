@@ -1,0 +1,47 @@
+"""The seam between the cluster and what stands above it. Floor F4.
+
+Sharding and its siblings are floors of their own, so the cluster cannot import them. Each is an `Extension`: it says which
+kind of behaviour it spawns and which frames it handles. The package's face, the composition root, installs them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from casty_trio.model.behavior import Behavior
+from casty_trio.model.ref import ActorRef
+from casty_trio.protocol.wire import ShardTypeState
+from casty_trio.remote import FrameHandler
+
+if TYPE_CHECKING:
+    from casty_trio.cluster.system import ClusteredActorSystem
+
+__all__ = ["Extension"]
+
+
+class Extension(ABC):
+    """A service of a cluster node; one instance per system, made when the system is."""
+
+    behavior: ClassVar[type[Behavior[Any]]]
+    """The kind of behaviour that is spawned through this extension."""
+
+    def __init__(self, system: ClusteredActorSystem) -> None:
+        self.system = system
+
+    @abstractmethod
+    def spawn(self, behavior: Any, name: str | None) -> ActorRef[Any]:
+        """Start what the behaviour describes, and give a ref to it."""
+
+    @abstractmethod
+    def frames(self) -> Mapping[int, FrameHandler]:
+        """Which kinds of frames are this extension's."""
+
+    def shard_types(self) -> tuple[ShardTypeState, ...]:
+        """What clients have to know of sharded types."""
+        return ()
+
+    def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any] | None:
+        """The ref of an entity, if this extension knows the type."""
+        return None

@@ -1,0 +1,159 @@
+"""`ClusteredActorSystem`: a node of a cluster. Floor F4.
+
+What exists is the node and its clients: one member, itself, which is the leader. Its state goes to every client that
+subscribed, when it subscribes and whenever it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypeVar
+
+import cattrs
+import trio
+
+from casty_trio.cluster.extension import Extension
+from casty_trio.env import Env
+from casty_trio.errors import LinkClosedError, LinkFullError, UsageError, WaitTimeoutError
+from casty_trio.model.behavior import Behavior
+from casty_trio.model.mailbox import Mailbox
+from casty_trio.model.ref import ActorRef
+from casty_trio.model.settings import LinkSettings
+from casty_trio.protocol import wire
+from casty_trio.protocol.frames import Kind
+from casty_trio.remote import Connection, RemoteNode
+
+__all__ = ["ClusteredActorSystem"]
+
+M = TypeVar("M")
+
+
+class ClusteredActorSystem(RemoteNode):
+    """An actor system that is a node of a cluster, and that clients reach over TCP.
+
+    Parameters:
+        name: the cluster's name; clients have to give the same.
+        host: where the node is reached; it listens there too, unless ``bind_host`` says otherwise.
+        port: likewise; 0 picks a free one, and `address` tells which.
+        node_id: the node's own name.
+        bind_host: where it listens, if that is not where it is reached.
+        messages: message types beyond those that are read from the annotations of sharded behaviours.
+        converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
+        check_serialization: send messages between this node's own callers and its sharded actors through the codec as well,
+            so that what works on one node works on two. For tests: it costs what the wire costs.
+        insecure: listen off loopback although nothing is authenticated.
+        link: sizes and deadlines of the connections.
+        env: the door to clock, randomness and sockets; the real world when left out.
+
+    Example:
+        >>> import trio
+        >>> from casty_trio import Behavior, Behaviors, ClusteredActorSystem
+        >>> def cart(entity_id: str) -> Behavior[str]:
+        ...     return Behaviors.receive(lambda ctx, item: None)
+        >>> async def main() -> None:
+        ...     async with ClusteredActorSystem(name="shop", host="127.0.0.1", port=0, node_id="node-1") as system:
+        ...         system.spawn(Behaviors.sharded(cart, num_shards=10), "cart")
+        ...         await system.wait_for(1)
+        >>> trio.run(main)
+    """
+
+    extensions: ClassVar[list[type[Extension]]] = []
+    """What the composition root installed."""
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        node_id: str,
+        *,
+        bind_host: str | None = None,
+        messages: Iterable[object] = (),
+        converter: cattrs.Converter | None = None,
+        check_serialization: bool = False,
+        insecure: bool = False,
+        link: LinkSettings | None = None,
+        env: Env | None = None,
+    ) -> None:
+        messages = tuple(messages)
+        super().__init__(
+            name,
+            host,
+            port,
+            node_id,
+            bind_host=bind_host,
+            messages=messages,
+            converter=converter,
+            insecure=insecure,
+            link=link,
+            env=env,
+        )
+        self.has_messages = bool(messages)
+        self.check_serialization = check_serialization
+        self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
+        self._state_version = 0
+        self._extensions = [extension(self) for extension in self.extensions]
+        for each in self._extensions:
+            self.handlers.update(each.frames())
+
+    def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]:
+        """Start an actor at the top of the tree, or what a `Behaviors.sharded` describes; see `ActorSystem.spawn`.
+
+        Raises:
+            UnknownMessageTypeError: a sharded behaviour does not tell which messages it handles.
+            UnsupportedTypeError: one of them can never be sent.
+        """
+        for extension in self._extensions:
+            if isinstance(behavior, extension.behavior):
+                if mailbox is not None:
+                    raise UsageError(f"{type(behavior).__name__}: entities have mailboxes of their own; leave mailbox= out")
+                return extension.spawn(behavior, name)
+        return super().spawn(behavior, name, mailbox=mailbox)
+
+    async def wait_for(self, n: int, *, timeout: float = 60.0) -> None:
+        """Wait until ``n`` members of the cluster are up, in a view that all of them share.
+
+        Parameters:
+            n: how many, this node included.
+            timeout: how long to wait, in seconds.
+
+        Raises:
+            WaitTimeoutError: there were fewer by then.
+        """
+        if n > 1:  # membership of one: more than this node cannot come up
+            await trio.sleep(timeout)
+            raise WaitTimeoutError(f"{self.name}: 1 of {n} members is up after {timeout:g} s")
+        await trio.lowlevel.checkpoint()
+
+    def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
+        """The ref of an entity that came over the wire."""
+        for extension in self._extensions:
+            found = extension.resolve_entity(shard_type, entity_id)
+            if found is not None:
+                return found
+        return super().resolve_entity(shard_type, entity_id)
+
+    # --- Clients -----------------------------------------------------------------------------------------------------
+
+    def state_changed(self) -> None:
+        """Tell every client that subscribed what there is now."""
+        self._state_version += 1
+        body = self._state()
+        for connection in self.connections:
+            if connection.subscribed:
+                self._push(connection, body)
+
+    def _on_subscribe(self, connection: Connection, body: memoryview) -> None:
+        connection.subscribed = True
+        self._push(connection, self._state())
+
+    def _push(self, connection: Connection, body: bytes) -> None:
+        try:
+            connection.link.write(Kind.STATE, body)
+        except (LinkClosedError, LinkFullError) as error:
+            self.log.warning("%s does not hear of a change: %s", connection, error)
+
+    def _state(self) -> bytes:
+        me = wire.MemberState(self.node_id, self._host, self._port, self.uid)
+        types = tuple(state for extension in self._extensions for state in extension.shard_types())
+        return wire.pack(wire.StateFrame(self._state_version, (me,), 0, types))

@@ -1,0 +1,251 @@
+"""An actor system with an address: it listens, and its actors can be reached. Floor F3.
+
+`RemoteNode` owns the listener and one `Connection` per peer. A frame is handed to the handler of its kind, synchronously, in
+the task that read it; what a peer sent wrong ends that connection, what one message has wrong costs that message.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Self
+
+import anyio
+import cattrs
+import trio
+from anyio.abc import ByteStream, Listener
+
+from casty_trio.actors.refs import ReplySlot
+from casty_trio.actors.system import ActorSystem
+from casty_trio.env import Env
+from casty_trio.errors import (
+    DecodeError,
+    EncodeError,
+    HandshakeError,
+    InsecureListenerError,
+    ProtocolError,
+    RequestRefusedError,
+    UnknownActorError,
+)
+from casty_trio.link import open_link
+from casty_trio.model.address import ActorAddress, check_name
+from casty_trio.model.ref import ActorRef
+from casty_trio.model.settings import LinkSettings
+from casty_trio.protocol import refs, wire
+from casty_trio.protocol.codec import Codec
+from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.handshake import NONCE_SIZE, Identity
+from casty_trio.protocol.session import Session
+from casty_trio.remote.connection import Connection
+from casty_trio.remote.refs import RemoteRef
+from casty_trio.remote.slots import RemoteSlot
+
+__all__ = ["FrameHandler", "RemoteNode"]
+
+FrameHandler = Callable[[Connection, memoryview], None]
+
+ACCEPT_PAUSE = 0.1
+"""How long to wait after the system could not accept a connection (out of file descriptors, say), in seconds."""
+
+
+class RemoteNode(ActorSystem):
+    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters."""
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        node_id: str,
+        *,
+        bind_host: str | None = None,
+        messages: Iterable[object] = (),
+        converter: cattrs.Converter | None = None,
+        insecure: bool = False,
+        link: LinkSettings | None = None,
+        env: Env | None = None,
+    ) -> None:
+        super().__init__(name, env=env)
+        self.node_id = check_name(node_id, "node")
+        self.codec = Codec(messages, converter=converter)
+        self.link_settings = link if link is not None else LinkSettings()
+        self.connections: dict[Connection, None] = {}
+        self.handlers: dict[int, FrameHandler] = {
+            Kind.ACTOR: self._on_actor,
+            Kind.CANCEL: self._on_cancel,
+        }
+        self._host, self._port = host, port
+        self._bind_host = bind_host if bind_host is not None else host
+        self._accepting = trio.CancelScope()
+        self._connection_ended = trio.Event()
+        _check_listener(self._bind_host, insecure)
+
+    @property
+    def address(self) -> ActorAddress:
+        """Where the node is reached; with ``port=0`` its port is known once the block is entered."""
+        return self.address_of("/", 0)
+
+    @property
+    def identity(self) -> Identity:
+        """Who the node is, in handshakes."""
+        return Identity(self.name, "node", self.node_id, self.uid, self._host, self._port)
+
+    # --- The block --------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Listen, and open the system.
+
+        Raises:
+            OSError: the address is taken, or not ours.
+        """
+        listener = await self.env.listen(self._bind_host, self._port)
+        try:
+            self._port = self.env.local_port(listener)
+            await super().__aenter__()
+        except BaseException:
+            with trio.CancelScope(shield=True, deadline=trio.current_time()):
+                await listener.aclose()
+            raise
+        self.start_service(partial(self._serve, listener), "connections")
+        return self
+
+    async def _shut_down(self) -> None:
+        """Actors first, while their replies can still leave; then the connections, each after a goodbye."""
+        await super()._shut_down()
+        self._accepting.cancel()
+        for connection in self.connections:
+            connection.link.close(f"{self.node_id} leaves")
+        with trio.move_on_after(self.link_settings.close_timeout + ACCEPT_PAUSE):
+            while self.connections:
+                await self._connection_ended.wait()
+
+    async def _serve(self, listener: Listener[ByteStream]) -> None:
+        async with anyio.create_task_group() as tasks:
+            with self._accepting:
+                async with listener:
+                    await self._accept(listener, tasks)
+
+    async def _accept(self, listener: Listener[ByteStream], tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            try:
+                await listener.serve(self._welcome, tasks)
+            except OSError as error:
+                self.log.error("%s cannot accept connections: %s", self.node_id, error)
+                await trio.sleep(ACCEPT_PAUSE)
+
+    async def _welcome(self, stream: ByteStream) -> None:
+        """The life of one connection that a peer opened."""
+        session = Session(
+            self.identity,
+            dialer=False,
+            nonce=self.env.token(NONCE_SIZE),
+            limits=self.link_settings,
+            accept_roles=("client",),  # other nodes come with membership
+        )
+        try:
+            link = await open_link(stream, session)
+        except HandshakeError as error:
+            self.log.warning("%s refused a connection: %s", self.node_id, error)
+            return
+        connection = Connection(self, link)
+        self.connections[connection] = None
+        try:
+            reason = await link.run(connection.on_frame)
+            self.log.debug("connection to %s ended: %s", link.peer.node_id, reason)
+        except ProtocolError as error:
+            self.log.warning("connection to %s ended: %s", link.peer.node_id, error)
+        finally:
+            del self.connections[connection]
+            connection.close_slots()
+            self._connection_ended.set()
+            self._connection_ended = trio.Event()
+
+    # --- Frames ------------------------------------------------------------------------------------------------------
+
+    def _on_cancel(self, connection: Connection, body: memoryview) -> None:
+        connection.cancel(wire.unpack(wire.CancelFrame, body).ask)
+
+    def _on_actor(self, connection: Connection, body: memoryview) -> None:
+        """A client reaches the reply refs of clients this way, and no actor: those are not exposed."""
+        frame = wire.unpack(wire.ActorFrame, body)
+        target = self._slot_at(frame.path)
+        slot = connection.open_slot(frame.ask, frame.budget) if frame.ask else None
+        if target is None:
+            self.refuse(slot, UnknownActorError(f"{frame.path} is not exposed to clients"), frame.path)
+            return
+        message = self.decode(connection, frame.name, frame.body, slot, frame.path)
+        if message is not REFUSED:
+            try:
+                target.tell(message)
+            except EncodeError as error:
+                self.refuse(slot, error, frame.path)
+
+    def decode(self, connection: Connection, name: str, body: Any, slot: ReplySlot | None, target: str) -> Any:
+        """The message in a frame, or `REFUSED`; a bad one costs itself only: a nack, a dead letter, a line in the log."""
+        try:
+            return self.codec.decode(name, body, connection.read_ref)
+        except DecodeError as error:
+            self.log.warning("a message for %s from %s is refused: %s", target, connection.link.peer.node_id, error)
+            self.refuse(slot, RequestRefusedError(str(error)), target)
+            return REFUSED
+
+    def refuse(self, slot: RemoteSlot | ReplySlot | None, error: Exception, target: str) -> None:
+        """A peer's message cannot be delivered: say so to its asker, if it has one, and count it."""
+        if isinstance(slot, RemoteSlot):
+            slot.connection.refuse(slot.number, error)
+            slot.expire()
+        self.dead_letter(error, self.dead_letters, f"a peer's message for {target}: {error}")
+
+    # --- Refs --------------------------------------------------------------------------------------------------------
+
+    def address_of(self, path: str, incarnation: int) -> ActorAddress:
+        return ActorAddress(self.name, path, self._host, self._port, self.uid, incarnation)
+
+    def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes]:
+        """A ref as it is written to any peer; what is relative to one connection is seen to before."""
+        return refs.pack_address(ref.address)
+
+    def resolve(self, address: ActorAddress) -> ActorRef[Any]:
+        """The ref for an address that came over the wire: the local one if it is ours and alive."""
+        if address.uid == self.uid:
+            ref = self._slot_at(address.path) or self.lookup(address.path)
+            if ref is not None and address.incarnation in (0, ref.address.incarnation):
+                return ref
+        return RemoteRef(self, address)
+
+    def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
+        """The ref of an entity; only where shards are known."""
+        raise DecodeError(f"{shard_type}/{entity_id}: no sharded types here")
+
+    def _slot_at(self, path: str) -> RemoteSlot | None:
+        """The open reply ref of a client of this node, its gateway."""
+        parts = path.split("/")
+        if len(parts) != 4 or parts[1] != "$clients" or not (parts[2].isdecimal() and parts[3].isdecimal()):
+            return None
+        uid, number = int(parts[2]), int(parts[3])
+        for connection in self.connections:
+            if connection.link.peer.uid == uid:
+                return RemoteSlot(connection, number, 0.0)
+        return None
+
+
+class _Refused:
+    """In the place of a message that could not be decoded."""
+
+
+REFUSED = _Refused()
+
+
+def _check_listener(host: str, insecure: bool) -> None:
+    if insecure or host == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise InsecureListenerError(
+            f"listening on {host} would let anybody who can reach it in: there is no authentication yet; "
+            "listen on a loopback address, or write insecure=True if the network itself is trusted"
+        )

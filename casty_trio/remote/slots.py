@@ -1,0 +1,65 @@
+"""Reply refs whose asker is on the other end of a connection. Floor F3.
+
+A slot is made for each ask that comes in, and is found again by its number while it is open: a cancellation, a reply or a
+failure closes it. A message may also carry the reply ref of another ask of the same peer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trio.lowlevel import checkpoint
+
+from casty_trio.actors.ask import Expiring
+from casty_trio.errors import AskError, LinkClosedError, LinkFullError
+from casty_trio.model.address import ActorAddress
+
+if TYPE_CHECKING:
+    from casty_trio.remote.connection import Connection
+
+__all__ = ["RemoteSlot"]
+
+
+class RemoteSlot(Expiring):
+    """The reply ref of one ask of a peer."""
+
+    __slots__ = ("connection", "number")
+
+    def __init__(self, connection: Connection, number: int, deadline: float) -> None:
+        self.closed = False
+        self.deadline = deadline
+        self.connection = connection
+        self.number = number
+
+    @property
+    def address(self) -> ActorAddress:
+        """Where other nodes and clients find it: through this node, its gateway."""
+        return self.connection.slot_address(self.number)
+
+    def tell(self, message: Any) -> None:
+        if self.closed:
+            self.connection.dead_letter(message, self, "the ask is over: a late or second reply")
+            return
+        try:
+            self.connection.reply(self.number, message)
+        except (LinkClosedError, LinkFullError) as error:
+            self.connection.dead_letter(message, self, f"the reply could not be sent: {error}")
+        self._close()
+
+    async def send(self, message: Any) -> None:
+        await checkpoint()
+        self.tell(message)
+
+    def fail(self, error: AskError) -> None:
+        if not self.closed:
+            self.connection.refuse(self.number, error)
+            self._close()
+
+    def expire(self) -> None:
+        self._close()  # the asker has its own clock; nobody has to tell it
+
+    def _close(self) -> None:
+        self.closed = True
+        slots = self.connection.slots
+        if slots.get(self.number) is self:
+            del slots[self.number]

@@ -1,0 +1,3 @@
+"""Sharded types: one actor per entity id. Floor F5."""
+
+from casty_trio.sharding.extension import Sharding as Sharding

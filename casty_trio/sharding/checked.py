@@ -1,0 +1,75 @@
+"""Local messages through the codec, as if they came from another node. Floor F5; for ``check_serialization=True``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trio.lowlevel import checkpoint
+
+from casty_trio.actors.refs import ReplySlot
+from casty_trio.errors import AskError
+from casty_trio.model.address import ActorAddress
+from casty_trio.model.ref import ActorRef
+from casty_trio.protocol.codec import Codec
+from casty_trio.protocol.refs import REPLY, pack_reply, unpack_reply
+
+__all__ = ["Checked"]
+
+
+class Checked:
+    """Copies messages by encoding and decoding them; refs stay what they are, but replies go the same way back."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    def copy(self, message: Any) -> Any:
+        """What the other side would get.
+
+        Raises:
+            EncodeError: it cannot be sent.
+            DecodeError: it does not come back.
+        """
+        found: list[ActorRef[Any]] = []
+
+        def write(ref: ActorRef[Any]) -> tuple[int, bytes]:
+            found.append(CheckedSlot(self, ref) if isinstance(ref, ReplySlot) else ref)
+            return pack_reply(len(found) - 1)
+
+        def read(code: int, payload: memoryview) -> ActorRef[Any]:
+            assert code == REPLY  # written above
+            return found[unpack_reply(payload)]
+
+        name, body = self._codec.encode(message, write)
+        return self._codec.decode(name, body, read)
+
+
+class CheckedSlot(ReplySlot):
+    """A reply ref whose replies are copied too."""
+
+    __slots__ = ("_checked", "_slot")
+
+    def __init__(self, checked: Checked, slot: ReplySlot) -> None:
+        self._checked = checked
+        self._slot = slot
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override] # it is the slot's own
+        return self._slot.closed
+
+    @property
+    def deadline(self) -> float:  # type: ignore[override] # it is the slot's own
+        return self._slot.deadline
+
+    @property
+    def address(self) -> ActorAddress:
+        return self._slot.address
+
+    def tell(self, message: Any) -> None:
+        self._slot.tell(self._checked.copy(message))
+
+    async def send(self, message: Any) -> None:
+        await checkpoint()
+        self.tell(message)
+
+    def fail(self, error: AskError) -> None:
+        self._slot.fail(error)

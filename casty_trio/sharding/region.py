@@ -1,0 +1,178 @@
+"""The region of one sharded type on this node: from an entity id to the actor. Floor F5.
+
+Routing is synchronous: a message goes straight into the entity's mailbox, in the task of whoever sent it. The region is an
+actor, the parent of its entities, but no message to an entity passes through its mailbox.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from trio.lowlevel import checkpoint
+
+from casty_trio.actors.cell import Cell
+from casty_trio.actors.context import Context
+from casty_trio.actors.family import Family
+from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
+from casty_trio.errors import ActorStoppedError, UsageError
+from casty_trio.model.address import ActorAddress, quote_name
+from casty_trio.model.behavior import Behaviors, Sharded
+from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.ref import ActorRef
+
+if TYPE_CHECKING:
+    from casty_trio.sharding.extension import Sharding
+
+__all__ = ["EntityRef", "Region", "RegionRef"]
+
+M = TypeVar("M", contravariant=True)
+
+
+class EntityRef(AskableRef[M]):
+    """A ref to an entity by type and id: good while the entity stops, starts again, or moves."""
+
+    __slots__ = ("_region", "entity_id")
+
+    def __init__(self, region: Region, entity_id: str) -> None:
+        self._region = region
+        self.entity_id = entity_id
+
+    @property
+    def address(self) -> ActorAddress:
+        region = self._region
+        return ActorAddress(region.cell.system.name, f"/{region.shard_type}/{quote_name(self.entity_id)}")
+
+    @property
+    def shard_type(self) -> str:
+        """The name of the entity's type."""
+        return self._region.shard_type
+
+    def tell(self, message: M) -> None:
+        self._region.deliver(self.entity_id, message, None)
+
+    async def send(self, message: M) -> None:
+        await checkpoint()
+        self.tell(message)
+
+    def tell_asked(self, message: M, slot: ReplySlot) -> None:
+        self._region.deliver(self.entity_id, message, slot)
+
+
+class EntityContext(Context[Any]):
+    """What an entity's handler gets: it knows itself by type and id."""
+
+    __slots__ = ()
+
+    @property
+    def self(self) -> ActorRef[Any]:
+        family = self._cell.parent
+        assert isinstance(family, EntityFamily)  # entities have no other parent
+        return EntityRef(family.region, family.ids[self._cell])
+
+
+class EntityCell(Cell[Any]):
+    """The actor of one entity."""
+
+    __slots__ = ()
+    context_type = EntityContext
+
+
+class EntityFamily(Family):
+    """The entities of a region, by name for look-ups and by id for routing."""
+
+    __slots__ = ("ids", "refs", "region")
+
+    def __init__(self, path: str, region: Region) -> None:
+        super().__init__(path)
+        self.region = region
+        self.refs: dict[str, LocalRef[Any]] = {}
+        self.ids: dict[Cell[Any], str] = {}
+
+    def add_entity(self, cell: Cell[Any], entity_id: str) -> LocalRef[Any]:
+        """Start an entity's task."""
+        self.ids[cell] = entity_id
+        self.refs[entity_id] = cell.ref
+        self.add(cell)
+        return cell.ref
+
+    def forget(self, cell: Cell[Any]) -> None:
+        self.refs.pop(self.ids.pop(cell), None)
+        super().forget(cell)
+
+
+class RegionRef(LocalRef[ShardEnvelope[M]]):
+    """The ref that `spawn` gives for a sharded type; it takes envelopes, and hands their messages to entities."""
+
+    __slots__ = ("_region",)
+
+    def bind(self, region: Region) -> None:
+        """Tell the ref whose it is."""
+        self._region = region
+
+    def tell(self, message: ShardEnvelope[M]) -> None:
+        self._region.deliver_envelope(message, None)
+
+    async def send(self, message: ShardEnvelope[M]) -> None:
+        await checkpoint()
+        self.tell(message)
+
+    def tell_asked(self, message: ShardEnvelope[M], slot: ReplySlot) -> None:
+        self._region.deliver_envelope(message, slot)
+
+
+class RegionCell(Cell[Any]):
+    """The actor that is the parent of a type's entities."""
+
+    __slots__ = ()
+    ref_type = RegionRef
+
+
+class Region:
+    """One sharded type on this node."""
+
+    def __init__(self, sharding: Sharding, behavior: Sharded[Any], cell: Cell[Any]) -> None:
+        self.sharding = sharding
+        self.shard_type = cell.name
+        self.num_shards = behavior.num_shards
+        self.cell = cell
+        self._factory = behavior.factory
+        self._entities = EntityFamily(cell.path, self)
+        self._refs = self._entities.refs
+        cell.children = self._entities
+        self._entities.start_beside(cell.parent)
+
+    def deliver_envelope(self, envelope: Any, slot: ReplySlot | None) -> None:
+        """Hand a local caller's message to its entity."""
+        if not isinstance(envelope, ShardEnvelope):
+            raise UsageError(f"{self.cell.path} takes ShardEnvelope(entity_id, message), not {type(envelope).__name__}")
+        message: Any = envelope.message
+        if self.sharding.system.check_serialization:
+            message = self.sharding.checked(message)
+        self.deliver(envelope.entity_id, message, slot)
+
+    def deliver(self, entity_id: str, message: object, slot: ReplySlot | None) -> None:
+        """Put a message into an entity's mailbox, and start the entity if it is not there."""
+        ref = self._refs.get(entity_id)
+        if ref is None:
+            if self.cell.stopping:
+                self._refuse(entity_id, message, slot)
+                return
+            ref = self._start(entity_id)
+        if slot is None:
+            ref.tell(message)
+        else:
+            ref.tell_asked(message, slot)
+
+    def _start(self, entity_id: str) -> LocalRef[Any]:
+        if not entity_id:
+            raise UsageError(f"{self.cell.path}: an entity id is a text that is not empty")
+        factory = self._factory
+        behavior = Behaviors.setup(lambda _: factory(entity_id))  # in the entity's task: a factory that fails, fails alone
+        cell = EntityCell(self.cell.system, self._entities, quote_name(entity_id), behavior, None)
+        return self._entities.add_entity(cell, entity_id)
+
+    def _refuse(self, entity_id: str, message: object, slot: ReplySlot | None) -> None:
+        reason = f"{self.shard_type} is stopping on {self.sharding.system.node_id}"
+        if slot is not None:
+            slot.fail(ActorStoppedError(reason))
+        self.cell.system.dead_letter(message, EntityRef(self, entity_id), reason)
