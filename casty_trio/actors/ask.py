@@ -39,9 +39,9 @@ class AskSlot(Expiring):
     __slots__ = ("_number", "_system", "_task", "_timeout", "_value", "error", "target")
 
     def __init__(self, system: ActorSystem, target: object, timeout: float) -> None:
-        self.closed = False
-        self.deadline = trio.current_time() + timeout
-        self.target = target
+        self.closed: bool = False
+        self.deadline: float = trio.current_time() + timeout
+        self.target: object = target
         self.error: AskError | None = None
         self._system = system
         self._timeout = timeout

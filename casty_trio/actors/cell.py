@@ -86,12 +86,11 @@ class Cell(Generic[M]):
     def __init__(
         self, system: ActorSystem, parent: Family, name: str, behavior: Behavior[M], mailbox: Mailbox | None
     ) -> None:
-        if not isinstance(behavior, Behavior) or isinstance(behavior, Sharded):
-            raise UsageError(_cannot_begin(behavior))
+        _check_beginning(behavior)
         outbox, self._inbox = trio.open_memory_channel[Any](math.inf)
-        self.system = system
-        self.parent = parent
-        self.name = name
+        self.system: ActorSystem = system
+        self.parent: Family = parent
+        self.name: str = name
         self._room: BoundedRef[M] | None = None
         if mailbox is not None and mailbox.capacity < math.inf:
             self._room = BoundedRef(self, outbox.send_nowait, system.next_incarnation(), Room(mailbox))
@@ -108,8 +107,8 @@ class Cell(Generic[M]):
         self._wasted = 0
         self.task: trio.lowlevel.Task | None = None
         self.children: Family | None = None
-        self.handled = 0
-        self.ended = False
+        self.handled: int = 0
+        self.ended: bool = False
 
     def __repr__(self) -> str:
         return f"<Cell {self.path}>"
@@ -371,7 +370,8 @@ class Cell(Generic[M]):
         self.discard(item, "left in the mailbox when the actor stopped")
 
 
-def _cannot_begin(behavior: object) -> str:
-    if isinstance(behavior, Sharded):
-        return "a sharded behaviour needs a ClusteredActorSystem: an actor or a system without a network cannot spawn it"
-    return f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you forget to call your function?)"
+def _check_beginning(behavior: object) -> None:
+    if type(behavior) is Sharded:
+        raise UsageError("a sharded behaviour needs a ClusteredActorSystem: nothing else can spawn it")
+    if not isinstance(behavior, Behavior):
+        raise UsageError(f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you call yours?)")

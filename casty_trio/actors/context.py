@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty_trio.actors.refs import LocalRef
 from casty_trio.errors import UsageError
@@ -13,7 +13,7 @@ from casty_trio.model.context import ActorContext
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
     from casty_trio.actors.system import ActorSystem
-    from casty_trio.model.behavior import Behavior
+    from casty_trio.model.behavior import Behavior, BoundFactory
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
 
@@ -70,6 +70,11 @@ class Context(ActorContext[M]):
         if not (isinstance(ref, LocalRef) and ref.cell.parent is self._cell.children):
             raise UsageError(f"{ref!r} is no child of {self._cell.path}: an actor stops its own children only")
         ref.cell.stop(GRACE)
+
+    @overload
+    async def ask(self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0) -> R: ...
+    @overload
+    async def ask(self, ref: ActorRef[N], msg_factory: BoundFactory[R, N], *, timeout: float = 5.0) -> R: ...
 
     async def ask(self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0) -> R:
         return await self._cell.system.ask(ref, msg_factory, timeout=timeout)

@@ -23,7 +23,7 @@ __all__ = ["Family"]
 MARGIN = 2.0
 """How long beyond the children's own grace their end is waited for under a cancellation, in seconds."""
 
-log = logging.getLogger("casty_trio.actors")
+log: logging.Logger = logging.getLogger("casty_trio.actors")
 
 
 class Family:
@@ -32,7 +32,7 @@ class Family:
     __slots__ = ("_closing", "_done", "_nursery", "_unnamed", "_waiting", "_waiting_families", "cells", "path")
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path: str = path
         self.cells: dict[str, Cell[Any]] = {}
         self._waiting: list[Cell[Any]] = []
         self._waiting_families: list[Family] = []

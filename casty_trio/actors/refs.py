@@ -50,8 +50,8 @@ class Asked:
     __slots__ = ("message", "slot")
 
     def __init__(self, message: object, slot: ReplySlot) -> None:
-        self.message = message
-        self.slot = slot
+        self.message: object = message
+        self.slot: ReplySlot = slot
 
 
 class AskableRef(ActorRef[M]):
@@ -71,9 +71,9 @@ class LocalRef(AskableRef[M]):
 
     def __init__(self, cell: Cell[Any], put: Callable[[object], None], incarnation: int) -> None:
         self._cell = cell
-        self.put = put
-        self.incarnation = incarnation
-        self.sent = 0
+        self.put: Callable[[object], None] = put
+        self.incarnation: int = incarnation
+        self.sent: int = 0
 
     @property
     def cell(self) -> Cell[Any]:
@@ -118,8 +118,8 @@ class Room:
     __slots__ = ("mailbox", "queued", "waiting")
 
     def __init__(self, mailbox: Mailbox) -> None:
-        self.mailbox = mailbox
-        self.queued = 0
+        self.mailbox: Mailbox = mailbox
+        self.queued: int = 0
         self.waiting: dict[trio.lowlevel.Task, object] = {}
 
     @property
@@ -132,6 +132,7 @@ class BoundedRef(LocalRef[M]):
     """A ref to an actor of this system whose waiting mail is bounded."""
 
     __slots__ = ("_room",)
+    sent: int
 
     def __init__(self, cell: Cell[Any], put: Callable[[object], None], incarnation: int, room: Room) -> None:
         super().__init__(cell, put, incarnation)

@@ -11,7 +11,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import trio
 
@@ -24,7 +24,7 @@ from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import SystemClosedError, UnknownActorError, UsageError
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.behavior import Behavior, Receive, Setup
+from casty_trio.model.behavior import Behavior, BoundFactory, Receive, Setup
 from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.context import System
 from casty_trio.model.events import DeadLetter, Event, Lagged
@@ -67,10 +67,10 @@ class ActorSystem(System):
 
     def __init__(self, name: str = "casty", *, env: Env | None = None) -> None:
         self._name = check_name(name, "system")
-        self.env = env if env is not None else RealEnv()
-        self.uid = self.env.uid()
-        self.log = logging.getLogger("casty_trio.actors")
-        self.event_stream = EventStream()
+        self.env: Env = env if env is not None else RealEnv()
+        self.uid: int = self.env.uid()
+        self.log: logging.Logger = logging.getLogger("casty_trio.actors")
+        self.event_stream: EventStream = EventStream()
         self._root = Family("")
         self._deadlines = Deadlines()
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
@@ -145,6 +145,11 @@ class ActorSystem(System):
             UsageError: this kind of behaviour needs another kind of system.
         """
         return self.spawn_cell(behavior, name, Cell, mailbox).ref
+
+    @overload
+    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R: ...
+    @overload
+    async def ask(self, ref: ActorRef[M], msg_factory: BoundFactory[R, M], *, timeout: float = 5.0) -> R: ...
 
     async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
         """Send a message that carries a reply ref, and wait for what is told to that ref.

@@ -27,12 +27,12 @@ class ClientAsk(ActorRef[Any]):
     __slots__ = ("client", "closed", "done", "error", "number", "target", "timeout", "value")
 
     def __init__(self, client: ClusterClient, number: int, target: ActorRef[Any], timeout: float, done: anyio.Event) -> None:
-        self.client = client
-        self.number = number
-        self.target = target
-        self.timeout = timeout
-        self.closed = False
-        self.done = done
+        self.client: ClusterClient = client
+        self.number: int = number
+        self.target: ActorRef[Any] = target
+        self.timeout: float = timeout
+        self.closed: bool = False
+        self.done: anyio.Event = done
         self.value: Any = None
         self.error: Exception | None = None
 
@@ -62,6 +62,7 @@ class ClientAsk(ActorRef[Any]):
     def expire(self) -> None:
         """The deadline has come."""
         self.fail(AskTimeoutError(f"no reply from {self.target!r} within {self.timeout:g} s"))
+        self.client.give_up(self)
 
     def result(self) -> Any:
         """The reply.

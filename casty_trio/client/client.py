@@ -14,7 +14,6 @@ from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, overload
 
 import anyio
-import anyio.lowlevel
 import cattrs
 import msgspec
 from anyio.abc import TaskGroup
@@ -27,7 +26,9 @@ from casty_trio.errors import (
     ConnectError,
     DecodeError,
     EncodeError,
+    LinkClosedError,
     LinkError,
+    LinkFullError,
     MailboxFullError,
     ProtocolError,
     ReplyDecodeError,
@@ -54,7 +55,7 @@ __all__ = ["ClientStatistics", "ClusterClient"]
 M = TypeVar("M")
 R = TypeVar("R")
 
-log = logging.getLogger("casty_trio.client")
+log: logging.Logger = logging.getLogger("casty_trio.client")
 
 
 class ClientStatistics(msgspec.Struct, frozen=True):
@@ -110,19 +111,17 @@ class ClusterClient:
         link: LinkSettings | None = None,
         env: Env | None = None,
     ) -> None:
-        self.contact_points = tuple((host, port) for host, port in contact_points)
-        if not self.contact_points:
-            raise SettingsError("contact_points is empty: name at least one node of the cluster")
+        self.contact_points: tuple[tuple[str, int], ...] = _checked_contacts(contact_points)
         if not connect_timeout > 0:
             raise SettingsError(f"connect_timeout must be greater than 0, not {connect_timeout!r}")
-        self.system_name = check_name(system_name, "system")
-        self.address_map = address_map if address_map is not None else _as_it_is
-        self.codec = Codec(messages, converter=converter)
-        self.link_settings = link if link is not None else LinkSettings()
-        self.env = env if env is not None else RealEnv()
+        self.system_name: str = check_name(system_name, "system")
+        self.address_map: Callable[[str, int], tuple[str, int]] = address_map if address_map is not None else _as_it_is
+        self.codec: Codec = Codec(messages, converter=converter)
+        self.link_settings: LinkSettings = link if link is not None else LinkSettings()
+        self.env: Env = env if env is not None else RealEnv()
         uid = self.env.uid()
-        self.identity = Identity(system_name, "client", f"client-{uid:x}", uid, client_host, client_port)
-        self.stream = ClientStream(self, self._on_frame)
+        self.identity: Identity = Identity(system_name, "client", f"client-{uid:x}", uid, client_host, client_port)
+        self.stream: ClientStream = ClientStream(self, self._on_frame)
         self._connect_timeout = connect_timeout
         self._asks: dict[int, ClientAsk] = {}
         self._asked = 0
@@ -152,13 +151,14 @@ class ClusterClient:
         if self._manager is not None:
             raise SystemClosedError("this client was entered before: make a new one for a new block")
         self._event = type(anyio.Event())  # the running library's own: anyio looks that up for every Event it makes
+        deadline = anyio.current_time() + self._connect_timeout
         link = await self.stream.connect(self._connect_timeout)
         self._manager = anyio.create_task_group()
         self._tasks = await self._manager.__aenter__()
         self._tasks.start_soon(self._deadlines.run, name="casty_trio client (asks)")
         self._tasks.start_soon(self.stream.run, link, name="casty_trio client (stream)")
         try:
-            with anyio.move_on_after(self._connect_timeout):
+            with anyio.CancelScope(deadline=deadline):
                 await self._ready.wait()
             if not self._ready.is_set():
                 raise ConnectError(
@@ -213,16 +213,20 @@ class ClusterClient:
                 message pass.
 
         Raises:
-            ShardCountError: the cluster, or an earlier call, has another number of shards.
+            ShardCountError: the cluster, or while it has no such type an earlier call, has another number of shards.
+            SettingsError: ``num_shards`` is no number from 1 to 65 536.
+            InvalidNameError: no sharded type can have the name.
         """
         self._check_open()
-        known = self._shards.get(shard_type, num_shards)
+        check_name(shard_type, "sharded type")
+        if type(num_shards) is not int or not 1 <= num_shards <= 65_536:
+            raise SettingsError(f"num_shards must be 1 to 65536, not {num_shards!r}")
         ref = self._regions.get(shard_type)
-        if ref is None:
+        there = self._shards.get(shard_type, ref.num_shards if ref is not None else num_shards)
+        if there != num_shards:
+            raise ShardCountError(f"{shard_type!r} has {there} shards, not {num_shards}: they have to agree everywhere")
+        if ref is None or ref.num_shards != num_shards:
             self._regions[shard_type] = ref = ClientRegionRef[Any](self, shard_type, num_shards)
-        for there in (known, ref.num_shards):
-            if there != num_shards:
-                raise ShardCountError(f"{shard_type!r} has {there} shards, not {num_shards}: they have to agree everywhere")
         if message_type is not None:
             self.codec.register(message_type)
         return ref
@@ -253,7 +257,9 @@ class ClusterClient:
             RequestRefusedError: the node could not decode the message.
             ReplyDecodeError: the reply could not be decoded here.
             OutcomeUnknownError: the connection ended after the ask was written.
+            MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
+            UsageError: the ref is not this client's, or the timeout is negative or no number.
 
         Example:
             >>> # total: int = await client.ask(carts, lambda r: ShardEnvelope("user-1", GetTotal(reply_to=r)))
@@ -261,15 +267,18 @@ class ClusterClient:
         self._check_open()
         if getattr(ref, "client", None) is not self or not isinstance(ref, WireRef):
             raise UsageError(f"{ref!r} is not a ref of this client")
+        if not timeout >= 0:
+            raise UsageError(f"ask(timeout={timeout!r}): give seconds, 0 or more; math.inf waits without end")
         self._asked += 1
         ask = ClientAsk(self, self._asked, ref, timeout, self._event())
         kind, body = ref.frame(msg_factory(ask), ask.number, timeout if timeout < math.inf else None)
-        self._asks[ask.number] = ask
         try:
             self.stream.write(kind, body)
-        except LinkError as error:
-            del self._asks[ask.number]
+        except LinkFullError as error:
             raise MailboxFullError(f"{ref!r} cannot be asked now: {error}") from error
+        except LinkClosedError as error:
+            raise SystemClosedError(f"{ref!r} cannot be asked any more: {error}") from error
+        self._asks[ask.number] = ask
         if timeout < math.inf:
             self._deadlines.add(anyio.current_time() + timeout, ask)
         try:
@@ -277,7 +286,8 @@ class ClusterClient:
         finally:
             del self._asks[ask.number]
             if not ask.closed:
-                self._give_up(ask)
+                ask.closed = True
+                self.give_up(ask)
         return ask.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
 
     def statistics(self) -> ClientStatistics:
@@ -317,6 +327,16 @@ class ClusterClient:
         ask = self._asks.get(number)
         if ask is not None:
             ask.fail(error)
+
+    def is_over(self, number: int) -> bool:
+        """Whether nobody waits for the ask of this number any more; never so for a tell, whose number is 0."""
+        ask = self._asks.get(number)
+        return number != 0 and (ask is None or ask.closed)
+
+    def give_up(self, ask: ClientAsk) -> None:
+        """The caller no longer waits: the node may skip the message."""
+        with suppress(LinkError):  # the node hears of it when the connection ends, or at the deadline it was given
+            self.stream.write_control(Kind.CANCEL, wire.pack(wire.CancelFrame(ask.number)))
 
     def lose_written(self, kept: Set[int], error: Exception) -> None:
         """A connection ended: fail the asks that were written to it."""
@@ -390,15 +410,22 @@ class ClusterClient:
         self._ready.set()
         self.stream.flush_held()
 
-    def _give_up(self, ask: ClientAsk) -> None:
-        """The caller no longer waits: the node may skip the message."""
-        ask.closed = True
-        with suppress(LinkError):  # the node hears of it when the connection ends, or at the deadline it was given
-            self.stream.write_control(Kind.CANCEL, wire.pack(wire.CancelFrame(ask.number)))
-
     def _check_open(self) -> None:
         if self._tasks is None:
             raise SystemClosedError("the client is used outside its block: write 'async with ClusterClient(...) as client'")
+
+
+def _checked_contacts(contact_points: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    contacts: list[tuple[str, int]] = []
+    for contact in contact_points:
+        match contact:
+            case (str(host), int(port)) if host and 0 < port < 65_536:
+                contacts.append((host, port))
+            case _:
+                raise SettingsError(f"a contact point is (host, port), the port from 1 to 65535, not {contact!r}")
+    if not contacts:
+        raise SettingsError("contact_points is empty: name at least one node of the cluster")
+    return tuple(contacts)
 
 
 def _as_it_is(host: str, port: int) -> tuple[str, int]:

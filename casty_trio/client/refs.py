@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from casty_trio.errors import LinkClosedError, LinkFullError, UsageError
+from casty_trio.errors import EncodeError, LinkClosedError, LinkFullError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
-from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.envelope import ShardEnvelope, is_envelope
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
@@ -56,17 +56,20 @@ class ClientRegionRef(WireRef[ShardEnvelope[M]]):
 
     def __init__(self, client: ClusterClient, shard_type: str, num_shards: int) -> None:
         self.client = client
-        self.shard_type = shard_type
-        self.num_shards = num_shards
+        self.shard_type: str = shard_type
+        self.num_shards: int = num_shards
 
     @property
     def address(self) -> ActorAddress:
         return ActorAddress(self.client.system_name, f"/{self.shard_type}")
 
     def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
-        if type(message) is not ShardEnvelope:
+        if not is_envelope(message):
             raise UsageError(f"{self.path} takes ShardEnvelope(entity_id, message), not {type(message).__name__}")
-        return entity_frame(self.client, (self.shard_type, self.num_shards, message.entity_id), message.message, ask, budget)
+        if type(message.entity_id) is not str or not message.entity_id:
+            raise UsageError(f"{self.path}: an entity id is a text that is not empty, not {message.entity_id!r}")
+        target = (self.shard_type, self.num_shards, message.entity_id)
+        return entity_frame(self.client, target, message.message, ask, budget)
 
 
 class ClientEntityRef(WireRef[M]):
@@ -76,8 +79,8 @@ class ClientEntityRef(WireRef[M]):
 
     def __init__(self, client: ClusterClient, shard_type: str, entity_id: str) -> None:
         self.client = client
-        self.shard_type = shard_type
-        self.entity_id = entity_id
+        self.shard_type: str = shard_type
+        self.entity_id: str = entity_id
 
     @property
     def address(self) -> ActorAddress:
@@ -111,4 +114,7 @@ def entity_frame(
 ) -> tuple[int, bytes]:
     """The frame for an entity; ``target`` is type, number of shards and id."""
     name, body = client.codec.encode(message, client.write_ref)
-    return Kind.ENTITY, wire.pack_entity(ask, budget, target, name, body)
+    try:
+        return Kind.ENTITY, wire.pack_entity(ask, budget, target, name, body)
+    except UnicodeEncodeError as error:
+        raise EncodeError(f"the entity id {target[2]!r} cannot be encoded: {error}") from error

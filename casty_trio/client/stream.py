@@ -21,12 +21,16 @@ from casty_trio.errors import (
     HandshakeError,
     HandshakeTimeoutError,
     LinkClosedError,
+    LinkFullError,
     MailboxFullError,
+    MessageTooLargeError,
     OutcomeUnknownError,
+    ProtocolError,
+    SystemClosedError,
 )
 from casty_trio.link import Link, open_link
 from casty_trio.protocol import wire
-from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.frames import HEADER_SIZE, Kind
 from casty_trio.protocol.handshake import NONCE_SIZE
 from casty_trio.protocol.session import Session
 
@@ -36,7 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["ClientStream"]
 
 HELD = 1000
-"""How many messages wait for a connection before the oldest is dropped."""
+"""How many messages wait for a connection before the oldest is dropped; and no more bytes than a link queues."""
+
+LEAST_FRAME = 1024
+"""Peers take frames of this size at least, so a message is never cut into smaller pieces."""
 
 RETRY_FIRST, RETRY_MOST = 0.1, 3.0
 """How long to wait between two rounds over the contact points: at first, and at most, in seconds, before jitter."""
@@ -44,7 +51,7 @@ RETRY_FIRST, RETRY_MOST = 0.1, 3.0
 PERMANENT = frozenset({"version", "system", "self", "role", "authentication"})
 """Refusals that trying again cannot change."""
 
-log = logging.getLogger("casty_trio.client")
+log: logging.Logger = logging.getLogger("casty_trio.client")
 
 
 class ClientStream:
@@ -54,11 +61,14 @@ class ClientStream:
         self._client = client
         self._on_frame = on_frame
         self._link: Link | None = None
+        self._open: Link | None = None  # the same, from the moment that what was held has gone ahead
         self._held: deque[tuple[int, bytes]] = deque()
+        self._held_size = 0
+        self._pause = RETRY_FIRST
         self._leaving = False
         self._ended = anyio.Event()
         self._next_contact = 0
-        self.connections = 0
+        self.connections: int = 0
 
     @property
     def link(self) -> Link | None:
@@ -73,41 +83,99 @@ class ClientStream:
         Raises:
             LinkFullError: the outbound queue has no room.
             LinkClosedError: the client leaves its block.
+            MessageTooLargeError: the peer would not take it, or none would.
         """
-        if self._link is None:
+        link = self._open
+        if link is None:
             self._hold(kind, body)
             return
         try:
-            self._link.write(kind, body)
+            link.write(kind, body)
         except LinkClosedError:
-            if self._leaving:
-                raise
             self._hold(kind, body)  # the connection has just ended
 
     async def send(self, kind: int, body: bytes) -> None:
         """As `write`, but wait for room."""
-        if self._link is None:
+        link = self._open
+        if link is None:
             await checkpoint()
-            self._hold(kind, body)
+            self.write(kind, body)
             return
         try:
-            await self._link.send(kind, body)
+            await link.send(kind, body)
         except LinkClosedError:
-            if self._leaving:
-                raise
-            self._hold(kind, body)
+            self.write(kind, body)
 
     def write_control(self, kind: int, body: bytes) -> None:
         """Queue a control frame on the connection there is; without one nobody has to know."""
-        if self._link is not None:
-            self._link.write_control(kind, body)
+        if self._open is not None:
+            self._open.write_control(kind, body)
+
+    # --- What waits for a connection ---------------------------------------------------------------------------------------
 
     def _hold(self, kind: int, body: bytes) -> None:
-        if len(self._held) >= HELD:
-            dropped_kind, dropped = self._held.popleft()
-            reason = f"{HELD} messages wait for a connection: the oldest is dropped"
-            self._client.lose(ask_of(dropped_kind, dropped), MailboxFullError(reason), reason)
+        if self._leaving:
+            raise LinkClosedError("the client leaves its block")
+        most = self._client.link_settings.max_message
+        if len(body) > most:
+            raise MessageTooLargeError(f"a message of {len(body)} bytes exceeds the limit of {most} bytes")
         self._held.append((kind, body))
+        self._held_size += _size_at_most(body)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Drop the oldest of what is held, as long as there is more than a new connection can queue at once."""
+        most = self._client.link_settings.queue
+        while len(self._held) > HELD or (self._held_size > most and len(self._held) > 1):
+            reason = f"{len(self._held) - 1} messages wait for a connection: the oldest is dropped"
+            self._drop_first(MailboxFullError(reason), reason)
+
+    def _drop_first(self, error: Exception, reason: str) -> None:
+        self._client.lose(ask_of(*self._take_first()), error, reason)
+
+    def _take_first(self) -> tuple[int, bytes]:
+        kind, body = self._held.popleft()
+        self._held_size -= _size_at_most(body)
+        return kind, body
+
+    def flush_held(self) -> None:
+        """The connection is ready for messages: send what waited for it, in order, before anything new."""
+        link = self._link
+        if link is None or link is self._open:
+            return
+        self._open = link
+        self._pause = RETRY_FIRST
+        while self._held:
+            kind, body = self._held[0]
+            if self._client.is_over(ask_of(kind, body)):
+                self._drop_first(LinkClosedError("nobody waits"), "its asker gave up before there was a connection")
+                continue
+            try:
+                link.write(kind, body)
+            except LinkClosedError:
+                return  # it stays where it is, and goes out on the next one
+            except (LinkFullError, MessageTooLargeError) as error:
+                self._drop_first(error, str(error))
+            else:
+                self._take_first()
+
+    def _keep_unsent(self, link: Link) -> None:
+        unsent = [(kind, bytes(body)) for kind, body in link.take_unsent()]
+        self._held.extendleft(reversed(unsent))  # it was written before anything that is held already
+        self._held_size += sum(_size_at_most(body) for _, body in unsent)
+        kept = {ask_of(kind, body) for kind, body in self._held}
+        self._client.lose_written(
+            kept, OutcomeUnknownError(f"the connection to {link.peer.node_id} ended before a reply came")
+        )
+        if self._leaving:
+            self._drop_all()
+        else:
+            self._trim()
+
+    def _drop_all(self) -> None:
+        reason = "the client has left its block"
+        while self._held:
+            self._drop_first(SystemClosedError(reason), reason)
 
     # --- The life of the stream --------------------------------------------------------------------------------------
 
@@ -130,9 +198,11 @@ class ClientStream:
     async def run(self, link: Link) -> None:
         """Keep a connection until the client leaves its block."""
         while True:
-            await self._use(link)
+            useful = await self._use(link)
             if self._leaving:
                 break
+            if not useful:
+                await self._back_off()
             link = await self._connect({})
         self._ended.set()
 
@@ -140,18 +210,13 @@ class ClientStream:
         """Flush what is queued and say goodbye; for a limited time."""
         self._leaving = True
         if self._link is None:
+            self._drop_all()
             return
         self._link.close("the client leaves")
         with anyio.move_on_after(timeout):
             await self._ended.wait()
 
-    def flush_held(self) -> None:
-        """The connection is ready for messages: send what waited for it, in order."""
-        while self._held and self._link is not None:
-            self._link.write(*self._held.popleft())
-
     async def _connect(self, told: dict[str, str]) -> Link:
-        pause = RETRY_FIRST
         while True:
             for _ in self._client.contact_points:
                 host, port = contact = self._client.contact_points[self._next_contact % len(self._client.contact_points)]
@@ -164,8 +229,12 @@ class ClientStream:
                         raise
                     told[f"{host}:{port}"] = str(error)
                 self._next_contact += 1
-            await anyio.sleep(pause * self._client.env.rng.uniform(0.5, 1.5))
-            pause = min(2 * pause, RETRY_MOST)
+            await self._back_off()
+
+    async def _back_off(self) -> None:
+        """Wait longer each time, until a connection has been of use."""
+        pause, self._pause = self._pause, min(2 * self._pause, RETRY_MOST)
+        await anyio.sleep(pause * self._client.env.rng.uniform(0.5, 1.5))
 
     async def _dial(self, contact: tuple[str, int]) -> Link:
         client = self._client
@@ -175,8 +244,9 @@ class ClientStream:
         nonce = client.env.token(NONCE_SIZE)
         return await open_link(stream, Session(client.identity, dialer=True, nonce=nonce, limits=settings))
 
-    async def _use(self, link: Link) -> None:
-        """One connection, from its first frame to its end."""
+    async def _use(self, link: Link) -> bool:
+        """One connection, from its first frame to its end; whether it told the state of the cluster."""
+        useful = False
         self._link = link
         self.connections += 1
         if self._leaving:
@@ -185,24 +255,19 @@ class ClientStream:
             self._subscribe(link)
         try:
             reason = await link.run(self._on_frame)
+        except ProtocolError as error:  # it costs this connection, as on the other side
+            reason = str(error)
         finally:
-            self._link = None
+            useful = self._open is not None
+            self._link = self._open = None
             self._keep_unsent(link)
         if not self._leaving:
             log.warning("the connection to %s ended: %s", link.peer.node_id, reason)
+        return useful
 
     def _subscribe(self, link: Link) -> None:
         with suppress(LinkClosedError):  # `run` tells how it ended
             link.write_control(Kind.SUBSCRIBE, b"")
-
-    def _keep_unsent(self, link: Link) -> None:
-        unsent = [(kind, bytes(body)) for kind, body in link.take_unsent()]
-        kept = {ask_of(kind, body) for kind, body in unsent}
-        self._client.lose_written(
-            kept, OutcomeUnknownError(f"the connection to {link.peer.node_id} ended before a reply came")
-        )
-        for kind, body in unsent:
-            self._hold(kind, body)
 
 
 def ask_of(kind: int, body: bytes) -> int:
@@ -210,3 +275,8 @@ def ask_of(kind: int, body: bytes) -> int:
     if kind == Kind.ENTITY:
         return wire.unpack(wire.EntityFrame, body).ask
     return wire.unpack(wire.ActorFrame, body).ask
+
+
+def _size_at_most(body: bytes) -> int:
+    """How many bytes a message takes in a link's queue, cut into the smallest pieces there can be."""
+    return len(body) + HEADER_SIZE * (1 + len(body) // (LEAST_FRAME - 1))

@@ -45,3 +45,7 @@ class Extension(ABC):
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any] | None:
         """The ref of an entity, if this extension knows the type."""
         return None
+
+    def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes] | None:
+        """A ref as it is written to any peer, if it is one of this extension's own kind."""
+        return None

@@ -14,7 +14,7 @@ import trio
 
 from casty_trio.cluster.extension import Extension
 from casty_trio.env import Env
-from casty_trio.errors import LinkClosedError, LinkFullError, UsageError, WaitTimeoutError
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, UsageError, WaitTimeoutError
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
@@ -88,7 +88,7 @@ class ClusteredActorSystem(RemoteNode):
             link=link,
             env=env,
         )
-        self.has_messages = bool(messages)
+        self.has_messages: bool = bool(messages)
         self.check_serialization = check_serialization
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self._state_version = 0
@@ -133,6 +133,14 @@ class ClusteredActorSystem(RemoteNode):
                 return found
         return super().resolve_entity(shard_type, entity_id)
 
+    def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes]:
+        """A ref as it is written to any peer; that of an entity names type and id, wherever it lives."""
+        for extension in self._extensions:
+            written = extension.write_ref(ref)
+            if written is not None:
+                return written
+        return super().write_ref(ref)
+
     # --- Clients -----------------------------------------------------------------------------------------------------
 
     def state_changed(self) -> None:
@@ -152,6 +160,9 @@ class ClusteredActorSystem(RemoteNode):
             connection.link.write(Kind.STATE, body)
         except (LinkClosedError, LinkFullError) as error:
             self.log.warning("%s does not hear of a change: %s", connection, error)
+        except MessageTooLargeError as error:
+            self.log.error("%s cannot be told the state of the cluster: %s", connection, error)
+            connection.link.close("the state of the cluster is too large for you")
 
     def _state(self) -> bytes:
         me = wire.MemberState(self.node_id, self._host, self._port, self.uid)

@@ -129,7 +129,7 @@ class Link(Outbox):
         self.session = session
         self.peer: Identity = session.peer
         self.error: LinkError | None = None
-        self.reason = ""
+        self.reason: str = ""
         self._stream = stream
         self._early = early  # messages that came with the last bytes of the handshake
         self._scope: anyio.CancelScope | None = None  # while `run` does

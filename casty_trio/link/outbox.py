@@ -287,7 +287,7 @@ class Outbox:
         size = sum(map(len, chunks))
         if self._waiters or not self._fits(size):
             self._refused += 1
-            raise LinkFullError(f"no room for a {kind_name(kind)} of {size} bytes: {self._queued()} of {self._limit} wait")
+            raise LinkFullError(f"no room for {kind_name(kind)}, {size} bytes: {self._queued()} of {self._limit} wait")
         self._append(chunks)
 
     def _frames_of(self, kind: int, body: bytes) -> tuple[bytes, ...]:

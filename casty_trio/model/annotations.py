@@ -73,8 +73,9 @@ def factory_message_types(factory: Any) -> tuple[Any, ...]:
         The members of ``Msg``; () when there is no annotation, or it cannot be resolved here.
 
     Example:
+        >>> from casty_trio.model.behavior import Behavior
         >>> def cart(entity_id: str) -> "Behavior[int | str]": ...
-        >>> factory_message_types(cart)     # where Behavior can be seen
+        >>> factory_message_types(cart)
         (<class 'int'>, <class 'str'>)
     """
     function = _function(factory)

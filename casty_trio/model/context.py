@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
     import logging
 
-    from casty_trio.model.behavior import Behavior
+    from casty_trio.model.behavior import Behavior, BoundFactory
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
 
@@ -33,6 +33,13 @@ class System(ABC):
     @abstractmethod
     def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]:
         """Start an actor at the top of the tree; see `ActorSystem.spawn`."""
+
+    @overload
+    @abstractmethod
+    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R: ...
+    @overload
+    @abstractmethod
+    async def ask(self, ref: ActorRef[M], msg_factory: BoundFactory[R, M], *, timeout: float = 5.0) -> R: ...
 
     @abstractmethod
     async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
@@ -93,6 +100,13 @@ class ActorContext(ABC, Generic[M]):
         Raises:
             UsageError: the ref is not a child of this actor.
         """
+
+    @overload
+    @abstractmethod
+    async def ask(self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0) -> R: ...
+    @overload
+    @abstractmethod
+    async def ask(self, ref: ActorRef[N], msg_factory: BoundFactory[R, N], *, timeout: float = 5.0) -> R: ...
 
     @abstractmethod
     async def ask(self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0) -> R:

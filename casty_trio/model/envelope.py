@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-__all__ = ["ShardEnvelope"]
+__all__ = ["ShardEnvelope", "is_envelope"]
 
 M_co = TypeVar("M_co", covariant=True)
 
@@ -25,3 +25,8 @@ class ShardEnvelope(msgspec.Struct, Generic[M_co], frozen=True):
 
     entity_id: str
     message: M_co
+
+
+def is_envelope(value: object) -> bool:
+    """Whether a value is an envelope; a plain answer, for what checkers narrow it to would hold an unknown message."""
+    return isinstance(value, ShardEnvelope)

@@ -46,14 +46,14 @@ class Entry:
     __slots__ = ("annotation", "check", "cls", "decode", "deep", "encode", "name", "watched", "write")
 
     def __init__(self, cls: type, annotation: Any) -> None:
-        self.cls = cls
-        self.name = wire_name(cls)
-        self.annotation = annotation
+        self.cls: type = cls
+        self.name: str = wire_name(cls)
+        self.annotation: Any = annotation
         self.write: Callable[[Any], Any] = untouched
         self.encode: Callable[[Any], bytes]
         self.decode: Callable[[Any], Any]
         self.check: Callable[[Any], Any] | None = None
-        self.deep = False
+        self.deep: bool = False
         self.watched: tuple[type, ...] = ()
 
 

@@ -149,7 +149,7 @@ class FrameReader:
         self._split = 0  # the kind of the message that is coming in pieces, or 0
         self._partial = bytearray()  # its pieces so far
         self.fault: ProtocolError | None = None
-        self.noted = False
+        self.noted: bool = False
 
     def feed(self, data: bytes) -> list[Frame]:
         """The messages that these bytes complete, in order.

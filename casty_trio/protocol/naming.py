@@ -93,8 +93,8 @@ def wire_name(cls: type) -> str:
     """The name of a class on the wire.
 
     Example:
-        >>> wire_name(int), wire_name(PurePath)
-        ('int', 'pathlib:PurePath')
+        >>> wire_name(int), wire_name(UnsupportedTypeError)
+        ('int', 'casty_trio.errors:UnsupportedTypeError')
     """
     builtin = BUILTINS.get(cls)
     if builtin is not None:

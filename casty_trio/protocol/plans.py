@@ -33,9 +33,27 @@ from casty_trio.protocol.shapes import (
 
 __all__ = ["TOP", "Kind", "Planner", "Shape", "accepted", "labelled", "union_of"]
 
-Kind = enum.Enum(
-    "Kind", "SCALAR LITERAL REF ENUM DATA LIST SET FROZENSET TUPLE ROW DICT OPTIONAL PLAIN_UNION UNION OPEN CUSTOM"
-)
+
+class Kind(enum.Enum):
+    """How the values of a type are built."""
+
+    SCALAR = enum.auto()
+    LITERAL = enum.auto()
+    REF = enum.auto()
+    ENUM = enum.auto()
+    DATA = enum.auto()
+    LIST = enum.auto()
+    SET = enum.auto()
+    FROZENSET = enum.auto()
+    TUPLE = enum.auto()
+    ROW = enum.auto()
+    DICT = enum.auto()
+    OPTIONAL = enum.auto()
+    PLAIN_UNION = enum.auto()
+    UNION = enum.auto()
+    OPEN = enum.auto()
+    CUSTOM = enum.auto()
+
 
 SIMPLE_KEYS = {Kind.SCALAR, Kind.LITERAL, Kind.ENUM, Kind.TUPLE, Kind.ROW, Kind.REF, Kind.OPTIONAL, Kind.PLAIN_UNION}
 TAGGED = {Kind.UNION, Kind.OPEN}

@@ -175,7 +175,7 @@ class Session:
         self.peer: Identity | None = None
         self.version: int | None = None
         self.error: LinkError | None = None
-        self.reason = ""
+        self.reason: str = ""
         self._state = State.DIALING if dialer else State.AWAIT_HELLO
         self._side: Side = "dialer" if dialer else "acceptor"
         self._peer_side: Side = "acceptor" if dialer else "dialer"

@@ -7,7 +7,7 @@ means that nobody waits.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -140,7 +140,7 @@ _CODES: Final = {error: code for code, error in _NACKS.items()}
 _REASON = 500
 
 pack: Final = msgspec.msgpack.Encoder().encode
-_decoders: Final[dict[type[msgspec.Struct], msgspec.msgpack.Decoder[msgspec.Struct]]] = {
+_decoders: Final[dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]]] = {
     frame: msgspec.msgpack.Decoder(frame)
     for frame in (EntityFrame, ActorFrame, ReplyFrame, NackFrame, CancelFrame, StateFrame)
 }
@@ -156,7 +156,7 @@ def unpack(frame: type[F], body: memoryview | bytes) -> F:
         ProtocolError: it is not such a body.
     """
     try:
-        return _decoders[frame].decode(body)  # type: ignore[return-value] # the decoder is the one of this class
+        return cast("F", _decoders[frame].decode(body))
     except _MALFORMED as error:
         raise ProtocolError(f"the body of a {frame.__name__} is malformed: {error}") from error
 
@@ -179,7 +179,7 @@ def nack_code(error: Exception) -> str:
 
 def nack_error(nack: NackFrame) -> Exception:
     """The error an ask ends with when the peer says it cannot be answered."""
-    return _NACKS.get(nack.code, AskError)(escaped(nack.reason))
+    return _NACKS.get(nack.code, AskError)(escaped(nack.reason, _REASON))
 
 
 def nack(ask: int, error: Exception) -> bytes:

@@ -21,18 +21,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
+OVERTAKEN = 10_000
+"""How many cancellations may wait for the asks they overtook; further ones are ignored."""
+
 
 class Connection:
     """A ready link, and what the node keeps for it."""
 
-    __slots__ = ("_handlers", "link", "node", "slots", "subscribed")
+    __slots__ = ("_handlers", "_newest", "_overtaken", "link", "node", "slots", "subscribed")
 
     def __init__(self, node: RemoteNode, link: Link) -> None:
-        self.node = node
-        self.link = link
+        self.node: RemoteNode = node
+        self.link: Link = link
         self.slots: dict[int, RemoteSlot] = {}
-        self.subscribed = False
+        self.subscribed: bool = False
         self._handlers = node.handlers
+        self._newest = 0  # askers count upwards
+        self._overtaken: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<Connection to {self.link.peer.node_id}>"
@@ -54,20 +59,35 @@ class Connection:
         """The slot for an ask that comes in with its message.
 
         Raises:
-            ProtocolError: the peer gave the number to two asks.
+            ProtocolError: the peer gave the number to two asks, or number or budget are below zero.
         """
-        deadline = math.inf if budget is None else trio.current_time() + budget
+        if budget is None:
+            deadline = math.inf
+        elif budget >= 0:
+            deadline = trio.current_time() + budget
+        else:
+            raise ProtocolError(f"ask {number} of {self.link.peer.node_id} has {budget} seconds")
+        if number < 0:
+            raise ProtocolError(f"ask {number} of {self.link.peer.node_id} is no ask: they count upwards from 1")
         if number in self.slots:
             raise ProtocolError(f"ask {number} of {self.link.peer.node_id} is open already")
         slot = self.slots[number] = RemoteSlot(self, number, deadline)
-        self.node.watch_deadline(slot)
+        if number > self._newest:
+            self._newest = number
+        if number in self._overtaken:
+            self._overtaken.remove(number)
+            slot.expire()
+        else:
+            self.node.watch_deadline(slot)
         return slot
 
     def cancel(self, number: int) -> None:
-        """The asker gave up: its message is skipped if it still waits."""
+        """The asker gave up: its message is skipped if it still waits, or comes later, for control goes first."""
         slot = self.slots.get(number)
         if slot is not None:
             slot.expire()
+        elif number > self._newest and len(self._overtaken) < OVERTAKEN:
+            self._overtaken.add(number)
 
     def reply(self, number: int, message: object) -> None:
         """Answer an ask.

@@ -7,6 +7,8 @@ the task that read it; what a peer sent wrong ends that connection, what one mes
 from __future__ import annotations
 
 import ipaddress
+import math
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Self
@@ -35,7 +37,7 @@ from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import NONCE_SIZE, Identity
+from casty_trio.protocol.handshake import NONCE_SIZE, Identity, escaped
 from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.refs import RemoteRef
@@ -44,6 +46,9 @@ from casty_trio.remote.slots import RemoteSlot
 __all__ = ["FrameHandler", "RemoteNode"]
 
 FrameHandler = Callable[[Connection, memoryview], None]
+
+SLOT_PATH = re.compile(r"/\$clients/([0-9]{1,19})/([0-9]{1,19})")
+"""Where clients' reply refs stand; nobody's uid or number has more digits."""
 
 ACCEPT_PAUSE = 0.1
 """How long to wait after the system could not accept a connection (out of file descriptors, say), in seconds."""
@@ -67,9 +72,9 @@ class RemoteNode(ActorSystem):
         env: Env | None = None,
     ) -> None:
         super().__init__(name, env=env)
-        self.node_id = check_name(node_id, "node")
-        self.codec = Codec(messages, converter=converter)
-        self.link_settings = link if link is not None else LinkSettings()
+        self.node_id: str = check_name(node_id, "node")
+        self.codec: Codec = Codec(messages, converter=converter)
+        self.link_settings: LinkSettings = link if link is not None else LinkSettings()
         self.connections: dict[Connection, None] = {}
         self.handlers: dict[int, FrameHandler] = {
             Kind.ACTOR: self._on_actor,
@@ -98,7 +103,10 @@ class RemoteNode(ActorSystem):
 
         Raises:
             OSError: the address is taken, or not ours.
+            SystemClosedError: it was entered before; make a new one.
         """
+        if self._nursery_manager is not None:
+            return await super().__aenter__()  # tells so, before the address is found to be taken
         listener = await self.env.listen(self._bind_host, self._port)
         try:
             self._port = self.env.local_port(listener)
@@ -130,9 +138,9 @@ class RemoteNode(ActorSystem):
         while True:
             try:
                 await listener.serve(self._welcome, tasks)
-            except OSError as error:
-                self.log.error("%s cannot accept connections: %s", self.node_id, error)
-                await trio.sleep(ACCEPT_PAUSE)
+            except* (OSError, anyio.BrokenResourceError) as errors:  # a group: a listener may stand for several sockets
+                self.log.error("%s cannot accept connections: %r", self.node_id, errors.exceptions)
+            await trio.sleep(ACCEPT_PAUSE)
 
     async def _welcome(self, stream: ByteStream) -> None:
         """The life of one connection that a peer opened."""
@@ -172,7 +180,7 @@ class RemoteNode(ActorSystem):
         target = self._slot_at(frame.path)
         slot = connection.open_slot(frame.ask, frame.budget) if frame.ask else None
         if target is None:
-            self.refuse(slot, UnknownActorError(f"{frame.path} is not exposed to clients"), frame.path)
+            self.refuse(slot, UnknownActorError(f"{escaped(frame.path)} is not exposed to clients"), frame.path)
             return
         message = self.decode(connection, frame.name, frame.body, slot, frame.path)
         if message is not REFUSED:
@@ -186,7 +194,7 @@ class RemoteNode(ActorSystem):
         try:
             return self.codec.decode(name, body, connection.read_ref)
         except DecodeError as error:
-            self.log.warning("a message for %s from %s is refused: %s", target, connection.link.peer.node_id, error)
+            self.log.warning("a message for %s from %s is refused: %s", escaped(target), connection.link.peer.node_id, error)
             self.refuse(slot, RequestRefusedError(str(error)), target)
             return REFUSED
 
@@ -195,7 +203,7 @@ class RemoteNode(ActorSystem):
         if isinstance(slot, RemoteSlot):
             slot.connection.refuse(slot.number, error)
             slot.expire()
-        self.dead_letter(error, self.dead_letters, f"a peer's message for {target}: {error}")
+        self.dead_letter(error, self.dead_letters, f"a peer's message for {escaped(target)}: {error}")
 
     # --- Refs --------------------------------------------------------------------------------------------------------
 
@@ -220,13 +228,13 @@ class RemoteNode(ActorSystem):
 
     def _slot_at(self, path: str) -> RemoteSlot | None:
         """The open reply ref of a client of this node, its gateway."""
-        parts = path.split("/")
-        if len(parts) != 4 or parts[1] != "$clients" or not (parts[2].isdecimal() and parts[3].isdecimal()):
+        match = SLOT_PATH.fullmatch(path)
+        if match is None:
             return None
-        uid, number = int(parts[2]), int(parts[3])
-        for connection in self.connections:
+        uid, number = int(match[1]), int(match[2])
+        for connection in reversed(self.connections):  # the newest, when a client is back before its last one has ended
             if connection.link.peer.uid == uid:
-                return RemoteSlot(connection, number, 0.0)
+                return connection.slots.get(number) or RemoteSlot(connection, number, math.inf)
         return None
 
 

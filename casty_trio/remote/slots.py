@@ -28,8 +28,8 @@ class RemoteSlot(Expiring):
     def __init__(self, connection: Connection, number: int, deadline: float) -> None:
         self.closed = False
         self.deadline = deadline
-        self.connection = connection
-        self.number = number
+        self.connection: Connection = connection
+        self.number: int = number
 
     @property
     def address(self) -> ActorAddress:
@@ -59,7 +59,7 @@ class RemoteSlot(Expiring):
         self._close()  # the asker has its own clock; nobody has to tell it
 
     def _close(self) -> None:
-        self.closed = True
+        self.closed: bool = True
         slots = self.connection.slots
         if slots.get(self.number) is self:
             del slots[self.number]

@@ -7,7 +7,7 @@ from typing import Any
 from trio.lowlevel import checkpoint
 
 from casty_trio.actors.refs import ReplySlot
-from casty_trio.errors import AskError
+from casty_trio.errors import AskError, MessageTooLargeError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.codec import Codec
@@ -19,8 +19,9 @@ __all__ = ["Checked"]
 class Checked:
     """Copies messages by encoding and decoding them; refs stay what they are, but replies go the same way back."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, max_message: int) -> None:
         self._codec = codec
+        self._max_message = max_message
 
     def copy(self, message: Any) -> Any:
         """What the other side would get.
@@ -40,6 +41,8 @@ class Checked:
             return found[unpack_reply(payload)]
 
         name, body = self._codec.encode(message, write)
+        if len(body) > self._max_message:
+            raise MessageTooLargeError(f"{name} of {len(body)} bytes exceeds the limit of {self._max_message} bytes")
         return self._codec.decode(name, body, read)
 
 
@@ -53,11 +56,11 @@ class CheckedSlot(ReplySlot):
         self._slot = slot
 
     @property
-    def closed(self) -> bool:  # type: ignore[override] # it is the slot's own
+    def closed(self) -> bool:  # type: ignore[override] # pyright: ignore[reportIncompatibleVariableOverride] # the slot's own
         return self._slot.closed
 
     @property
-    def deadline(self) -> float:  # type: ignore[override] # it is the slot's own
+    def deadline(self) -> float:  # type: ignore[override] # pyright: ignore[reportIncompatibleVariableOverride] # the slot's own
         return self._slot.deadline
 
     @property

@@ -9,7 +9,7 @@ from casty_trio.cluster import ClusteredActorSystem, Extension
 from casty_trio.errors import ShardCountError, UnknownActorError, UnknownMessageTypeError, UsageError
 from casty_trio.model.behavior import Behavior, Behaviors, Sharded
 from casty_trio.model.ref import ActorRef
-from casty_trio.protocol import wire
+from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import REFUSED, Connection, FrameHandler
 from casty_trio.sharding.checked import Checked
@@ -26,18 +26,18 @@ class Sharding(Extension):
     def __init__(self, system: ClusteredActorSystem) -> None:
         super().__init__(system)
         self._regions: dict[str, Region] = {}
-        self._checked = Checked(system.codec)
+        self._checked = Checked(system.codec, system.link_settings.max_message)
 
     def frames(self) -> Mapping[int, FrameHandler]:
         return {Kind.ENTITY: self._on_entity}
 
     def spawn(self, behavior: Any, name: str | None) -> ActorRef[Any]:
-        assert isinstance(behavior, Sharded)  # the system looked
+        sharded: Sharded[Any] = behavior  # the system looked
         if name is None:
             raise UsageError("a sharded type needs a name: clients and other nodes call it by that")
-        self._register(behavior, name)
+        self._register(sharded, name)
         cell = self.system.spawn_cell(Behaviors.receive(_unexpected), name, RegionCell)
-        region = Region(self, behavior, cell)
+        region = Region(self, sharded, cell)
         assert isinstance(cell.ref, RegionRef)  # RegionCell makes no other
         cell.ref.bind(region)
         self._regions[name] = region
@@ -53,6 +53,13 @@ class Sharding(Extension):
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any] | None:
         region = self._regions.get(shard_type)
         return EntityRef(region, entity_id) if region is not None else None
+
+    def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes] | None:
+        return refs.pack_entity(ref.shard_type, ref.entity_id) if isinstance(ref, EntityRef) else None
+
+    def successor(self, region: Region) -> Region:
+        """The region that a type has now."""
+        return self._regions.get(region.shard_type, region)
 
     def checked(self, message: Any) -> Any:
         """A message as it would arrive from another node."""

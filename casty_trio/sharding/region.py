@@ -6,7 +6,8 @@ actor, the parent of its entities, but no message to an entity passes through it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from urllib.parse import unquote
 
 from trio.lowlevel import checkpoint
 
@@ -17,7 +18,7 @@ from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
 from casty_trio.errors import ActorStoppedError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
 from casty_trio.model.behavior import Behaviors, Sharded
-from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.envelope import ShardEnvelope, is_envelope
 from casty_trio.model.ref import ActorRef
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ M = TypeVar("M", contravariant=True)
 
 
 class EntityRef(AskableRef[M]):
-    """A ref to an entity by type and id: good while the entity stops, starts again, or moves."""
+    """A ref to an entity by type and id: good while the entity, or its whole type, stops, starts again, or moves."""
 
     __slots__ = ("_region", "entity_id")
 
     def __init__(self, region: Region, entity_id: str) -> None:
         self._region = region
-        self.entity_id = entity_id
+        self.entity_id: str = entity_id
 
     @property
     def address(self) -> ActorAddress:
@@ -48,14 +49,19 @@ class EntityRef(AskableRef[M]):
         return self._region.shard_type
 
     def tell(self, message: M) -> None:
-        self._region.deliver(self.entity_id, message, None)
+        self._home().deliver_local(self.entity_id, message, None)
 
     async def send(self, message: M) -> None:
         await checkpoint()
         self.tell(message)
 
     def tell_asked(self, message: M, slot: ReplySlot) -> None:
-        self._region.deliver(self.entity_id, message, slot)
+        self._home().deliver_local(self.entity_id, message, slot)
+
+    def _home(self) -> Region:
+        if self._region.cell.ended:  # its type may have been spawned again
+            self._region = self._region.sharding.successor(self._region)
+        return self._region
 
 
 class EntityContext(Context[Any]):
@@ -67,36 +73,34 @@ class EntityContext(Context[Any]):
     def self(self) -> ActorRef[Any]:
         family = self._cell.parent
         assert isinstance(family, EntityFamily)  # entities have no other parent
-        return EntityRef(family.region, family.ids[self._cell])
+        return EntityRef(family.region, unquote(self._cell.name))
 
 
 class EntityCell(Cell[Any]):
     """The actor of one entity."""
 
     __slots__ = ()
-    context_type = EntityContext
+    context_type: ClassVar[type[Context[Any]]] = EntityContext
 
 
 class EntityFamily(Family):
     """The entities of a region, by name for look-ups and by id for routing."""
 
-    __slots__ = ("ids", "refs", "region")
+    __slots__ = ("refs", "region")
 
     def __init__(self, path: str, region: Region) -> None:
         super().__init__(path)
-        self.region = region
+        self.region: Region = region
         self.refs: dict[str, LocalRef[Any]] = {}
-        self.ids: dict[Cell[Any], str] = {}
 
     def add_entity(self, cell: Cell[Any], entity_id: str) -> LocalRef[Any]:
         """Start an entity's task."""
-        self.ids[cell] = entity_id
         self.refs[entity_id] = cell.ref
         self.add(cell)
         return cell.ref
 
     def forget(self, cell: Cell[Any]) -> None:
-        self.refs.pop(self.ids.pop(cell), None)
+        self.refs.pop(unquote(cell.name), None)
         super().forget(cell)
 
 
@@ -108,6 +112,10 @@ class RegionRef(LocalRef[ShardEnvelope[M]]):
     def bind(self, region: Region) -> None:
         """Tell the ref whose it is."""
         self._region = region
+
+    def region_ended(self) -> None:
+        """The type is gone from this node: its clients have to know."""
+        self._region.sharding.system.state_changed()
 
     def tell(self, message: ShardEnvelope[M]) -> None:
         self._region.deliver_envelope(message, None)
@@ -124,7 +132,12 @@ class RegionCell(Cell[Any]):
     """The actor that is the parent of a type's entities."""
 
     __slots__ = ()
-    ref_type = RegionRef
+    ref_type: ClassVar[type[LocalRef[Any]]] = RegionRef
+
+    def _end(self, failure: Exception | None) -> None:
+        super()._end(failure)
+        ref: Any = self.ref  # this kind of cell makes a RegionRef
+        ref.region_ended()
 
 
 class Region:
@@ -132,8 +145,8 @@ class Region:
 
     def __init__(self, sharding: Sharding, behavior: Sharded[Any], cell: Cell[Any]) -> None:
         self.sharding = sharding
-        self.shard_type = cell.name
-        self.num_shards = behavior.num_shards
+        self.shard_type: str = cell.name
+        self.num_shards: int = behavior.num_shards
         self.cell = cell
         self._factory = behavior.factory
         self._entities = EntityFamily(cell.path, self)
@@ -143,12 +156,15 @@ class Region:
 
     def deliver_envelope(self, envelope: Any, slot: ReplySlot | None) -> None:
         """Hand a local caller's message to its entity."""
-        if not isinstance(envelope, ShardEnvelope):
+        if not is_envelope(envelope):
             raise UsageError(f"{self.cell.path} takes ShardEnvelope(entity_id, message), not {type(envelope).__name__}")
-        message: Any = envelope.message
+        self.deliver_local(envelope.entity_id, envelope.message, slot)
+
+    def deliver_local(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
+        """As `deliver`, for a caller on this node."""
         if self.sharding.system.check_serialization:
             message = self.sharding.checked(message)
-        self.deliver(envelope.entity_id, message, slot)
+        self.deliver(entity_id, message, slot)
 
     def deliver(self, entity_id: str, message: object, slot: ReplySlot | None) -> None:
         """Put a message into an entity's mailbox, and start the entity if it is not there."""
@@ -164,12 +180,19 @@ class Region:
             ref.tell_asked(message, slot)
 
     def _start(self, entity_id: str) -> LocalRef[Any]:
-        if not entity_id:
-            raise UsageError(f"{self.cell.path}: an entity id is a text that is not empty")
+        name = self._name_of(entity_id)
         factory = self._factory
         behavior = Behaviors.setup(lambda _: factory(entity_id))  # in the entity's task: a factory that fails, fails alone
-        cell = EntityCell(self.cell.system, self._entities, quote_name(entity_id), behavior, None)
+        cell = EntityCell(self.cell.system, self._entities, name, behavior, None)
         return self._entities.add_entity(cell, entity_id)
+
+    def _name_of(self, entity_id: Any) -> str:
+        try:
+            if isinstance(entity_id, str) and entity_id:
+                return quote_name(entity_id)
+        except UnicodeEncodeError:
+            pass
+        raise UsageError(f"{self.cell.path}: an entity id is a text that is not empty, not {entity_id!r}")
 
     def _refuse(self, entity_id: str, message: object, slot: ReplySlot | None) -> None:
         reason = f"{self.shard_type} is stopping on {self.sharding.system.node_id}"

@@ -45,9 +45,9 @@ class StepDigest(trio.abc.Instrument):
         self._tasks = 0
         self._steps_now = 0
         self._on_livelock = on_livelock
-        self.steps = 0
-        self.now = 0.0
-        self.before = 0.0
+        self.steps: int = 0
+        self.now: float = 0.0
+        self.before: float = 0.0
         """The virtual time of the last step that was not taken `now`."""
         self.trace: list[str] | None = [] if trace else None
 

@@ -60,7 +60,8 @@ class Route:
     """
 
     def __init__(self, source: str, target: str, conditions: Conditions, seed: str) -> None:
-        self.source, self.target = source, target
+        self.source: str = source
+        self.target: str = target
         self.conditions = conditions
         self.pipes: dict[Pipe, None] = {}  # a dict, for its order is fixed
         self.bytes = 0

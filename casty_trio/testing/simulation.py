@@ -61,7 +61,7 @@ class Simulation:
 
     def __init__(self, seed: int, digest: StepDigest) -> None:
         self.seed = seed
-        self.network = Network(seed)
+        self.network: Network = Network(seed)
         self._digest = digest
         self._generators: dict[str, random.Random] = {}
         self._envs: dict[str, SimulatedEnv] = {}

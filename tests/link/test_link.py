@@ -123,7 +123,7 @@ async def test_the_queue_is_bounded_with_what_the_stream_is_taking() -> None:
         for _ in range(sent):
             one.link.write(Kind.ACTOR, bytes(95))
             await anyio.lowlevel.checkpoint()
-        with pytest.raises(LinkFullError, match="no room for a ACTOR"):
+        with pytest.raises(LinkFullError, match="no room for ACTOR"):
             one.link.write(Kind.ACTOR, bytes(95))
         assert one.link.pending_bytes == sent * 100
         statistics = one.link.statistics()

@@ -1,0 +1,201 @@
+"""What is measured: the programs, in the order in which they take turns, and the rows that their figures make."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Literal
+
+__all__ = ["PROGRAMS", "ROWS", "SOURCES", "Figure", "Program", "Row", "Source", "programs_of", "select"]
+
+Source = Literal["casty_trio", "limit", "pykka", "xoscar"]
+Unit = Literal["/s", "KiB"]
+SOURCES: tuple[Source, ...] = ("casty_trio", "limit", "pykka", "xoscar")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program to run; ``module`` is one of `tests.bench.programs`, or a file of the limits."""
+
+    source: Source
+    module: str
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return " ".join((self.source, self.module, *self.arguments))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that a program prints."""
+
+    program: Program
+    key: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A comparison.
+
+    Attributes:
+        name: what `--rows` calls it.
+        title: what tables call it.
+        unit: messages, asks or actors per second; or KiB, of which fewer are better.
+        goal: the ratio to the limit that is promised, where there is one: at least, or for KiB at most.
+        figures: where the numbers come from.
+    """
+
+    name: str
+    title: str
+    unit: Unit
+    goal: float | None
+    figures: Mapping[Source, Figure]
+
+
+OURS_MESSAGES = Program("casty_trio", "local", ("messages", "plain"))
+OURS_MESSAGES_ASYNC = Program("casty_trio", "local", ("messages", "async"))
+OURS_MESSAGES_ANNOTATED = Program("casty_trio", "local", ("messages", "annotated"))
+OURS_CALLERS = Program("casty_trio", "local", ("callers", "plain"))
+OURS_ACTORS = Program("casty_trio", "local", ("actors", "plain"))
+OURS_ACTORS_ASYNC = Program("casty_trio", "local", ("actors", "async"))
+OURS_CLIENT = Program("casty_trio", "client", ("trio",))
+OURS_CLIENT_ASYNCIO = Program("casty_trio", "client", ("asyncio",))
+LIMIT_MESSAGES = Program("limit", "local.py", ("messages",))
+LIMIT_ACTORS = Program("limit", "local.py", ("actors",))
+LIMIT_STOPPABLE = Program("limit", "local.py", ("stoppable",))
+LIMIT_REMOTE = Program("limit", "remote.py")
+PYKKA_MESSAGES = Program("pykka", "pykka_local", ("messages",))
+PYKKA_CALLERS = Program("pykka", "pykka_local", ("callers",))
+XOSCAR_LOCAL = Program("xoscar", "xoscar_actors", ("local",))
+XOSCAR_REMOTE = Program("xoscar", "xoscar_actors", ("remote",))
+
+# What is compared stands side by side, so that a slow minute of the machine hits both.
+PROGRAMS = (
+    OURS_MESSAGES,
+    LIMIT_MESSAGES,
+    OURS_MESSAGES_ASYNC,
+    OURS_MESSAGES_ANNOTATED,
+    PYKKA_MESSAGES,
+    XOSCAR_LOCAL,
+    OURS_CALLERS,
+    PYKKA_CALLERS,
+    OURS_ACTORS,
+    LIMIT_ACTORS,
+    OURS_ACTORS_ASYNC,
+    LIMIT_STOPPABLE,
+    OURS_CLIENT,
+    LIMIT_REMOTE,
+    OURS_CLIENT_ASYNCIO,
+    XOSCAR_REMOTE,
+)
+
+
+SPAWN, MEMORY = "spawn and first message", "memory per idle actor"
+TELL, ASK, ASK_64, SPAWNED, KIB = "tell_per_s", "ask_per_s", "ask_64_per_s", "spawn_per_s", "kib_per_actor"
+
+
+def row(name: str, title: str, goal: float | None, **figures: tuple[Program, str]) -> Row:
+    """A row; the keywords are sources, with the program and the key of the number it prints."""
+    unit: Unit = "KiB" if name.startswith("memory") else "/s"
+    return Row(name, title, unit, goal, {source: Figure(*figures[source]) for source in SOURCES if source in figures})
+
+
+def tell_row(name: str, title: str, goal: float | None, ours: Program) -> Row:
+    return row(
+        name,
+        f"local tell, {title}",
+        goal,
+        casty_trio=(ours, TELL),
+        limit=(LIMIT_MESSAGES, TELL),
+        pykka=(PYKKA_MESSAGES, TELL),
+        xoscar=(XOSCAR_LOCAL, TELL),
+    )
+
+
+def client_rows(ours: Program, suffix: str, library: str) -> list[Row]:
+    kinds: list[tuple[str, str, str, float | None]] = [
+        ("ask", ASK, "ask, one caller", 0.75),
+        ("ask_64", ASK_64, "ask, 64 callers", 0.55),
+        ("tell", TELL, "tell", None),
+    ]
+    return [
+        row(
+            f"client_{kind}{suffix}",
+            f"client {title}, over TCP, {library}",
+            goal,
+            casty_trio=(ours, key),
+            limit=(LIMIT_REMOTE, key),
+            xoscar=(XOSCAR_REMOTE, key),
+        )
+        for kind, key, title, goal in kinds
+    ]
+
+
+ROWS = (
+    tell_row("tell", "plain handler", 0.50, OURS_MESSAGES),
+    tell_row("tell_async", "async handler", 0.45, OURS_MESSAGES_ASYNC),
+    tell_row("tell_annotated", "plain handler, annotations evaluated", None, OURS_MESSAGES_ANNOTATED),
+    row(
+        "ask",
+        "local ask, one caller",
+        0.80,
+        casty_trio=(OURS_MESSAGES, ASK),
+        limit=(LIMIT_MESSAGES, ASK),
+        pykka=(PYKKA_MESSAGES, ASK),
+        xoscar=(XOSCAR_LOCAL, ASK),
+    ),
+    row(
+        "ask_64",
+        "local ask, 64 callers",
+        None,
+        casty_trio=(OURS_CALLERS, ASK_64),
+        pykka=(PYKKA_CALLERS, ASK_64),
+        xoscar=(XOSCAR_LOCAL, ASK_64),
+    ),
+    row("spawn", f"{SPAWN}, plain handler", 0.65, casty_trio=(OURS_ACTORS, SPAWNED), limit=(LIMIT_ACTORS, SPAWNED)),
+    row(
+        "spawn_async",
+        f"{SPAWN}, async handler",
+        0.80,
+        casty_trio=(OURS_ACTORS_ASYNC, SPAWNED),
+        limit=(LIMIT_STOPPABLE, "spawn_stoppable_per_s"),
+    ),
+    row("memory", f"{MEMORY}, plain handler", 1.25, casty_trio=(OURS_ACTORS, KIB), limit=(LIMIT_ACTORS, KIB)),
+    row(
+        "memory_async",
+        f"{MEMORY}, async handler",
+        1.10,
+        casty_trio=(OURS_ACTORS_ASYNC, KIB),
+        limit=(LIMIT_STOPPABLE, "kib_per_actor_stoppable"),
+    ),
+    *client_rows(OURS_CLIENT, "", "Trio"),
+    *client_rows(OURS_CLIENT_ASYNCIO, "_asyncio", "asyncio"),
+)
+
+
+def select(patterns: Sequence[str], backend: str = "both") -> list[Row]:
+    """The rows whose names match one of the patterns (all, when there are none), with the client on this backend.
+
+    Raises:
+        ValueError: a pattern matches no row.
+
+    Example:
+        >>> [row.name for row in select(["memory*"])]
+        ['memory', 'memory_async']
+    """
+    for pattern in patterns:
+        if not any(fnmatch(row.name, pattern) for row in ROWS):
+            raise ValueError(f"no row is called {pattern!r}; there are {', '.join(row.name for row in ROWS)}")
+    other = {"trio": OURS_CLIENT_ASYNCIO, "asyncio": OURS_CLIENT}.get(backend)
+    return [
+        row
+        for row in ROWS
+        if row.figures["casty_trio"].program != other
+        and (not patterns or any(fnmatch(row.name, pattern) for pattern in patterns))
+    ]
+
+
+def programs_of(rows: Iterable[Row]) -> list[Program]:
+    """The programs that these rows need, in the order of their turns."""
+    needed = {figure.program for row in rows for figure in row.figures.values()}
+    return [program for program in PROGRAMS if program in needed]

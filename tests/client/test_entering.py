@@ -1,0 +1,524 @@
+"""Entering, leaving and misusing a client's block."""
+
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import trio
+from anyio.abc import ByteStream
+
+from casty_trio import (
+    ClusterClient,
+    ClusteredActorSystem,
+    ConnectError,
+    HandshakeError,
+    InvalidNameError,
+    OutcomeUnknownError,
+    SettingsError,
+    ShardCountError,
+    ShardEnvelope,
+    SystemClosedError,
+    UsageError,
+)
+from casty_trio.link import open_link
+from casty_trio.model.settings import LinkSettings
+from casty_trio.protocol.handshake import Identity
+from casty_trio.protocol.session import Session
+from casty_trio.testing import Conditions, Simulation, simulate
+from tests.sim.shop import (
+    PORT,
+    SHARDS,
+    Carts,
+    GetAll,
+    Ignore,
+    Late,
+    Put,
+    both,
+    carts_of,
+    census,
+    make_client,
+    make_node,
+    open_shop,
+    to,
+)
+
+CONTACT = [("node-1", PORT)]
+
+# --- Ready, or an error by name ------------------------------------------------------------
+
+
+def test_it_is_ready_on_entry() -> None:
+    """K1: the first message goes straight to the entity; nothing is held or slept for."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            open_shop(node)
+            async with make_client(sim) as client:
+                assert client.num_shards("cart") == SHARDS
+                carts_of(client).tell(ShardEnvelope("a", Put(1)))
+                assert await client.ask(carts_of(client), to("a", GetAll)) == (1,)
+                statistics = client.statistics()
+                assert (statistics.connections, statistics.dropped, statistics.asks) == (1, 0, 0)
+
+    assert simulate(scenario, 1).seconds < 0.1
+
+
+def test_a_wrong_system_name_is_refused_by_name_on_both_sides(caplog: pytest.LogCaptureFixture) -> None:
+    """W3 and K1: at once, not at the deadline; the node logs why."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim):
+            with pytest.raises(HandshakeError, match="system") as caught:
+                async with make_client(sim, system_name="shoe"):
+                    pytest.fail("it was entered")
+            assert caught.value.code == "system"
+            assert not isinstance(caught.value, TimeoutError)
+            await trio.sleep(1)
+
+    with caplog.at_level("WARNING"):
+        assert simulate(scenario, 1).seconds < 1.5
+    assert any("refused a connection" in record.message and "shoe" in record.message for record in caplog.records)
+
+
+def test_nobody_listens() -> None:
+    """K1: an error exactly at the deadline, with a note for each contact point."""
+
+    async def scenario(sim: Simulation) -> float:
+        before = trio.current_time()
+        with pytest.raises(ConnectError, match=r"shop answered within 3 s: node-1:25520, node-2:25520") as caught:
+            async with make_client(sim, nodes=(1, 2), connect_timeout=3.0):
+                pytest.fail("it was entered")
+        assert [note.split(": ")[0] for note in caught.value.__notes__] == ["node-1:25520", "node-2:25520"]
+        assert isinstance(caught.value, ConnectionError)
+        return trio.current_time() - before
+
+    assert simulate(scenario, 1).value == pytest.approx(3.0)
+
+
+async def serve(
+    sim: Simulation, handler: Callable[[ByteStream], Awaitable[object]], program: Callable[[], Awaitable[None]]
+) -> None:
+    """Run a program beside a listener where a node would be."""
+    async with await sim.env("node-1").listen("node-1", PORT) as listener, trio.open_nursery() as nursery:
+        nursery.start_soon(listener.serve, handler)
+        await program()
+        nursery.cancel_scope.cancel()
+
+
+def pretender(answer: Callable[[Any, int], None]) -> Callable[[ByteStream], Awaitable[None]]:
+    """A peer that shakes hands as a node does, and then does what it is told with each frame."""
+
+    async def handler(stream: ByteStream) -> None:
+        me = Identity("shop", "node", "pretender", 7)
+        link = await open_link(stream, Session(me, dialer=False, nonce=bytes(32), limits=LinkSettings()))
+        await link.run(lambda kind, body: answer(link, kind))
+
+    return handler
+
+
+async def mute(stream: ByteStream) -> None:
+    async with stream:
+        await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("listener", ["mute", "stateless"])
+def test_a_listener_that_says_too_little(listener: str) -> None:
+    """K1: whether it stops before or after the handshake, entering fails at the deadline, and not later."""
+    handler = mute if listener == "mute" else pretender(lambda link, kind: None)
+
+    async def scenario(sim: Simulation) -> None:
+        async def program() -> None:
+            before = trio.current_time()
+            with pytest.raises(ConnectError):
+                async with make_client(sim, connect_timeout=8.0, link=LinkSettings(handshake_timeout=3.0)):
+                    pytest.fail("it was entered")
+            assert 8.0 <= trio.current_time() - before < 8.2
+
+        await serve(sim, handler, program)
+
+    simulate(scenario, 1)
+
+
+def test_the_deadline_is_one_for_connecting_and_the_state() -> None:
+    """K1: a node that is found late has the rest of the time to tell the state, not all of it again."""
+
+    async def scenario(sim: Simulation) -> None:
+        async def late() -> None:
+            await trio.sleep(6)
+            await serve(sim, pretender(lambda link, kind: None), trio.sleep_forever)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(late)
+            before = trio.current_time()
+            with pytest.raises(ConnectError):
+                async with make_client(sim, connect_timeout=8.0):
+                    pytest.fail("it was entered")
+            assert 8.0 <= trio.current_time() - before < 8.2
+            nursery.cancel_scope.cancel()
+
+    simulate(scenario, 1)
+
+
+def test_a_dead_contact_point_is_passed_over() -> None:
+    """K1: the second is asked as soon as the first has refused."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim, 2) as node:
+            open_shop(node)
+            async with make_client(sim, nodes=(1, 2)) as client:
+                assert await client.ask(carts_of(client), to("a", GetAll)) == ()
+
+    assert simulate(scenario, 1).seconds < 0.1
+
+
+def test_a_node_that_starts_later_is_found() -> None:
+    """K1: the contact points are tried until the deadline."""
+
+    async def scenario(sim: Simulation) -> float:
+        async def start() -> None:
+            await trio.sleep(4)
+            async with make_node(sim) as node:
+                open_shop(node)
+                await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start)
+            async with make_client(sim):
+                entered = trio.current_time()
+            nursery.cancel_scope.cancel()
+        return entered
+
+    assert 4 < simulate(scenario, 1).value < 8.6
+
+
+def test_addresses_are_mapped_before_they_are_dialled() -> None:
+    """The address map turns contact points into what is dialled."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim, port=4_000) as node:
+            open_shop(node)
+            client = ClusterClient(
+                [("front", 1)], "shop", env=sim.env("client-1"), address_map=lambda host, port: ("node-1", 3_999 + port)
+            )
+            async with client:
+                assert "node-1" in repr(client)
+
+    simulate(scenario, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"contact_points": []}, SettingsError),
+        ({"contact_points": "node-1:25520"}, SettingsError),
+        ({"contact_points": [("node-1", 0)]}, SettingsError),
+        ({"contact_points": [("node-1", 65_536)]}, SettingsError),
+        ({"contact_points": [("", 25_520)]}, SettingsError),
+        ({"contact_points": [("node-1", "25520")]}, SettingsError),
+        ({"connect_timeout": 0}, SettingsError),
+        ({"connect_timeout": math.nan}, SettingsError),
+        ({"system_name": "a b"}, InvalidNameError),
+        ({"system_name": ""}, InvalidNameError),
+    ],
+)
+def test_settings_that_cannot_be(arguments: dict[str, Any], error: type[Exception]) -> None:
+    """They are refused where they are given, by name."""
+    with pytest.raises(error):
+        ClusterClient(**{"contact_points": CONTACT, "system_name": "shop", **arguments})
+
+
+# --- Outside the block ------------------------------------------------------------
+
+
+async def test_a_client_is_used_inside_its_block() -> None:
+    """Before the block nothing can be had from a client."""
+    client = ClusterClient(CONTACT, "shop")
+    nothing: Any = None
+    with pytest.raises(SystemClosedError, match="outside its block"):
+        client.entity_ref("cart", num_shards=SHARDS)
+    with pytest.raises(SystemClosedError, match="outside its block"):
+        await client.ask(nothing, lambda reply_to: None)
+
+
+def test_after_the_block() -> None:
+    """Asks raise, tells are dropped and counted, and a second block needs a second client."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            open_shop(node)
+            async with make_client(sim) as client:
+                carts = carts_of(client)
+            with pytest.raises(SystemClosedError):
+                await client.ask(carts, to("a", GetAll))
+            carts.tell(ShardEnvelope("a", Put(1)))
+            await carts.send(ShardEnvelope("a", Put(1)))
+            assert client.statistics().dropped == 2
+            with pytest.raises(SystemClosedError, match="entered before"):
+                await client.__aenter__()
+            await trio.sleep(1)
+            assert node.statistics().sent == 0
+
+    simulate(scenario, 1)
+
+
+def test_what_cannot_be_asked() -> None:
+    """A ref of another client or of none, a timeout that is none, and a message that is no envelope."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            local = open_shop(node)
+            async with make_client(sim, 1) as one, make_client(sim, 2) as other:
+                for ref in (local, carts_of(other)):
+                    with pytest.raises(UsageError, match="not a ref of this client"):
+                        await one.ask(ref, to("a", GetAll))
+                for timeout in (-1, math.nan):
+                    with pytest.raises(UsageError, match="timeout"):
+                        await one.ask(carts_of(one), to("a", GetAll), timeout=timeout)
+                with pytest.raises(UsageError, match="ShardEnvelope"):
+                    carts_of(one).tell(Put(1))  # type: ignore[arg-type]
+                with pytest.raises(ZeroDivisionError):
+                    await one.ask(carts_of(one), lambda reply_to: 1 / 0)  # type: ignore[arg-type, return-value]
+                assert one.statistics().asks == 0
+                assert await one.ask(carts_of(one), to("a", GetAll)) == ()
+                assert one.statistics().connections == 1
+
+    simulate(scenario, 1)
+
+
+@pytest.mark.parametrize("entity_id", ["", 5, None, "\ud800"])
+def test_an_id_that_is_none_raises_at_the_sender(entity_id: Any) -> None:
+    """W4: it never leaves, so the connection lives; here and on the node."""
+
+    async def scenario(sim: Simulation, node: Any, client: ClusterClient, carts: Any) -> None:
+        for ref in (carts, node.lookup("/cart")):
+            with pytest.raises(UsageError):
+                ref.tell(ShardEnvelope(entity_id, Put(1)))
+        with pytest.raises(UsageError):
+            await client.ask(carts, to(entity_id, GetAll))
+        assert await client.ask(carts, to("a", GetAll)) == ()
+        statistics = client.statistics()
+        assert (statistics.connections, statistics.asks) == (1, 0)
+
+    both(scenario)
+
+
+def test_one_number_of_shards() -> None:
+    """A number that disagrees is refused, and does not spoil the right one."""
+
+    async def scenario(sim: Simulation, node: Any, client: ClusterClient, carts: Any) -> None:
+        with pytest.raises(ShardCountError, match="10 shards, not 11"):
+            client.entity_ref("cart", num_shards=11)
+        assert client.entity_ref("cart", num_shards=10) is carts
+        client.entity_ref("unknown", num_shards=5)
+        with pytest.raises(ShardCountError, match="5 shards, not 6"):
+            client.entity_ref("unknown", num_shards=6)
+        bad: Any
+        for bad in (0, -1, 65_537, "10"):
+            with pytest.raises(ValueError, match="num_shards"):
+                client.entity_ref("other", num_shards=bad)
+        with pytest.raises(InvalidNameError):
+            client.entity_ref("a/b", num_shards=10)
+
+    both(scenario)
+
+
+def test_a_wrong_number_does_not_stick() -> None:
+    """The first call was wrong, and the second is right."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            open_shop(node)
+            async with make_client(sim) as client:
+                with pytest.raises(ShardCountError):
+                    client.entity_ref("cart", num_shards=11)
+                assert await client.ask(carts_of(client), to("a", GetAll)) == ()
+
+    simulate(scenario, 1)
+
+
+# --- Leaving ------------------------------------------------------------
+
+
+def test_what_was_told_last_arrives() -> None:
+    """Leaving flushes: 5 000 tells right before the end are handled."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            local = open_shop(node)
+            async with make_client(sim) as client:
+                for number in range(5_000):
+                    carts_of(client).tell(ShardEnvelope("a", Put(number)))
+            await trio.sleep(1)
+            assert await node.ask(local, to("a", GetAll)) == tuple(range(5_000))
+
+    simulate(scenario, 1)
+
+
+def test_the_exception_of_the_body_leaves_unchanged() -> None:
+    """L12: the very object, with no group around it."""
+    mine = KeyError("mine")
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            open_shop(node)
+            await trio.sleep(1)
+            before = census()
+            with pytest.raises(KeyError) as caught:
+                async with make_client(sim):
+                    raise mine
+            assert caught.value is mine
+            await trio.sleep(1)
+            assert census() == before
+
+    simulate(scenario, 1)
+
+
+def test_asks_of_others_end_when_the_block_is_left() -> None:
+    """L5: a task outside the block that waits for a reply hears that there will be none."""
+    ended = list[str]()
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node, trio.open_nursery() as nursery:
+            open_shop(node)
+            async with make_client(sim) as client:
+                carts = carts_of(client)
+
+                async def wait() -> None:
+                    try:
+                        await client.ask(carts, to("a", Ignore), timeout=math.inf)
+                    except (SystemClosedError, OutcomeUnknownError) as error:
+                        ended.append(type(error).__name__)
+
+                nursery.start_soon(wait)
+                await trio.sleep(1)
+            await trio.sleep(1)
+            assert len(ended) == 1
+            assert client.statistics().asks == 0
+
+    simulate(scenario, 1)
+
+
+def test_an_ask_while_the_block_is_being_left() -> None:
+    """It is refused as what it is: the client is closed, and no mailbox is full."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node, trio.open_nursery() as nursery:
+            open_shop(node)
+            leaving = trio.Event()
+
+            async def ask_late(client: ClusterClient, carts: Carts) -> None:
+                await leaving.wait()
+                with pytest.raises(SystemClosedError):
+                    await client.ask(carts, to("a", GetAll))
+
+            async with make_client(sim) as client:
+                nursery.start_soon(ask_late, client, carts_of(client))
+                await trio.sleep(1)
+                leaving.set()
+
+    simulate(scenario, 1)
+
+
+def test_a_refusal_for_good_while_reconnecting_ends_the_block() -> None:
+    """L12: the one error of ours is raised by itself, not in a group."""
+
+    async def scenario(sim: Simulation) -> None:
+        async def nodes(running: trio.Event) -> None:
+            async with make_node(sim) as node:
+                open_shop(node)
+                running.set()
+                await trio.sleep(1)
+            other = ClusteredActorSystem("other", "node-1", PORT, "node-1", env=sim.env("node-1"), insecure=True)
+            async with other:
+                await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            running = trio.Event()
+            nursery.start_soon(nodes, running)
+            await running.wait()
+            with pytest.raises(HandshakeError, match="system"):
+                async with make_client(sim):
+                    await trio.sleep(60)
+            nursery.cancel_scope.cancel()
+
+    simulate(scenario, 1)
+
+
+# --- Cancellation ------------------------------------------------------------
+
+STEP, MOST_STEPS = 0.000_2, 400
+
+
+async def live(sim: Simulation) -> None:
+    """A short life."""
+    async with make_client(sim, connect_timeout=0.05) as client:
+        carts = carts_of(client)
+        carts.tell(ShardEnvelope("a", Put(1)))
+        await client.ask(carts, to("a", GetAll))
+
+
+async def cancel_after(steps: int, by: str, scope: trio.CancelScope) -> None:
+    """Cancel after so many short whiles, or rounds of the scheduler."""
+    for _ in range(steps):
+        if by == "time":
+            await trio.sleep(STEP)
+        else:
+            await trio.lowlevel.checkpoint()
+    scope.cancel()
+
+
+async def count_lives(sim: Simulation, by: str) -> int:
+    """Cancel a little later each time, until a life ends before that; how often that was."""
+    await trio.sleep(1)
+    before = census()
+    for k in range(MOST_STEPS):
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope, suppress(ConnectError):
+                nursery.start_soon(cancel_after, k, by, scope)
+                await live(sim)
+            nursery.cancel_scope.cancel()
+        await trio.sleep(0.1)  # what it said last is on its way to the node
+        assert census() == before, census() - before
+        if not scope.cancelled_caught:
+            return k
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize(("world", "by"), [("node", "steps"), ("node", "time"), ("mute", "time"), ("nobody", "time")])
+def test_cancelled_at_every_step_of_its_life(world: str, by: str) -> None:
+    """L3 and L12: whatever it was at, no task and no connection is left, and the cancellation is what leaves."""
+
+    lives = list[int]()
+
+    async def scenario(sim: Simulation) -> None:
+        if by == "steps":
+            sim.network.set_conditions(Conditions(delay=(0, 0)))  # so that all happens in one moment, step by step
+        if world == "nobody":
+            lives.append(await count_lives(sim, by))
+        elif world == "mute":
+            async with await sim.env("node-1").listen("node-1", PORT):
+                lives.append(await count_lives(sim, by))
+        else:
+            async with make_node(sim) as node:
+                open_shop(node).tell(ShardEnvelope("a", Put(1)))
+                lives.append(await count_lives(sim, by))
+                assert not node.connections
+
+    result = simulate(scenario, 3)
+    assert 20 < lives[0] < MOST_STEPS
+    assert result.network.connections > 10 or world == "nobody"
+
+
+def test_cancelled_in_the_middle_of_an_ask() -> None:
+    """The block ends as the caller's scope says, and leaves no ask behind."""
+
+    async def scenario(sim: Simulation, node: Any, client: ClusterClient, carts: Any) -> None:
+        with trio.move_on_after(1) as scope:
+            await client.ask(carts, to("a", Late, 1, 3.0))
+        assert scope.cancelled_caught
+        assert client.statistics().asks == 0
+        assert await client.ask(carts, to("a", GetAll)) == ()
+
+    both(scenario)

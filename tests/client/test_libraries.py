@@ -1,0 +1,168 @@
+"""A client on Trio and on asyncio: the same program, the same results (K6). The node has a thread to itself."""
+
+import math
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+import sniffio
+import trio
+
+from casty_trio import (
+    ClusterClient,
+    ClusteredActorSystem,
+    ConnectError,
+    HandshakeError,
+    OutcomeUnknownError,
+    ShardEnvelope,
+)
+from tests.client import guest
+from tests.programs import run_program
+from tests.sim.shop import NAME, SHARDS, Carts, GetAll, Ignore, Put, open_shop, to
+
+pytestmark = pytest.mark.slow
+
+
+class NodeInThread:
+    """A node of its own, with a Trio loop of its own; ``port`` tells where."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._started: queue.Queue[tuple[int, trio.lowlevel.TrioToken]] = queue.Queue()
+        self._leave = trio.Event()
+        self._thread = threading.Thread(target=trio.run, args=(self._run, port))
+        self._thread.start()
+        self.port, self._token = self._started.get(timeout=30)
+
+    def stop(self) -> None:
+        """Let it leave, and wait until it has."""
+        self._token.run_sync_soon(self._leave.set)
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    async def _run(self, port: int) -> None:
+        async with ClusteredActorSystem(NAME, "127.0.0.1", port, "node-1") as node:
+            open_shop(node)
+            self._started.put((node.address.port or 0, trio.lowlevel.current_trio_token()))
+            await self._leave.wait()
+
+
+@pytest.fixture
+def node() -> Iterator[NodeInThread]:
+    running = NodeInThread()
+    yield running
+    running.stop()
+
+
+EXPECTED = [
+    "numbers (0, 1, 2, 3, 4, 200000)",
+    "name -two",
+    "ActorFailedError /cart/-bad failed: RuntimeError: kaputt",
+    "AskTimeoutError no reply from <ClientRegionRef /cart> within 0.05 s",
+    "UsageError ask(timeout=-1.0): give seconds, 0 or more; math.inf waits without end",
+    "UnknownActorError node-1 has no sharded type 'basket'",
+    "MessageTooLargeError a ENTITY of 5000053 bytes exceeds the limit of 4194304 bytes",
+    "UsageError /cart takes ShardEnvelope(entity_id, message), not Put",
+    "crowd [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]",
+    "cancelled True",
+    "asks 0 dropped 0",
+    "afterwards (0, 1, 2, 3, 4, 200000, 99)",
+]
+
+
+@pytest.mark.anyio
+async def test_one_program_on_both(node: NodeInThread, anyio_backend_name: str) -> None:
+    """K6: what a program sees does not depend on the library it runs on."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    lines = list[str]()
+    await guest.program(node.port, anyio_backend_name, lambda *words: lines.append(" ".join(map(str, words))))
+    assert lines == EXPECTED
+
+
+def test_one_program_in_processes_of_its_own(node: NodeInThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K6: once more with a plain ``asyncio.run``, far from any test runner."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    outputs = [run_program(Path(guest.__file__), str(node.port), library) for library in ("asyncio", "trio")]
+    assert outputs == ["\n".join(EXPECTED) + "\n"] * 2
+
+
+@pytest.mark.anyio
+async def test_entering_fails_by_name(node: NodeInThread, anyio_backend_name: str) -> None:
+    """K1: on both libraries; a free port, and a wrong name."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    before = anyio.current_time()
+    with pytest.raises(ConnectError) as caught:
+        async with ClusterClient([("127.0.0.1", 1)], NAME, connect_timeout=0.3):
+            pytest.fail("it was entered")
+    assert 0.29 <= anyio.current_time() - before < 10
+    assert caught.value.__notes__
+    with pytest.raises(HandshakeError, match="system"):
+        async with ClusterClient([("127.0.0.1", node.port)], "other"):
+            pytest.fail("it was entered")
+
+
+@pytest.mark.anyio
+async def test_what_leaves_the_block(node: NodeInThread, anyio_backend_name: str) -> None:
+    """L12: the body's own exception, and the cancellation of the scope around it."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    mine = KeyError("mine")
+    with pytest.raises(KeyError) as caught:
+        async with ClusterClient([("127.0.0.1", node.port)], NAME):
+            raise mine
+    assert caught.value is mine
+    with anyio.move_on_after(0.1) as scope:
+        async with ClusterClient([("127.0.0.1", node.port)], NAME) as client:
+            carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
+            await client.ask(carts, to("x", Ignore), timeout=math.inf)
+    assert scope.cancelled_caught
+    assert client.statistics().asks == 0
+
+
+@pytest.mark.anyio
+async def test_cancelled_at_many_moments(node: NodeInThread, anyio_backend_name: str) -> None:
+    """L3: no task is left, and with warnings as errors no socket is, whenever the scope around the block ends."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    before = len(anyio.get_running_tasks())
+    for moment in range(40):
+        with anyio.move_on_after(moment / 8_000):
+            async with ClusterClient([("127.0.0.1", node.port)], NAME) as client:
+                carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
+                await client.ask(carts, to("x", GetAll))
+        assert len(anyio.get_running_tasks()) == before
+    async with ClusterClient([("127.0.0.1", node.port)], NAME) as client:
+        assert await client.ask(client.entity_ref("cart", num_shards=SHARDS), to("x", GetAll)) == ()
+
+
+@pytest.mark.anyio
+async def test_a_node_that_is_started_again(anyio_backend_name: str) -> None:
+    """K4 and K5: on both libraries, with real sockets; what is held meanwhile arrives, in order."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    first = NodeInThread()
+    outcomes = list[str]()
+
+    async def wait(client: ClusterClient, carts: Carts) -> None:
+        with pytest.raises(OutcomeUnknownError):
+            await client.ask(carts, to("b", Ignore), timeout=60)
+        outcomes.append("unknown")
+
+    async with ClusterClient([("127.0.0.1", first.port)], NAME) as client, anyio.create_task_group() as tasks:
+        carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
+        await client.ask(carts, to("a", GetAll))
+        for _ in range(3):
+            tasks.start_soon(wait, client, carts)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(first.stop)
+        while client.statistics().link is not None:  # noqa: ASYNC110 - nothing tells when a connection has ended
+            await anyio.sleep(0.01)
+        for number in range(50):
+            carts.tell(ShardEnvelope("a", Put(number)))
+        second = await anyio.to_thread.run_sync(NodeInThread, first.port)
+        try:
+            assert await client.ask(carts, to("a", GetAll), timeout=30) == tuple(range(50))
+        finally:
+            await anyio.to_thread.run_sync(second.stop)
+    assert outcomes == ["unknown"] * 3
