@@ -205,7 +205,7 @@ class Garbled(ClientRegionRef[Any]):
 
     def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
         kind, body = super().frame(message, ask, budget)
-        return kind, body.replace(b"number", b"nomber")
+        return kind, body.replace(b"number", b"xxxxxx")
 
 
 def test_a_message_that_cannot_be_decoded() -> None:
