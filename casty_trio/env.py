@@ -34,6 +34,9 @@ class Env(ABC):
     Implement it to run a whole system somewhere else: `casty_trio.testing` has the one for simulations.
     """
 
+    check_serialization: bool = False
+    """Whether nodes send messages between their own callers and their clustered actors through the codec as well."""
+
     @property
     @abstractmethod
     def rng(self) -> random.Random:

@@ -259,6 +259,7 @@ class ClusterClient:
             OutcomeUnknownError: the connection ended after the ask was written.
             MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
+            SystemClosedError: the client has left its block, or is about to: it was cancelled, or refused for good.
             UsageError: the ref is not this client's, or the timeout is negative or no number.
 
         Example:

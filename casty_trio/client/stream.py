@@ -197,14 +197,19 @@ class ClientStream:
 
     async def run(self, link: Link) -> None:
         """Keep a connection until the client leaves its block."""
-        while True:
-            useful = await self._use(link)
-            if self._leaving:
-                break
-            if not useful:
-                await self._back_off()
-            link = await self._connect({})
-        self._ended.set()
+        try:
+            while True:
+                useful = await self._use(link)
+                if self._leaving:
+                    break
+                if not useful:
+                    await self._back_off()
+                link = await self._connect({})
+        finally:  # also when cancelled or failed: nobody is left to send, to answer, or to watch deadlines
+            self._leaving = True
+            self._drop_all()
+            self._client.lose_written(frozenset(), SystemClosedError("the client's connection has ended for good"))
+            self._ended.set()
 
     async def leave(self, timeout: float) -> None:
         """Flush what is queued and say goodbye; for a limited time."""

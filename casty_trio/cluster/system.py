@@ -40,7 +40,8 @@ class ClusteredActorSystem(RemoteNode):
         messages: message types beyond those that are read from the annotations of sharded behaviours.
         converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
         check_serialization: send messages between this node's own callers and its sharded actors through the codec as well,
-            so that what works on one node works on two. For tests: it costs what the wire costs.
+            so that what works on one node works on two. For tests: it costs what the wire costs. When left out, ``env``
+            decides: so it is in simulations, and not so in the real world.
         insecure: listen off loopback although nothing is authenticated.
         link: sizes and deadlines of the connections.
         env: the door to clock, randomness and sockets; the real world when left out.
@@ -70,7 +71,7 @@ class ClusteredActorSystem(RemoteNode):
         bind_host: str | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
-        check_serialization: bool = False,
+        check_serialization: bool | None = None,
         insecure: bool = False,
         link: LinkSettings | None = None,
         env: Env | None = None,
@@ -89,7 +90,7 @@ class ClusteredActorSystem(RemoteNode):
             env=env,
         )
         self.has_messages: bool = bool(messages)
-        self.check_serialization = check_serialization
+        self.check_serialization: bool = self.env.check_serialization if check_serialization is None else check_serialization
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self._state_version = 0
         self._extensions = [extension(self) for extension in self.extensions]

@@ -157,7 +157,7 @@ class Hooks:
 
         # The record is known before its fields are looked at: a class may hold itself.
         class Record(TypedDict, total=False):
-            pass
+            """The fields of one class on the wire, each of which may be missing."""
 
         record: Any = Record
         self._wires[shape.annotation, bare_refs] = record

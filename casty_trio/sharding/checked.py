@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from trio.lowlevel import checkpoint
 
-from casty_trio.actors.refs import ReplySlot
+from casty_trio.actors.refs import LocalRef, ReplySlot
 from casty_trio.errors import AskError, MessageTooLargeError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.refs import REPLY, pack_reply, unpack_reply
+from casty_trio.sharding.region import RegionRef
 
 __all__ = ["Checked"]
 
+M = TypeVar("M", contravariant=True)
+
 
 class Checked:
-    """Copies messages by encoding and decoding them; refs stay what they are, but replies go the same way back."""
+    """Copies messages by encoding and decoding them; refs stay equal, but what they are told goes the same way."""
 
     def __init__(self, codec: Codec, max_message: int) -> None:
         self._codec = codec
@@ -33,7 +36,7 @@ class Checked:
         found: list[ActorRef[Any]] = []
 
         def write(ref: ActorRef[Any]) -> tuple[int, bytes]:
-            found.append(CheckedSlot(self, ref) if isinstance(ref, ReplySlot) else ref)
+            found.append(self._checked(ref))
             return pack_reply(len(found) - 1)
 
         def read(code: int, payload: memoryview) -> ActorRef[Any]:
@@ -44,6 +47,37 @@ class Checked:
         if len(body) > self._max_message:
             raise MessageTooLargeError(f"{name} of {len(body)} bytes exceeds the limit of {self._max_message} bytes")
         return self._codec.decode(name, body, read)
+
+    def _checked(self, ref: ActorRef[Any]) -> ActorRef[Any]:
+        """The ref that the other side gets; those of entities and regions see to their messages themselves."""
+        seen_to: tuple[type[Any], ...] = (CheckedSlot, CheckedRef, RegionRef)
+        if type(ref) in seen_to:
+            return ref
+        if isinstance(ref, ReplySlot):
+            return CheckedSlot(self, ref)
+        return CheckedRef[Any](self, ref) if isinstance(ref, LocalRef) else ref
+
+
+class CheckedRef(LocalRef[M]):
+    """A ref to an actor of this node, in a checked message: what it is told is copied too. Else it is as good as the actor's
+    own: it can be stopped, waited for and subscribed.
+    """
+
+    __slots__ = ("_checked", "_ref")
+
+    def __init__(self, checked: Checked, ref: LocalRef[M]) -> None:
+        super().__init__(ref.cell, ref.put, ref.incarnation)
+        self._checked = checked
+        self._ref = ref  # that counts what is sent
+
+    def tell(self, message: M) -> None:
+        self._ref.tell(self._checked.copy(message))
+
+    async def send(self, message: M) -> None:
+        await self._ref.send(self._checked.copy(message))
+
+    def tell_asked(self, message: M, slot: ReplySlot) -> None:
+        self._ref.tell_asked(self._checked.copy(message), slot)
 
 
 class CheckedSlot(ReplySlot):

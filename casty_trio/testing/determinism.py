@@ -24,7 +24,7 @@ __all__ = ["FLAG", "GENERATOR", "SCHEDULER", "deterministic", "scheduler_generat
 
 FLAG = "_ALLOW_DETERMINISTIC_SCHEDULING"
 GENERATOR = "_r"
-KNOWN_GOOD = "0.27 to 0.35"
+KNOWN_GOOD = "0.32 to 0.35"
 
 SCHEDULER: ModuleType = trio_run
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from math import inf, nextafter
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
+import msgspec
 import trio
 import trio.testing
 
@@ -98,14 +100,44 @@ class Simulation:
             values: anything whose repr is the same in every process.
 
         Raises:
-            UsageError: the repr holds a memory address, or a value is a set, whose order differs between processes.
+            UsageError: the repr holds a memory address, or there is a set somewhere in a value: in a list, a tuple, a deque,
+                a dict, a dataclass or a Struct. Its order differs between processes.
         """
         text = ", ".join(map(repr, values))
         if " at 0x" in text:
             raise UsageError(f"the repr holds a memory address, which differs from run to run: {text}")
-        if any(isinstance(value, (set, frozenset)) for value in values):
+        if _holds_set(values):
             raise UsageError(f"a set has no fixed order; record sorted(...) of it: {text}")
         self._digest.record(text)
+
+
+def _holds_set(values: tuple[object, ...]) -> bool:
+    """Whether there is a set in what a repr of the values shows."""
+    todo: list[Any] = [*values]
+    seen: dict[int, object] = {}  # by id; it also keeps what it names alive, so that no id comes twice
+    while todo:
+        value = todo.pop()
+        if isinstance(value, (set, frozenset)):
+            return True
+        if id(value) not in seen:
+            seen[id(value)] = value
+            todo.extend(_parts(value))
+    return False
+
+
+def _parts(value: Any) -> Iterable[object]:
+    if isinstance(value, (list, tuple, deque)):
+        return cast("Iterable[object]", value)
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[object, object]", value)
+        return [*mapping.keys(), *mapping.values()]
+    if isinstance(value, type):
+        return ()
+    if is_dataclass(value):
+        return [getattr(value, each.name, None) for each in fields(value) if each.repr]
+    if isinstance(value, msgspec.Struct):
+        return [getattr(value, name, None) for name in value.__struct_fields__]
+    return ()
 
 
 class _Run(Generic[T]):

@@ -30,6 +30,9 @@ class SimulatedEnv(Env):
         network: where it listens and dials.
     """
 
+    check_serialization: bool = True
+    """In a simulation they do: what works on one node has to work on two."""
+
     def __init__(self, name: str, seed: int, network: Network) -> None:
         self.name = name
         self._network = network

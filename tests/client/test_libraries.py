@@ -19,6 +19,7 @@ from casty_trio import (
     HandshakeError,
     OutcomeUnknownError,
     ShardEnvelope,
+    SystemClosedError,
 )
 from tests.client import guest
 from tests.programs import run_program
@@ -134,6 +135,72 @@ async def test_cancelled_at_many_moments(node: NodeInThread, anyio_backend_name:
         assert len(anyio.get_running_tasks()) == before
     async with ClusterClient([("127.0.0.1", node.port)], NAME) as client:
         assert await client.ask(client.entity_ref("cart", num_shards=SHARDS), to("x", GetAll)) == ()
+
+
+@pytest.mark.anyio
+async def test_a_shielded_ask_after_a_cancellation_ends_at_once(node: NodeInThread, anyio_backend_name: str) -> None:
+    """L12: the client's tasks are gone by then, so nobody would watch the deadline; an ask that waits already ends, too."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    ended = list[str]()
+
+    async def wait(client: ClusterClient, carts: Carts) -> None:
+        with anyio.fail_after(8, shield=True), pytest.raises((SystemClosedError, OutcomeUnknownError)):
+            await client.ask(carts, to("x", Ignore), timeout=1)
+        ended.append("waiting")
+
+    before = anyio.current_time()
+    with anyio.CancelScope() as scope:
+        async with ClusterClient([("127.0.0.1", node.port)], NAME) as client, anyio.create_task_group() as tasks:
+            carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
+            tasks.start_soon(wait, client, carts)
+            await client.ask(carts, to("y", GetAll))
+            scope.cancel()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.fail_after(8, shield=True):
+                    for errors in ((SystemClosedError, OutcomeUnknownError), SystemClosedError):
+                        with pytest.raises(errors):
+                            await client.ask(carts, to("x", Ignore), timeout=1)
+                        ended.append("asked")
+    assert scope.cancelled_caught
+    assert sorted(ended) == ["asked", "asked", "waiting"]
+    assert anyio.current_time() - before < 7
+
+
+@pytest.mark.anyio
+async def test_a_shielded_ask_after_a_failure_ends_at_once(anyio_backend_name: str) -> None:
+    """L12: likewise when the client itself has failed: here the address map, while it reconnects."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    node = NodeInThread()
+    dialled = list[int]()
+    ended = list[str]()
+
+    def once(host: str, port: int) -> tuple[str, int]:
+        dialled.append(port)
+        if len(dialled) > 1:
+            raise KeyError(port)
+        return host, port
+
+    async def program() -> None:
+        async with ClusterClient([("127.0.0.1", node.port)], NAME, address_map=once) as client:
+            carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
+            await client.ask(carts, to("y", GetAll))
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(node.stop)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.fail_after(8, shield=True):
+                    with pytest.raises(SystemClosedError):
+                        await client.ask(carts, to("x", Ignore), timeout=1)
+                    ended.append("asked")
+
+    before = anyio.current_time()
+    with pytest.raises(KeyError):
+        await program()
+    assert ended == ["asked"]
+    assert anyio.current_time() - before < 7
 
 
 @pytest.mark.anyio
