@@ -118,6 +118,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Break each guarantee by a patch and see its test turn red; `nox -s mutants -- L6` tries those of one."""
+    session.install("-e", ".", *group("test"))
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel and run the tests against it, from a folder that has no package to hide it."""
     folder = Path(session.create_tmp())

@@ -63,6 +63,10 @@ class ShardCountError(UsageError, ValueError):
     """One sharded type was given two different shard counts; they have to agree everywhere."""
 
 
+class StashFullError(UsageError, RuntimeError):
+    """An actor put more messages aside than its stash holds."""
+
+
 # --- The actor: it was asked, and could not answer -------------------------------------------------------------------
 
 
@@ -100,6 +104,10 @@ class OutcomeUnknownError(AskError):
 
 class AskTimeoutError(AskError, TimeoutError):
     """No reply came in time."""
+
+
+class DeathPactError(CastyError):
+    """An actor that was watched has ended, and the watcher has no ``on_signal`` to be told: it ends too."""
 
 
 # --- The peer, or the network ----------------------------------------------------------------------------------------

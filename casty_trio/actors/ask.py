@@ -7,13 +7,13 @@ cancel scope per ask: all deadlines of a system stand in one heap, and one task 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import trio
 from trio.lowlevel import Abort, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
 
 from casty_trio.actors.refs import ReplySlot
-from casty_trio.errors import ActorStoppedError, AskError, AskTimeoutError
+from casty_trio.errors import AskError, AskTimeoutError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.deadlines import DeadlineHeap
 
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["AskSlot", "Deadlines", "Expiring"]
 
+X = TypeVar("X", bound="Expiring")
 
-class Expiring(ReplySlot):
-    """A slot with a deadline that somebody has to watch."""
 
-    __slots__ = ()
+class Expiring(Protocol):
+    """Something with a deadline that `Deadlines` watches."""
+
+    closed: bool
+    deadline: float
 
     def expire(self) -> None:
         """The deadline has come."""
-        raise NotImplementedError
 
 
-class AskSlot(Expiring):
+class AskSlot(ReplySlot):
     """One ask of a task in this process."""
 
     __slots__ = ("_number", "_system", "_task", "_timeout", "_value", "error", "target")
@@ -112,35 +114,34 @@ class AskSlot(Expiring):
         return Abort.SUCCEEDED
 
 
-class Deadlines:
-    """Ends slots whose deadline has come; one task for all."""
+class Deadlines(Generic[X]):
+    """Tells entries that their deadline has come; one task for all."""
 
     __slots__ = ("_heap", "_life", "_scope")
 
     def __init__(self) -> None:
-        self._heap: DeadlineHeap[Expiring] = DeadlineHeap()
+        self._heap: DeadlineHeap[X] = DeadlineHeap()
         self._life = trio.CancelScope(shield=True)
         self._scope: trio.CancelScope | None = None
 
     def __len__(self) -> int:
         return self._heap.open
 
-    def add(self, slot: Expiring) -> None:
-        """Watch a slot's deadline."""
-        if self._heap.add(slot.deadline, slot) and self._scope is not None:
-            self._scope.deadline = slot.deadline
+    def add(self, entry: X) -> None:
+        """Watch an entry's deadline."""
+        if self._heap.add(entry.deadline, entry) and self._scope is not None:
+            self._scope.deadline = entry.deadline
 
     async def run(self) -> None:
-        """The task that ends slots, also while everything around it is cancelled; runs until `close`."""
+        """The task that watches, also while everything around it is cancelled; runs until `close`."""
         with self._life:
             while True:
                 with trio.CancelScope(deadline=self._heap.earliest) as self._scope:
                     await trio.sleep_forever()
-                for slot in self._heap.due(trio.current_time()):
-                    slot.expire()
+                for entry in self._heap.due(trio.current_time()):
+                    entry.expire()
 
-    def close(self) -> None:
-        """End what still waits, and the task: nobody is left to answer."""
-        for slot in self._heap.due(math.inf):
-            slot.fail(ActorStoppedError("the system has stopped: nobody is left to reply"))
+    def close(self) -> list[X]:
+        """End the task; what still waits comes back."""
         self._life.cancel()
+        return self._heap.due(math.inf)

@@ -2,313 +2,289 @@
 
 A leaf actor is one task and one memory channel. While its handlers are plain functions it carries no cancel scope; from the
 first awaitable a handler gives, one scope holds the loop (a scope per handler would corrupt Trio's scope stack when a
-handler opens scopes of its own). Between two messages signals are obeyed first. After at most `BATCH` messages the task lets
-others run. Everything that ends an actor passes through `_end`, which is synchronous: no state is left half changed by a
-cancellation.
+handler opens scopes of its own). Between two messages signals are obeyed first. After at most a batch of messages the task
+lets others run. Everything that ends an actor passes through `_end`, which is synchronous: no state is left half changed
+by a cancellation.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 import traceback
-from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import trio
+from trio.lowlevel import Task, current_task
 
-from casty_trio.actors.context import GRACE, Context
+from casty_trio.actors.extras import Extras
 from casty_trio.actors.family import Family
-from casty_trio.actors.refs import Asked, BoundedRef, LocalRef, ReplySlot, Room
-from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, SystemClosedError, UsageError
-from casty_trio.model.behavior import SAME, STOPPED, Behavior, Receive, Setup, Sharded
-from casty_trio.model.events import ActorFailed, ActorStarted, ActorStopped
+from casty_trio.actors.life import adopt, begin, run_post_stop
+from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
+from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
+from casty_trio.actors.post import STOP, UNCOUNTED, Post, Stop
+from casty_trio.actors.refs import ReplySlot
+from casty_trio.actors.spying import observe, spied
+from casty_trio.actors.supervision import judge
+from casty_trio.actors.timers import Timer
+from casty_trio.errors import (
+    ActorFailedError,
+    ActorStoppedError,
+    DeathPactError,
+    SystemClosedError,
+    UsageError,
+)
+from casty_trio.model.behavior import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, is_wrapped
+from casty_trio.model.events import ActorFailed, ActorRestarted, ActorStarted, ActorStopped, UnhandledMessage
+from casty_trio.model.interpreter import PLAIN, Blueprint
+from casty_trio.model.signals import Terminated
+from casty_trio.model.strategies import Directive
 
 if TYPE_CHECKING:
-    from casty_trio.actors.system import ActorSystem
     from casty_trio.model.mailbox import Mailbox
 
-__all__ = ["BATCH", "Cell"]
+__all__ = ["Cell"]
 
 M = TypeVar("M")
 
-BATCH = 64
-"""How many messages an actor handles before other tasks get a turn."""
 
-
-class _Wake:
-    """Put into the mailbox of an idle actor, so that it looks at its signals; takes no room from mail."""
+class _Resume:
+    """The order to go on with the present behaviour."""
 
     __slots__ = ()
 
 
-class _Stop:
-    """The signal to stop, and the answer of the loop that it does."""
+class _Nothing:
+    """In the place of an item: take the next one."""
 
     __slots__ = ()
 
 
-WAKE, STOP = _Wake(), _Stop()
-Pending = Awaitable[Any] | _Stop | None
+RESUME, NOTHING = _Resume(), _Nothing()
+Pending = Awaitable[Any] | Stop | None
+Order = Restart | _Resume | None
+
+SPECIAL = frozenset({Wake, Timer, Adapted, Notice})
 
 
-class Cell(Generic[M]):
+class Cell(Post[M]):
     """The runtime's side of one actor; users see its `LocalRef` and its `Context`."""
 
-    __slots__ = (
-        "_behavior",
-        "_context",
-        "_handler",
-        "_inbox",
-        "_room",
-        "_scope",
-        "_signals",
-        "_slot",
-        "_stop_at",
-        "_stopped",
-        "_told",
-        "_wasted",
-        "children",
-        "ended",
-        "handled",
-        "name",
-        "parent",
-        "ref",
-        "system",
-        "task",
-    )
-
-    ref_type: ClassVar[type[LocalRef[Any]]] = LocalRef
-    context_type: ClassVar[type[Context[Any]]] = Context
-
-    def __init__(
-        self, system: ActorSystem, parent: Family, name: str, behavior: Behavior[M], mailbox: Mailbox | None
-    ) -> None:
-        _check_beginning(behavior)
-        outbox, self._inbox = trio.open_memory_channel[Any](math.inf)
-        self.system: ActorSystem = system
-        self.parent: Family = parent
-        self.name: str = name
-        self._room: BoundedRef[M] | None = None
-        if mailbox is not None and mailbox.capacity < math.inf:
-            self._room = BoundedRef(self, outbox.send_nowait, system.next_incarnation(), Room(mailbox))
-        self.ref: LocalRef[M] = self._room or self.ref_type(self, outbox.send_nowait, system.next_incarnation())
-        self._behavior: Behavior[M] | None = behavior
-        self._context = self.context_type(self)
-        self._handler: Any = None
-        self._signals: deque[object] | None = None
-        self._scope: trio.CancelScope | None = None
-        self._slot: ReplySlot | None = None
-        self._stop_at = math.inf
-        self._stopped: trio.Event | None = None
-        self._told = False
-        self._wasted = 0
-        self.task: trio.lowlevel.Task | None = None
-        self.children: Family | None = None
-        self.handled: int = 0
-        self.ended: bool = False
-
-    def __repr__(self) -> str:
-        return f"<Cell {self.path}>"
-
-    @property
-    def path(self) -> str:
-        """The place in the tree."""
-        return f"{self.parent.path}/{self.name}"
-
-    @property
-    def queued(self) -> int:
-        """How many messages wait; also the one that a waiting task has been handed, and does not yet handle."""
-        return 0 if self.ended else self.ref.sent - self.handled - self._wasted
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it has been told to stop, or has."""
-        return self.ended or self._told or (self.children is not None and self.children.closing)
-
-    @property
-    def slot(self) -> ReplySlot | None:
-        """The ask that the message being handled belongs to."""
-        return self._slot
-
-    # --- What others do to it -----------------------------------------------------------------------------------------
-
-    def stop(self, grace: float) -> None:
-        """Tell it to stop after the message being handled, which is cancelled when ``grace`` seconds are over."""
-        if self.ended:
-            return
-        self._told = True
-        self._stop_at = min(self._stop_at, trio.current_time() + grace)
-        if self._scope is not None:
-            self._scope.deadline = self._stop_at
-        if self.children is not None and self.children.closing:
-            self.children.tell_stop(self._stop_at)  # it ends already, and waits for them: perhaps less long now
-        self._signal(STOP)
-
-    async def wait_stopped(self) -> None:
-        """Wait until it has ended."""
-        if self.ended:
-            await trio.lowlevel.checkpoint()
-            return
-        if self._stopped is None:
-            self._stopped = trio.Event()
-        await self._stopped.wait()
-
-    def discard(self, item: object, reason: str, error: type[AskError] = ActorStoppedError) -> None:
-        """A message to this actor will not be handled."""
-        message = item
-        if type(item) is Asked:
-            message = item.message
-            item.slot.fail(error(f"{self.path}: {reason}"))
-        if self.ended:
-            self.system.retire(1, 0)
-        else:
-            self._wasted += 1
-        self.system.dead_letter(message, self.ref, reason, sent=True)
-
-    def take_oldest(self) -> object:
-        """Take the message that waits longest; a new one has to follow.
-
-        A signal that is met before it is obeyed next all the same: the new message makes the task look.
-
-        Raises:
-            trio.WouldBlock: the task has been handed it already.
-        """
-        item: object = WAKE
-        while item is WAKE:
-            item = self._inbox.receive_nowait()
-        return item
-
-    def _signal(self, signal: object) -> None:
-        if self._signals is None:
-            self._signals = deque()
-        if not self._signals:
-            self.ref.put(WAKE)
-        self._signals.append(signal)
+    __slots__ = ()
+    blueprint: Blueprint
+    busy_since: float | None
+    children: Family | None
+    ended: bool
+    epitaph: str | None
+    handled: int
+    task: Task | None
 
     def spawn(self, behavior: Behavior[Any], name: str | None, mailbox: Mailbox | None) -> Cell[Any]:
         """Start a child."""
+        family = self.family()
+        observers = self.blueprint.spied_children
+        known = Blueprint(observers=observers, spied_children=observers) if observers else PLAIN
+        child = Cell(self.system, family, family.name_for(name), behavior, mailbox, known)
+        family.add(child)
+        return child
+
+    def family(self) -> Family:
+        """What holds its children and background tasks; made when first needed."""
         if self.stopping:
             raise SystemClosedError(f"{self.path} is stopping: it cannot spawn")
         if self.children is None:
-            self.children = Family(self.path)
+            self.children = Family(self.path, self)
             self.children.start_beside(self.parent)
-        child = Cell(self.system, self.children, self.children.name_for(name), behavior, mailbox)
-        self.children.add(child)
-        return child
+        return self.children
 
     # --- Its task -----------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
+    async def run(self) -> None:  # noqa: C901 - in one piece, for every frame of an idle actor is memory
         """The actor's task, from its first behaviour to its end."""
-        self.task = trio.lowlevel.current_task()
+        self.task = current_task()
         failure: Exception | None = None
+        order: Order = None
         try:
-            pending = STOP if self._told else self._become(self._behavior)
-            if pending is None:
-                self.system.publish(ActorStarted, self.ref)
-                pending = await self._mail(None, None)
-            if pending is not STOP:
-                with trio.CancelScope(deadline=self._stop_at) as scope:
-                    self._scope = scope
-                    if self._handler is None:
-                        pending = await self._set_up(pending)
-                    await self._mail(pending, scope)
-        except Exception as error:  # noqa: BLE001 - the boundary of an actor: supervision decides what its failure means
-            failure = error
-            self._failed(error)
+            while True:
+                try:
+                    pending = STOP if self._told else self._first(order)
+                    while pending is None:
+                        pending = self._work(await self._inbox.receive())
+                    if pending is not STOP:
+                        with self._open_scope() as self._scope:
+                            while self._handler is None and isinstance(pending, Awaitable):
+                                pending = self._begin(await pending, order)
+                            while not isinstance(pending, Stop):
+                                if pending is None:
+                                    item = await self._inbox.receive()
+                                    self.busy_since = trio.current_time()
+                                    pending = self._work(item)
+                                else:
+                                    pending = self._become(await pending)
+                                    if pending is None:
+                                        pending = self._work(NOTHING)
+                    break
+                except Exception as error:  # noqa: BLE001 - the boundary of an actor: supervision decides what it means
+                    order, failure = self._judge(error)
+                    if order is None:
+                        break
         except BaseExceptionGroup as group:  # cancelled, and a nursery of the handler failed meanwhile
-            mine, others = group.split(Exception)
-            if mine is not None:
-                failure = mine
-                self._failed(mine)
+            failure, others = self._split(group)
             if others is not None:
                 raise others from None
         finally:
             try:
-                if self.children is not None:
-                    await self._close(self.children)
+                failure = await self._close(failure)
             finally:
                 self._end(failure)
-                del failure  # its traceback refers to this frame: leave no cycle
+                del failure, order  # a traceback refers to this frame: leave no cycle
 
-    async def _set_up(self, pending: Pending) -> Pending:
-        """Wait for the first behaviour."""
-        while pending is not None and not isinstance(pending, _Stop):
-            pending = self._become(await pending)
-        self.system.publish(ActorStarted, self.ref)
+    def _open_scope(self) -> trio.CancelScope:
+        self.busy_since = trio.current_time()
+        return trio.CancelScope(deadline=self._stop_at)
+
+    def _begin(self, result: Any, order: Order) -> Pending:
+        """Take what the way to the first behaviour gave."""
+        pending = self._become(result)
+        if pending is None:
+            self.busy_since = None
+            if isinstance(order, Restart):
+                self.system.publish(ActorRestarted, self.ref, order.failure)
+            else:
+                self.system.publish(ActorStarted, self.ref)
         return pending
 
-    async def _close(self, children: Family) -> None:
-        """Stop the children and wait for them; an actor that ends by itself gives them the usual grace."""
-        if not self._told:
-            self._stop_at = trio.current_time() + GRACE
-        await children.close(self._stop_at)
+    def _first(self, order: Order) -> Pending:
+        if order is RESUME:
+            return None
+        self._handler = self._on_signal = None
+        if order is None and not self.blueprint.hooks:
+            pending = self._become(self._initial)
+            if pending is None:
+                self.system.publish(ActorStarted, self.ref)
+            return pending
+        return begin(self, order if isinstance(order, Restart) else None)
 
-    async def _mail(self, pending: Pending, scope: trio.CancelScope | None) -> Pending:
-        """Handle mail until the actor is to stop; outside a scope, the first awaitable is handed back as it is."""
-        inbox = self._inbox
-        left = BATCH
-        item: Any = None
-        while True:
-            while pending is not None:
-                if scope is None or isinstance(pending, _Stop):
-                    return pending
-                pending = self._become(await pending)
-            left -= 1
-            if left:
-                try:
-                    item = inbox.receive_nowait()
-                except trio.WouldBlock:
-                    left = 0
-            if not left:
-                self._slot = None
-                item = await inbox.receive()
-                left = BATCH
+    def _work(self, item: Any) -> Pending:
+        """Handle mail without waiting, until there is none, a batch is done, or something has to be awaited."""
+        receive_nowait = self._inbox.receive_nowait
+        left = self._left
+        if item is not NOTHING:
+            left = self.system.settings.batch
+            if self._front:
+                item = self._queue_behind_front(item)
+        while left > 0:
+            if item is NOTHING:
+                if self._front:
+                    item = self._front.popleft()
+                else:
+                    try:
+                        item = receive_nowait()
+                    except trio.WouldBlock:
+                        break
             pending = self._handle(item)
+            left -= 1
+            if pending is not None:
+                self._left = left
+                return pending
+            item = NOTHING
+        self._left = 0
+        self._slot = self._current = self.busy_since = None
+        if self._front:
+            self.ref.put(WAKE)  # the rest of them next, after other tasks had a turn
+        return None
+
+    def _queue_behind_front(self, item: object) -> object:
+        if item is not WAKE:
+            assert self._front is not None  # the caller has looked
+            self._front.append(item)
+        return NOTHING
 
     def _handle(self, item: Any) -> Pending:
         """Give one message to the handler; what has to be awaited comes back."""
         if self._signals:
             return self._obey(item)
-        if self._room is not None and item is not WAKE:
+        kind: object = type(item)  # pyright: ignore[reportUnknownVariableType] # mail may be anything
+        if self._room is not None and kind not in UNCOUNTED:
             self._room.took()
-        if type(item) is Asked:
+        if kind is Asked:
             slot = item.slot
             if slot.closed:
                 self.discard(item, "its asker gave up")
                 return None
             self._slot = slot
             item = item.message
-        elif item is WAKE:
-            return None
+            if type(item) is Adapted:
+                return self._handle_special(item)
         else:
             self._slot = None
+            if kind in SPECIAL:
+                return self._handle_special(item)
         self.handled += 1
+        self._current = item
         result = self._handler(self._context, item)
         if result is None or result is SAME:
             return None
         return self._become(result)
 
+    def _handle_special(self, item: object) -> Pending:
+        """Handle what is no plain message."""
+        match item:
+            case Timer():
+                if item.closed:
+                    return None
+                self.extras.timers.fired(item)  # pyright: ignore[reportUnknownArgumentType] # a timer of this very actor
+                self.ref.sent += 1
+                self.handled += 1
+                message: Any = item.message  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            case Adapted():
+                self.handled += 1  # also when the adapting fails
+                message = item.adapt(item.message)
+            case Notice():
+                return self._hear(item.signal)
+            case _:
+                return None  # a wake-up whose signal has been obeyed
+        self._current = message
+        result = self._handler(self._context, message)
+        return None if result is None or result is SAME else self._become(result)
+
+    def _hear(self, signal: Any) -> Pending:
+        """Pass a signal that is still wanted to ``on_signal``."""
+        if self.extras.watching.pop(signal.ref, self) is self:
+            return None
+        if self._on_signal is None:
+            raise DeathPactError(
+                f"{self.path} watched {signal.ref.path}, which has ended, and has no on_signal to hear of it"
+            )
+        if self.blueprint.observers:
+            observe(self, signal)
+        self._current = signal
+        result = self._on_signal(self._context, signal)
+        return None if result is None or result is SAME else self._become(result)
+
     def _obey(self, item: object) -> Pending:
         """Signals go before mail: the message at hand is handled after them, or left when they stop the actor."""
         assert self._signals is not None  # the caller has looked
-        while self._signals:
-            if self._signals.popleft() is STOP:
-                self._slot = None
-                if item is not WAKE:
-                    self._leave(item)
-                return STOP
-        return self._handle(item)
+        signal = self._signals.popleft()
+        if signal is STOP:
+            self._slot = None
+            if type(item) not in UNCOUNTED:
+                self._leave(item)
+            return STOP
+        self._slot = None
+        self._put_first([item])
+        assert isinstance(signal, Exception)  # an order to restart, or the failure of a descendant
+        raise signal
 
     def _become(self, result: Any) -> Pending:
         """Take what a handler or factory returned: a behaviour, an instruction, or something to await first."""
         while True:
             kind: object = type(result)  # pyright: ignore[reportUnknownVariableType] # a handler may return anything
             if kind is Receive:
-                self._behavior, self._handler = result, result.handler
+                handler = result.handler
+                self._handler = spied(self, handler) if self.blueprint.observers else handler
+                self._on_signal = result.on_signal
                 return None
             if kind is CoroutineType:
                 return result  # type: ignore[no-any-return] # that is what the type says
@@ -319,6 +295,11 @@ class Cell(Generic[M]):
                 result = result.factory(self._context)
             elif (result is None or result is SAME) and self._handler is not None:
                 return None
+            elif result is UNHANDLED and self._handler is not None:
+                self.system.publish(UnhandledMessage, self._current, self.ref)
+                return None
+            elif is_wrapped(result):
+                result = adopt(self, cast("Behavior[Any]", result), self._handler is None)
             elif inspect.isawaitable(result):
                 return result
             else:
@@ -331,47 +312,124 @@ class Cell(Generic[M]):
             f"a handler of {self.path} returned {result!r}: return a Behavior, or None to keep the present one"
         )
 
-    # --- Its end ------------------------------------------------------------------------------------------------------
+    # --- Its failures and its end -------------------------------------------------------------------------------------
 
-    def _failed(self, error: Exception) -> None:
+    def _judge(self, error: Exception) -> tuple[Order, Exception | None]:
+        """What follows a failure; without an order it is the end, by that failure."""
+        if self._front:
+            self.ref.put(WAKE)  # what waits there is for the one that goes on
+        if isinstance(error, Restart):
+            return (None, None) if self._told else (error, None)
+        failure = error.failure if isinstance(error, (Escalated, BackgroundFailure)) else error
+        verdict: Directive | Restart = Directive.stop if self._told else judge(self, failure)
+        if isinstance(verdict, Restart):
+            self._failed(failure, "and restarts")
+            return verdict, None
+        if verdict is Directive.resume and self._handler is not None:
+            self._failed(failure, "and goes on")
+            return RESUME, None
+        if verdict is not Directive.escalate:
+            self._failed(failure, "and stops")
+            return None, failure
+        failure.add_note(f"escalated by {self.path}")
+        self._failed(failure, "and escalates")
+        self.parent.escalate(failure)
+        return None, failure
+
+    def _split(
+        self, group: BaseExceptionGroup[BaseException]
+    ) -> tuple[Exception | None, BaseExceptionGroup[BaseException] | None]:
+        failure, others = group.split(Exception)
+        if failure is not None:
+            self._failed(failure, "and stops")
+        return failure, others
+
+    def _failed(self, error: Exception, consequence: str) -> None:
         if self._slot is not None:
-            told = traceback.format_exception_only(error)[0].strip()  # even when its str() raises
-            failed = ActorFailedError(f"{self.path} failed: {told}")
+            failed = ActorFailedError(f"{self.path} failed: {in_words(error)}")
             failed.__cause__ = error
             self._slot.fail(failed)
-        self.system.log.error("%s failed, and stops", self.path, exc_info=error)
+            self._slot = None
+        self.system.log.error("%s failed, %s", self.path, consequence, exc_info=error)
         self.system.publish(ActorFailed, self.ref, error)
+
+    async def _close(self, failure: Exception | None) -> Exception | None:
+        """End what it owns: timers, children, background tasks; then run the hooks, which may be the first to fail."""
+        if self._extras is not None:
+            self._extras.stop()
+        try:
+            if not self._told:  # it ends by itself, and gives its children the usual grace
+                self._told = True
+                self._stop_at = trio.current_time() + self.system.settings.grace
+            if self.children is not None:
+                await self.children.close(self._stop_at)
+        finally:
+            if self.blueprint.hooks:
+                beside = await run_post_stop(self)
+                failure = failure or beside
+        return failure
 
     def _end(self, failure: Exception | None) -> None:
         if self._slot is not None:
             self._slot.fail(ActorStoppedError(f"{self.path} stopped while it handled the message"))
         self.system.event_stream.forget(self.ref)
-        while True:
-            try:
-                item = self._inbox.receive_nowait()
-            except trio.WouldBlock:
-                break
-            if item is not WAKE:
-                self._leave(item)
+        self.forget_orders()
+        for item in self._all_mail():
+            if type(item) not in UNCOUNTED:
+                self._leave(item, failure)
         self._inbox.close()
         self.system.retire(self.ref.sent, self.handled)
         self.ended = True
         if self._room is not None:
             self._room.refuse_waiting()
-        self._behavior = self._handler = self._slot = self._scope = self._signals = self.task = None
+        extras = self._extras
+        if extras is not None:
+            extras.stop()  # again: a hook may have started a timer
+            self._unwatch_all(extras)
+        self._initial = SAME
+        self._handler = self._on_signal = self._slot = self._scope = self._signals = None
+        self._extras = self._front = self._current = self.task = None
+        self.epitaph = None if failure is None else f"{self.path} failed: {type(failure).__name__}"
         self.parent.forget(self)
-        if self._stopped is not None:
-            self._stopped.set()
         self.system.publish(ActorStopped, self.ref, failure)
+        if extras is not None:
+            self._tell(extras, failure)
 
-    def _leave(self, item: object) -> None:
+    def _all_mail(self) -> Iterable[Any]:
+        """What was put aside, what comes next, what waits: in the order it would have been handled."""
+        if self._extras is not None:
+            self.put_front(self._extras.stash.take_all())
+        while self._front:
+            yield self._front.popleft()
+        while True:
+            try:
+                yield self._inbox.receive_nowait()
+            except trio.WouldBlock:
+                return
+
+    def _unwatch_all(self, extras: Extras) -> None:
+        for ref in list(extras.watching):
+            self.unwatch(ref)
+
+    def _tell(self, extras: Extras, failure: Exception | None) -> None:
+        """Those who wait for its end."""
+        if extras.stopped is not None:
+            extras.stopped.set()
+        for watcher in extras.watchers:
+            if isinstance(watcher, ReplySlot):
+                watcher.fail(ActorStoppedError(f"{self.path} has stopped"))
+            elif not watcher.ended:
+                watcher.ref.put(Notice(Terminated(self.ref, failure)))
+
+    def _leave(self, item: object, failure: Exception | None = None) -> None:
         if self._room is not None:
             self._room.took()
-        self.discard(item, "left in the mailbox when the actor stopped")
+        reason = "left in the mailbox when the actor stopped"
+        if failure is not None:
+            reason = f"{reason} by {in_words(failure)}"
+        self.discard(item, reason, cause=failure)
 
 
-def _check_beginning(behavior: object) -> None:
-    if type(behavior) is Sharded:
-        raise UsageError("a sharded behaviour needs a ClusteredActorSystem: nothing else can spawn it")
-    if not isinstance(behavior, Behavior):
-        raise UsageError(f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you call yours?)")
+def in_words(error: Exception) -> str:
+    """An exception's type and text, also of one whose own ``str()`` raises."""
+    return traceback.format_exception_only(error)[0].strip()

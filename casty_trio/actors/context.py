@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from casty_trio.actors.refs import LocalRef
-from casty_trio.errors import UsageError
+from casty_trio.actors.refs import AdapterRef, LocalRef
+from casty_trio.errors import SystemClosedError, UsageError
 from casty_trio.model.context import ActorContext
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
+    from casty_trio.actors.stash import Stash
     from casty_trio.actors.system import ActorSystem
+    from casty_trio.actors.timers import Timers
     from casty_trio.model.behavior import Behavior, BoundFactory
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
@@ -22,9 +27,6 @@ __all__ = ["Context"]
 M = TypeVar("M")
 N = TypeVar("N")
 R = TypeVar("R")
-
-GRACE = 5.0
-"""How long the handler of a stopped actor may go on before it is cancelled, in seconds."""
 
 _log = logging.getLogger("casty_trio.actor")
 
@@ -69,12 +71,72 @@ class Context(ActorContext[M]):
     def stop(self, ref: ActorRef[Any]) -> None:
         if not (isinstance(ref, LocalRef) and ref.cell.parent is self._cell.children):
             raise UsageError(f"{ref!r} is no child of {self._cell.path}: an actor stops its own children only")
-        ref.cell.stop(GRACE)
+        ref.cell.stop(self._cell.system.settings.grace)
+
+    def watch(self, ref: ActorRef[Any]) -> None:
+        self._cell.watch(self._local(ref))
+
+    def unwatch(self, ref: ActorRef[Any]) -> None:
+        self._cell.unwatch(self._local(ref))
+
+    @property
+    def timers(self) -> Timers[M]:
+        return self._cell.extras.timers
+
+    @property
+    def stash(self) -> Stash[M]:
+        return self._cell.extras.stash
+
+    @property
+    def deadline(self) -> float:
+        slot = self._cell.slot
+        return math.inf if slot is None else slot.deadline
+
+    def adapter(self, adapt: Callable[[N], M]) -> ActorRef[N]:
+        return AdapterRef(self._cell.ref, adapt, self._cell.system.next_incarnation())
+
+    def start_soon(self, run: Callable[..., Awaitable[object]], *args: object) -> None:
+        name = getattr(run, "__qualname__", None) or type(run).__name__
+        self._cell.family().start_task(partial(run, *args), name)
+
+    def pipe_to_self(
+        self,
+        awaitable: Awaitable[R],
+        mapper: Callable[[R], M] | None = None,
+        on_failure: Callable[[Exception], M] | None = None,
+    ) -> None:
+        async def pipe() -> None:
+            try:
+                result = await awaitable
+                message: Any = result if mapper is None else mapper(result)
+            except Exception as error:  # the actor's own function decides; without one it is the actor's failure
+                if on_failure is None:
+                    raise
+                message = on_failure(error)
+            self._cell.ref.tell(message)
+
+        try:
+            self.start_soon(pipe)
+        except SystemClosedError:
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()  # nobody will wait for it
+            raise
 
     @overload
-    async def ask(self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0) -> R: ...
+    async def ask(
+        self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0, watch: bool = False
+    ) -> R: ...
     @overload
-    async def ask(self, ref: ActorRef[N], msg_factory: BoundFactory[R, N], *, timeout: float = 5.0) -> R: ...
+    async def ask(
+        self, ref: ActorRef[N], msg_factory: BoundFactory[R, N], *, timeout: float = 5.0, watch: bool = False
+    ) -> R: ...
 
-    async def ask(self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0) -> R:
-        return await self._cell.system.ask(ref, msg_factory, timeout=timeout)
+    async def ask(
+        self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0, watch: bool = False
+    ) -> R:
+        return await self._cell.system.ask(ref, msg_factory, timeout=timeout, watch=watch)
+
+    def _local(self, ref: ActorRef[Any]) -> LocalRef[Any]:
+        if isinstance(ref, LocalRef) and ref.cell.system is self._cell.system and ref.cell is not self._cell:
+            return ref
+        raise UsageError(f"{self._cell.path} cannot watch {ref!r}: it is not another actor of this system")

@@ -8,12 +8,16 @@ before the nursery is open waits for it. Children always end before their parent
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import trio
 
+from casty_trio.actors.orders import BackgroundFailure, Escalated
 from casty_trio.errors import NameInUseError, SystemClosedError
 from casty_trio.model.address import check_name
+from casty_trio.model.strategies import RestartWindow, SupervisionStrategy
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
@@ -23,17 +27,36 @@ __all__ = ["Family"]
 MARGIN = 2.0
 """How long beyond the children's own grace their end is waited for under a cancellation, in seconds."""
 
+RestartWindows = MutableMapping[SupervisionStrategy, RestartWindow]
+
 log: logging.Logger = logging.getLogger("casty_trio.actors")
 
 
 class Family:
     """Names, nursery and end of the actors with one parent."""
 
-    __slots__ = ("_closing", "_done", "_nursery", "_unnamed", "_waiting", "_waiting_families", "cells", "path")
+    __slots__ = (
+        "_closing",
+        "_done",
+        "_nursery",
+        "_owner",
+        "_shared",
+        "_tasks",
+        "_unnamed",
+        "_waiting",
+        "_waiting_families",
+        "_windows",
+        "cells",
+        "path",
+    )
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, owner: Cell[Any] | None = None) -> None:
         self.path: str = path
         self.cells: dict[str, Cell[Any]] = {}
+        self._windows: dict[Cell[Any], RestartWindows] = {}
+        self._shared: RestartWindows | None = None
+        self._owner = owner
+        self._tasks: dict[trio.CancelScope, tuple[Callable[[], Awaitable[object]], str]] = {}
         self._waiting: list[Cell[Any]] = []
         self._waiting_families: list[Family] = []
         self._unnamed = 0
@@ -61,15 +84,54 @@ class Family:
 
     def add(self, cell: Cell[Any]) -> None:
         """Start a new child's task."""
-        self.cells[cell.name] = cell
         if self._nursery is None:
             self._waiting.append(cell)
         else:
-            self._nursery.start_soon(cell.run, name=cell.path)
+            self._start(cell.run, name=cell.path)
+        self.cells[cell.name] = cell
 
     def forget(self, cell: Cell[Any]) -> None:
         """A child has ended: its name is free."""
         self.cells.pop(cell.name, None)
+        self._windows.pop(cell, None)
+
+    def window(self, cell: Cell[Any], strategy: SupervisionStrategy) -> RestartWindow:
+        """What counts the restarts of a child, or of its group; it goes with them."""
+        if not strategy.shares_window:
+            windows = self._windows.setdefault(cell, {})
+        elif self._shared is None:
+            windows = self._shared = WeakKeyDictionary()
+        else:
+            windows = self._shared
+        return windows.setdefault(strategy, RestartWindow())
+
+    def start_task(self, run: Callable[[], Awaitable[object]], name: str) -> trio.CancelScope:
+        """Run a background task of the owner's; it ends with the children. Its failure is the owner's."""
+        if self._closing.is_set():
+            raise SystemClosedError(f"{self.path} is stopping: nothing can be started in it")
+        scope = trio.CancelScope()
+        name = f"{self.path} ({name})"
+        if self._nursery is not None:
+            self._start(self._run_task, scope, name=name)
+        self._tasks[scope] = run, name
+        return scope
+
+    def _start(self, run: Callable[..., Awaitable[object]], *args: object, name: str) -> None:
+        assert self._nursery is not None  # the caller has looked
+        try:
+            self._nursery.start_soon(run, *args, name=name)
+        except RuntimeError as error:  # it was cancelled, is through, and its task has not had its turn yet
+            raise SystemClosedError(f"{self.path or 'the system'} is stopping: nothing can be started in it") from error
+
+    def escalate(self, failure: Exception) -> None:
+        """Hand a child's failure to the nearest ancestor that has a strategy; without one it leaves the system's block."""
+        owner = self._owner
+        if owner is not None and owner.blueprint.strategies:
+            owner.signal(Escalated(failure))
+        elif owner is not None:
+            owner.parent.escalate(failure)
+        elif self._nursery is not None:
+            self._nursery.start_soon(_raise, failure, name="an escalated failure")
 
     def start_in(self, nursery: trio.Nursery) -> None:
         """Start the supervisor task."""
@@ -93,6 +155,8 @@ class Family:
     def tell_stop(self, stop_at: float) -> None:
         """Tell all children to stop; no new ones from here on."""
         self._closing.set()
+        for scope in list(self._tasks):
+            scope.cancel()
         grace = max(0.0, stop_at - trio.current_time())
         for cell in list(self.cells.values()):
             cell.stop(grace)
@@ -113,6 +177,8 @@ class Family:
         for cell in self._waiting:
             nursery.start_soon(cell.run, name=cell.path)
         self._waiting.clear()
+        for scope, (_, name) in self._tasks.items():
+            nursery.start_soon(self._run_task, scope, name=name)
         for family in self._waiting_families:
             family.start_in(nursery)
         self._waiting_families.clear()
@@ -126,6 +192,32 @@ class Family:
             self._nursery = None
             self._closing.set()  # also when it was cancelled: what would be spawned now would never run
             self._done.set()
+
+    async def _run_task(self, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                await self._tasks[scope][0]()
+        except Exception as error:  # noqa: BLE001 - the actor's supervision decides what it means
+            self._task_failed(error)
+        except BaseExceptionGroup as group:  # cancelled, and a nursery of the task failed meanwhile
+            failure, others = group.split(Exception)
+            if failure is not None:
+                self._task_failed(failure)
+            if others is not None:
+                raise others from None
+        finally:
+            del self._tasks[scope]
+
+    def _task_failed(self, failure: Exception) -> None:
+        assert self._owner is not None  # only actors start background tasks
+        if self.closing:
+            self._owner.note_failure(failure)
+        else:
+            self._owner.signal(BackgroundFailure(failure))
+
+
+async def _raise(failure: Exception) -> None:
+    raise failure
 
 
 def check_reserved(name: str) -> NameInUseError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 from trio.lowlevel import Abort, checkpoint, current_task, reschedule, wait_task_rescheduled
 
+from casty_trio.actors.mail import Adapted, Asked
 from casty_trio.errors import AskError, MailboxFullError, SelfAskError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
     from casty_trio.model.mailbox import Mailbox
 
-__all__ = ["AskableRef", "Asked", "BoundedRef", "LocalRef", "ReplySlot", "Room"]
+__all__ = ["AdapterRef", "AskableRef", "BoundedRef", "LocalRef", "ReplySlot", "Room"]
 
 M = TypeVar("M", contravariant=True)
 
@@ -44,16 +45,6 @@ class ReplySlot(ActorRef[Any]):
         """End the ask with an error; without effect when it is over."""
 
 
-class Asked:
-    """A message in a mailbox whose sender waits for a reply."""
-
-    __slots__ = ("message", "slot")
-
-    def __init__(self, message: object, slot: ReplySlot) -> None:
-        self.message: object = message
-        self.slot: ReplySlot = slot
-
-
 class AskableRef(ActorRef[M]):
     """A ref that can carry an ask's slot beside the message."""
 
@@ -67,13 +58,14 @@ class AskableRef(ActorRef[M]):
 class LocalRef(AskableRef[M]):
     """A ref to an actor of this system with an unbounded mailbox."""
 
-    __slots__ = ("__weakref__", "_cell", "incarnation", "put", "sent")
+    __slots__ = ("__weakref__", "_cell", "_mask", "incarnation", "outbox", "sent")
 
-    def __init__(self, cell: Cell[Any], put: Callable[[object], None], incarnation: int) -> None:
+    def __init__(self, cell: Cell[Any], outbox: trio.MemorySendChannel[Any], incarnation: int) -> None:
         self._cell = cell
-        self.put: Callable[[object], None] = put
+        self.outbox: trio.MemorySendChannel[Any] = outbox
         self.incarnation: int = incarnation
         self.sent: int = 0
+        self._mask = cell.system.high_water_mask
 
     @property
     def cell(self) -> Cell[Any]:
@@ -86,22 +78,33 @@ class LocalRef(AskableRef[M]):
         return cell.system.address_of(cell.path, self.incarnation)
 
     def tell(self, message: M) -> None:
-        self.sent += 1
+        self.sent = sent = self.sent + 1
         try:
-            self.put(message)
+            self.outbox.send_nowait(message)
         except trio.BrokenResourceError:
             self._cell.discard(message, "the actor has stopped")
+            return
+        if not sent & self._mask:
+            self._cell.note_high_water()
 
     async def send(self, message: M) -> None:
         await checkpoint()
         self.tell(message)
+
+    def put(self, item: object) -> None:
+        """Put something into the mailbox that is no message of anybody's."""
+        self.outbox.send_nowait(item)
+
+    def tell_item(self, item: Any) -> None:
+        """Put a message in the form in which it stands in the mailbox; the cell knows its own forms."""
+        self.tell(item)
 
     def tell_asked(self, message: M, slot: ReplySlot) -> None:
         self._refuse_self()
         self.sent += 1
         asked = Asked(message, slot)
         try:
-            self.put(asked)
+            self.outbox.send_nowait(asked)
         except trio.BrokenResourceError:
             self._cell.discard(asked, "the actor has stopped")
 
@@ -134,8 +137,8 @@ class BoundedRef(LocalRef[M]):
     __slots__ = ("_room",)
     sent: int
 
-    def __init__(self, cell: Cell[Any], put: Callable[[object], None], incarnation: int, room: Room) -> None:
-        super().__init__(cell, put, incarnation)
+    def __init__(self, cell: Cell[Any], outbox: trio.MemorySendChannel[Any], incarnation: int, room: Room) -> None:
+        super().__init__(cell, outbox, incarnation)
         self._room = room
 
     def tell(self, message: M) -> None:
@@ -169,6 +172,10 @@ class BoundedRef(LocalRef[M]):
             self._accept(room.waiting.pop(task))
             reschedule(task)
 
+    def returned(self, count: int) -> None:
+        """Messages that were put aside wait again."""
+        self._room.queued += count
+
     def refuse_waiting(self) -> None:
         """The actor has ended: what senders wait with becomes dead letters."""
         waiting, self._room.waiting = self._room.waiting, {}
@@ -179,7 +186,7 @@ class BoundedRef(LocalRef[M]):
     def _accept(self, item: object) -> None:
         self.sent += 1
         try:
-            self.put(item)
+            self.outbox.send_nowait(item)
         except trio.BrokenResourceError:
             self._cell.discard(item, "the actor has stopped")
         else:
@@ -209,3 +216,28 @@ class BoundedRef(LocalRef[M]):
         self._room.queued -= 1
         self._accept(item)
         self._cell.discard(oldest, "the mailbox is full: dropped as the oldest", MailboxFullError)
+
+
+class AdapterRef(AskableRef[M]):
+    """A ref of another message type; what it is told becomes a message of its actor's, in the actor's own turn."""
+
+    __slots__ = ("_adapt", "_incarnation", "_ref")
+
+    def __init__(self, ref: LocalRef[Any], adapt: Callable[[M], Any], incarnation: int) -> None:
+        self._ref = ref
+        self._adapt = adapt
+        self._incarnation = incarnation
+
+    @property
+    def address(self) -> ActorAddress:
+        cell = self._ref.cell
+        return cell.system.address_of(f"{cell.path}/$adapter", self._incarnation)
+
+    def tell(self, message: M) -> None:
+        self._ref.tell_item(Adapted(self._adapt, message))
+
+    async def send(self, message: M) -> None:
+        await self._ref.send(Adapted(self._adapt, message))
+
+    def tell_asked(self, message: M, slot: ReplySlot) -> None:
+        self._ref.tell_asked(Adapted(self._adapt, message), slot)

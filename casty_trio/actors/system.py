@@ -17,19 +17,20 @@ import trio
 
 from casty_trio.actors.ask import AskSlot, Deadlines, Expiring
 from casty_trio.actors.cell import Cell
-from casty_trio.actors.context import GRACE
 from casty_trio.actors.events import EventStream
 from casty_trio.actors.family import Family
 from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
+from casty_trio.actors.tree import draw
 from casty_trio.env import Env, RealEnv
-from casty_trio.errors import SystemClosedError, UnknownActorError, UsageError
+from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedError, UnknownActorError, UsageError
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.behavior import Behavior, BoundFactory, Receive, Setup
+from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.context import System
 from casty_trio.model.events import DeadLetter, Event, Lagged
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.settings import ActorSettings
 from casty_trio.model.statistics import SystemStatistics
 
 __all__ = ["ActorSystem"]
@@ -37,9 +38,6 @@ __all__ = ["ActorSystem"]
 M = TypeVar("M")
 R = TypeVar("R")
 E = TypeVar("E", bound=Event)
-
-LOGGED_DEAD_LETTERS = 10
-"""How many dead letters of a system are logged; the rest is counted and published only."""
 
 
 class ActorSystem(System):
@@ -50,6 +48,7 @@ class ActorSystem(System):
 
     Parameters:
         name: how the system is called in addresses.
+        settings: how long things may take, and how much may wait; the defaults when left out.
         env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
@@ -65,14 +64,17 @@ class ActorSystem(System):
         Hello
     """
 
-    def __init__(self, name: str = "casty", *, env: Env | None = None) -> None:
+    def __init__(self, name: str = "casty", *, settings: ActorSettings | None = None, env: Env | None = None) -> None:
         self._name = check_name(name, "system")
+        self.settings: ActorSettings = settings if settings is not None else ActorSettings()
+        self.high_water_mask: int = _mask(self.settings.high_water)
         self.env: Env = env if env is not None else RealEnv()
         self.uid: int = self.env.uid()
         self.log: logging.Logger = logging.getLogger("casty_trio.actors")
         self.event_stream: EventStream = EventStream()
         self._root = Family("")
-        self._deadlines = Deadlines()
+        self._asks: Deadlines[AskSlot] = Deadlines()
+        self._deadlines: Deadlines[Expiring] = Deadlines()
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
         self._incarnation = 0
@@ -99,7 +101,8 @@ class ActorSystem(System):
         self._nursery_manager = trio.open_nursery()
         nursery = await self._nursery_manager.__aenter__()
         self._nursery = nursery
-        self.start_service(self._deadlines.run, "asks")
+        self.start_service(self._asks.run, "asks")
+        self.start_service(self._deadlines.run, "timers")
         self._root.start_in(nursery)
         return self
 
@@ -120,13 +123,15 @@ class ActorSystem(System):
             stopping = raised
         self._left = True
         self._deadlines.close()
+        for slot in self._asks.close():
+            slot.fail(ActorStoppedError("the system has stopped: nobody is left to reply"))
         self.event_stream.close()
         self._nursery.cancel_scope.cancel()
         return await leave_nursery(self._nursery_manager, error, stopping, trio.Cancelled)
 
     async def _shut_down(self) -> None:
         """Stop what runs in the block, in order; the actors are first."""
-        await self._root.close(trio.current_time() + GRACE)
+        await self._root.close(trio.current_time() + self.settings.grace)
 
     # --- What programs do -------------------------------------------------------------------------------------------------
 
@@ -147,11 +152,17 @@ class ActorSystem(System):
         return self.spawn_cell(behavior, name, Cell, mailbox).ref
 
     @overload
-    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R: ...
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> R: ...
     @overload
-    async def ask(self, ref: ActorRef[M], msg_factory: BoundFactory[R, M], *, timeout: float = 5.0) -> R: ...
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: BoundFactory[R, M], *, timeout: float = 5.0, watch: bool = False
+    ) -> R: ...
 
-    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> R:
         """Send a message that carries a reply ref, and wait for what is told to that ref.
 
         Parameters:
@@ -159,6 +170,8 @@ class ActorSystem(System):
             msg_factory: gets the reply ref, returns the message. The checkers want the type of the reply: annotate the
                 variable that takes it, or write the factory as a function.
             timeout: how long to wait, in seconds; ``math.inf`` waits as long as the caller does.
+            watch: end with `ActorStoppedError` also when the actor stops after it has handled the message without
+                replying (it may have handed the reply ref on).
 
         Raises:
             AskTimeoutError: no reply came in time.
@@ -175,6 +188,7 @@ class ActorSystem(System):
         self._check_open()
         if not timeout >= 0:
             raise UsageError(f"ask(timeout={timeout!r}): give seconds, 0 or more; math.inf waits without end")
+        watched = self._cell_of(ref) if watch else None
         slot = AskSlot(self, ref, timeout)
         message = msg_factory(slot)
         if isinstance(ref, AskableRef):
@@ -184,22 +198,47 @@ class ActorSystem(System):
         if slot.closed:
             await trio.lowlevel.checkpoint()
         else:
-            self._deadlines.add(slot)  # one without end too: it ends with the system
-            await slot.wait_closed()
+            self._asks.add(slot)  # one without end too: it ends with the system
+            if watched is not None:
+                await self._wait_watching(watched, slot)
+            else:
+                await slot.wait_closed()
         return slot.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
 
-    async def stop(self, ref: ActorRef[Any], *, grace: float = 5.0) -> None:
+    @overload
+    async def ask_or_none(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> R | None: ...
+    @overload
+    async def ask_or_none(
+        self, ref: ActorRef[M], msg_factory: BoundFactory[R, M], *, timeout: float = 5.0, watch: bool = False
+    ) -> R | None: ...
+
+    async def ask_or_none(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> R | None:
+        """As `ask`, but None when no reply came in time; other errors are raised."""
+        try:
+            return await self.ask(ref, msg_factory, timeout=timeout, watch=watch)
+        except AskTimeoutError:
+            return None
+
+    async def stop(self, ref: ActorRef[Any], *, grace: float | None = None) -> None:
         """Stop an actor, and wait until it has: it ends the message it is at, its children stop, then it does.
 
         Parameters:
             ref: the actor; one that has stopped is no error.
-            grace: how long its present handler may go on before it is cancelled, in seconds.
+            grace: how long its present handler may go on before it is cancelled, in seconds; ``ActorSettings.grace``, which
+                is 5, when left out.
 
         Raises:
-            UsageError: it is not an actor of this system.
+            UsageError: it is not an actor of this system, or it is the actor that calls: that returns
+                `Behaviors.stopped()`.
         """
         cell = self._cell_of(ref)
-        cell.stop(grace)
+        if cell.task is trio.lowlevel.current_task():
+            raise UsageError(f"{cell.path} would wait for itself: an actor stops itself by returning Behaviors.stopped()")
+        cell.stop(self.settings.grace if grace is None else grace)
         await cell.wait_stopped()
 
     async def wait_stopped(self, ref: ActorRef[Any]) -> None:
@@ -248,9 +287,22 @@ class ActorSystem(System):
             handled=self._retired_handled + sum(cell.handled for cell in cells),
             dead=self._dead,
             queued=sum(cell.queued for cell in cells),
-            asks=len(self._deadlines),
+            asks=len(self._asks),
             dead_letters=self._dead_letters,
         )
+
+    def tree(self) -> str:
+        """The living actors as text, a line each: name, state, how many messages wait, and for how long the oldest may have.
+
+        A message waits only while its actor is at another one, so the time is that since the present handler began.
+
+        Example:
+            >>> # print(system.tree())
+            >>> # demo
+            >>> # ├── counter  running, 0 queued
+            >>> # └── team  busy for 2.0 s, 3 queued
+        """
+        return "\n".join([self._name, *draw(self._root)])
 
     # --- What the runtime does ---------------------------------------------------------------------------------------
 
@@ -287,8 +339,9 @@ class ActorSystem(System):
         self._dead += sent
         if isinstance(message, Event):
             return  # an event its subscriber missed makes no event again
-        if self._dead_letters <= LOGGED_DEAD_LETTERS:
-            more = "; further ones are counted and published only" if self._dead_letters == LOGGED_DEAD_LETTERS else ""
+        logged = self.settings.logged_dead_letters
+        if self._dead_letters <= logged:
+            more = "; further ones are counted and published only" if self._dead_letters == logged else ""
             self.log.info("dead letter for %s (%s): %s%s", recipient.path, reason, type(message).__name__, more)
         self.publish(DeadLetter, message, recipient, reason)
 
@@ -301,13 +354,17 @@ class ActorSystem(System):
     ) -> Cell[M]:
         """Start an actor at the top of the tree, of a kind of cell of its own."""
         self._check_open()
-        if type(behavior) not in (Receive, Setup):
-            raise UsageError(
-                f"{type(self).__name__} cannot spawn {behavior!r}: begin with Behaviors.receive(...) or setup(...)"
-            )
         cell = cell_type(self, self._root, self._root.name_for(name), behavior, mailbox)
         self._root.add(cell)
         return cell
+
+    async def _wait_watching(self, cell: Cell[Any], slot: AskSlot) -> None:
+        watchers = cell.extras.watchers
+        watchers[slot] = None
+        try:
+            await slot.wait_closed()
+        finally:
+            watchers.pop(slot, None)
 
     def _check_open(self) -> None:
         if self._nursery_manager is None or self._left:
@@ -347,3 +404,8 @@ class DeadLetterRef(AskableRef[Any]):
     async def send(self, message: Any) -> None:
         await trio.lowlevel.checkpoint()
         self.tell(message)
+
+
+def _mask(high_water: int) -> int:
+    """Every how many tells of one ref the mailbox is looked at: often enough for the setting, as bits to test."""
+    return min(1 << (high_water.bit_length() - 1), 1024) - 1

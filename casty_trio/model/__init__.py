@@ -6,13 +6,26 @@ from casty_trio.model.context import ActorContext as ActorContext
 from casty_trio.model.envelope import ShardEnvelope as ShardEnvelope
 from casty_trio.model.events import (
     ActorFailed as ActorFailed,
+    ActorRestarted as ActorRestarted,
     ActorStarted as ActorStarted,
     ActorStopped as ActorStopped,
     DeadLetter as DeadLetter,
     Event as Event,
     Lagged as Lagged,
+    MailboxHighWater as MailboxHighWater,
+    SpyEvent as SpyEvent,
+    UnhandledMessage as UnhandledMessage,
 )
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.ref import ActorRef as ActorRef
-from casty_trio.model.settings import LinkSettings as LinkSettings
+from casty_trio.model.settings import ActorSettings as ActorSettings, LinkSettings as LinkSettings
+from casty_trio.model.signals import Signal as Signal, Terminated as Terminated
 from casty_trio.model.statistics import SystemStatistics as SystemStatistics
+from casty_trio.model.strategies import (
+    AllForOneStrategy as AllForOneStrategy,
+    Backoff as Backoff,
+    Directive as Directive,
+    OneForOneStrategy as OneForOneStrategy,
+    RestForOneStrategy as RestForOneStrategy,
+    SupervisionStrategy as SupervisionStrategy,
+)

@@ -15,7 +15,10 @@ import msgspec
 from casty_trio.model.annotations import factory_message_types
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.events import SpyEvent
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.signals import Signal
+from casty_trio.model.strategies import SupervisionStrategy
 
 __all__ = ["Behavior", "Behaviors", "BoundFactory", "Receive", "Setup", "Sharded", "Special"]
 
@@ -30,7 +33,10 @@ class Behavior(msgspec.Struct, Generic[M], frozen=True, eq=False):
 
 Result = Behavior[M] | None
 Handler = Callable[[ActorContext[M], M], Result[M] | Awaitable[Result[M]]]
+SignalHandler = Callable[[ActorContext[M], Signal], Result[M] | Awaitable[Result[M]]]
 Factory = Callable[[ActorContext[M]], Behavior[M] | Awaitable[Behavior[M]]]
+Hook = Callable[[ActorContext[Any]], Awaitable[None] | None]
+RestartHook = Callable[[ActorContext[Any], Exception], Awaitable[None] | None]
 
 
 class BoundFactory(Protocol[R_co, M_co]):
@@ -43,6 +49,7 @@ class Receive(Behavior[M], frozen=True, eq=False):
     """Handle each message with a function."""
 
     handler: Handler[M]
+    on_signal: SignalHandler[M] | None = None
 
 
 class Setup(Behavior[M], frozen=True, eq=False):
@@ -62,6 +69,41 @@ class Special(Behavior[Any], frozen=True, eq=False):
 
 SAME = Special("same")
 STOPPED = Special("stopped")
+UNHANDLED = Special("unhandled")
+
+
+class Wrapper(Behavior[M], frozen=True, eq=False):
+    """A behaviour with something around it, which is taken off when an actor is spawned with it."""
+
+    behavior: Behavior[M]
+
+
+class Supervised(Wrapper[M], frozen=True, eq=False):
+    """What becomes of the actor when it fails."""
+
+    strategy: SupervisionStrategy
+
+
+class Hooks(msgspec.Struct, frozen=True):
+    """What runs at the turns of an actor's life."""
+
+    pre_start: Hook | None = None
+    post_stop: Hook | None = None
+    pre_restart: RestartHook | None = None
+    post_restart: Hook | None = None
+
+
+class WithLifecycle(Wrapper[M], frozen=True, eq=False):
+    """What runs when the actor starts, stops and restarts."""
+
+    hooks: Hooks
+
+
+class Spied(Wrapper[M], frozen=True, eq=False):
+    """Who is told of every message the actor gets."""
+
+    observer: ActorRef[SpyEvent]
+    spy_children: bool
 
 
 class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
@@ -78,13 +120,15 @@ class Behaviors:
     __slots__ = ()
 
     @staticmethod
-    def receive(handler: Handler[M]) -> Behavior[M]:
+    def receive(handler: Handler[M], on_signal: SignalHandler[M] | None = None) -> Behavior[M]:
         """Handle messages with ``handler(ctx, message)``, one at a time, in the order they came.
 
         Parameters:
             handler: a plain function or a coroutine function. It returns the behaviour for the next message, or
                 `same()` or None to keep this one. A plain one costs no coroutine; a coroutine may wait, and holds up the
                 actor's other mail while it does.
+            on_signal: ``on_signal(ctx, signal)`` gets `Terminated` of the actors that this one watches, in the same turn; a
+                watcher without one stops with `DeathPactError`.
 
         Example:
             >>> def counter(total: int = 0) -> Behavior[int]:
@@ -92,7 +136,7 @@ class Behaviors:
             ...         return counter(total + amount)
             ...     return Behaviors.receive(receive)
         """
-        return Receive(handler)
+        return Receive(handler, on_signal)
 
     @staticmethod
     def setup(factory: Factory[M]) -> Behavior[M]:
@@ -121,6 +165,66 @@ class Behaviors:
         return STOPPED
 
     @staticmethod
+    def unhandled() -> Behavior[Any]:
+        """Keep the present behaviour, and publish the message as `UnhandledMessage`."""
+        return UNHANDLED
+
+    @staticmethod
+    def ignore() -> Behavior[Any]:
+        """Take every message, and do nothing with it."""
+        return IGNORE
+
+    @staticmethod
+    def supervise(behavior: Behavior[M], strategy: SupervisionStrategy) -> Behavior[M]:
+        """Decide what becomes of the actor when a handler, a setup or a hook of it raises.
+
+        Parameters:
+            behavior: what is supervised; with any other wrappers, in any order.
+            strategy: `OneForOneStrategy`, `AllForOneStrategy` or `RestForOneStrategy`. Of two around one behaviour the inner
+                one decides, and `Directive.escalate` asks the outer one.
+
+        Example:
+            >>> from casty_trio.model.strategies import OneForOneStrategy
+            >>> worker = Behaviors.receive(lambda ctx, job: job())
+            >>> supervised = Behaviors.supervise(worker, OneForOneStrategy(max_restarts=5, within=10.0))
+        """
+        return Supervised(behavior, strategy)
+
+    @staticmethod
+    def with_lifecycle(
+        behavior: Behavior[M],
+        *,
+        pre_start: Hook | None = None,
+        post_stop: Hook | None = None,
+        pre_restart: RestartHook | None = None,
+        post_restart: Hook | None = None,
+    ) -> Behavior[M]:
+        """Run functions, plain or coroutine functions, at the turns of the actor's life.
+
+        Parameters:
+            behavior: the behaviour; with any other wrappers, in any order.
+            pre_start: ``pre_start(ctx)``, before the first behaviour is in place.
+            post_stop: ``post_stop(ctx)``, when the actor ends for any reason; its children have ended before.
+            pre_restart: ``pre_restart(ctx, failure)``, when a strategy has decided on a restart; the children still live.
+            post_restart: ``post_restart(ctx)``, after the children have ended, before the first behaviour is in place again.
+
+        A hook that raises is a failure like any other. A hook of an actor that ends is cancelled when it takes longer than
+        ``ActorSettings.hook_timeout``.
+        """
+        return WithLifecycle(behavior, Hooks(pre_start, post_stop, pre_restart, post_restart))
+
+    @staticmethod
+    def spy(behavior: Behavior[M], observer: ActorRef[SpyEvent], *, spy_children: bool = False) -> Behavior[M]:
+        """Tell an actor of every message this one gets, before it is handled, as a `SpyEvent`.
+
+        Parameters:
+            behavior: the behaviour; with any other wrappers, in any order.
+            observer: who is told.
+            spy_children: whether it is told of the messages of this actor's children, and theirs, as well.
+        """
+        return Spied(behavior, observer, spy_children)
+
+    @staticmethod
     def sharded(factory: Callable[[str], Behavior[M]], *, num_shards: int = 100) -> Sharded[M]:
         """An actor per entity id, started by its first message; the ids are spread over ``num_shards`` shards.
 
@@ -141,3 +245,15 @@ class Behaviors:
         if not 1 <= num_shards <= 65_536:
             raise ValueError(f"num_shards must be 1 to 65536, not {num_shards}")
         return Sharded(factory, num_shards, factory_message_types(factory))
+
+
+def is_wrapped(value: object) -> bool:
+    """Whether a value is a behaviour with a wrapper; a plain answer, for checkers would narrow it to unknown messages."""
+    return isinstance(value, Wrapper)
+
+
+def _ignore(_: object, message: object) -> None:
+    """Do nothing with a message."""
+
+
+IGNORE: Behavior[Any] = Receive(_ignore)

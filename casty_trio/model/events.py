@@ -8,7 +8,18 @@ import msgspec
 
 from casty_trio.model.ref import ActorRef
 
-__all__ = ["ActorFailed", "ActorStarted", "ActorStopped", "DeadLetter", "Event", "Lagged"]
+__all__ = [
+    "ActorFailed",
+    "ActorRestarted",
+    "ActorStarted",
+    "ActorStopped",
+    "DeadLetter",
+    "Event",
+    "Lagged",
+    "MailboxHighWater",
+    "SpyEvent",
+    "UnhandledMessage",
+]
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -43,6 +54,56 @@ class ActorFailed(Event, frozen=True):
 
     ref: ActorRef[Any]
     failure: Exception
+
+
+class ActorRestarted(Event, frozen=True):
+    """An actor has begun again with its initial behaviour.
+
+    Attributes:
+        ref: the actor; still the same.
+        failure: what made it restart.
+    """
+
+    ref: ActorRef[Any]
+    failure: Exception
+
+
+class UnhandledMessage(Event, frozen=True):
+    """A handler returned `Behaviors.unhandled()`.
+
+    Attributes:
+        message: what it was given.
+        ref: the actor.
+    """
+
+    message: object
+    ref: ActorRef[Any]
+
+
+class MailboxHighWater(Event, frozen=True):
+    """More messages wait for an actor than ``ActorSettings.high_water``, or than twice as many as when this was last told.
+
+    Attributes:
+        ref: the actor.
+        queued: how many wait.
+    """
+
+    ref: ActorRef[Any]
+    queued: int
+
+
+class SpyEvent(Event, frozen=True):
+    """A message or signal that a spied actor is about to handle.
+
+    Attributes:
+        actor_path: whose it is.
+        event: the message or signal.
+        timestamp: when, in scheduler time (seconds).
+    """
+
+    actor_path: str
+    event: object
+    timestamp: float
 
 
 class DeadLetter(Event, frozen=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from casty_trio.errors import SettingsError
 
-__all__ = ["LinkSettings"]
+__all__ = ["ActorSettings", "LinkSettings"]
 
 
 def _positive(owner: object, *names: str) -> None:
@@ -42,3 +42,30 @@ class LinkSettings:
             raise SettingsError("LinkSettings.max_message must not be smaller than max_frame")
         if self.queue < self.max_message:
             raise SettingsError("LinkSettings.queue must not be smaller than max_message")
+
+
+@dataclass(frozen=True, slots=True)
+class ActorSettings:
+    """One system's actors: how long things may take, and how much may wait.
+
+    Attributes:
+        batch: how many messages an actor handles before other tasks get a turn.
+        grace: how long the handler of an actor that is told to stop may go on before it is cancelled, in seconds.
+        hook_timeout: how long a ``post_stop`` hook may take before it is cancelled, in seconds.
+        high_water: how many waiting messages of an unbounded mailbox are an event.
+        stash_capacity: how many messages an actor may put aside.
+        logged_dead_letters: how many dead letters are logged; further ones are counted and published only.
+    """
+
+    batch: int = 64
+    grace: float = 5.0
+    hook_timeout: float = 1.0
+    high_water: int = 10_000
+    stash_capacity: int = 1_000
+    logged_dead_letters: int = 10
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch", "high_water", "stash_capacity")
+        for name in ("grace", "hook_timeout", "logged_dead_letters"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"ActorSettings.{name} must not be negative, but is {getattr(self, name)!r}")

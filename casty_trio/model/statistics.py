@@ -12,7 +12,7 @@ class SystemStatistics(msgspec.Struct, frozen=True):
 
     Attributes:
         actors: how many live now.
-        sent: messages given to local actors, by `tell`, `send`, `ask` or a peer.
+        sent: messages given to local actors, by `tell`, `send`, `ask` or a peer, and by themselves with a timer or stash.
         handled: messages a handler was called with.
         dead: messages that became dead letters instead.
         queued: messages waiting in mailboxes.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio.lowlevel import checkpoint
 
-from casty_trio.actors.ask import Expiring
+from casty_trio.actors.refs import ReplySlot
 from casty_trio.errors import AskError, LinkClosedError, LinkFullError
 from casty_trio.model.address import ActorAddress
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RemoteSlot"]
 
 
-class RemoteSlot(Expiring):
+class RemoteSlot(ReplySlot):
     """The reply ref of one ask of a peer."""
 
     __slots__ = ("connection", "number")

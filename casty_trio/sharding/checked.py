@@ -66,7 +66,7 @@ class CheckedRef(LocalRef[M]):
     __slots__ = ("_checked", "_ref")
 
     def __init__(self, checked: Checked, ref: LocalRef[M]) -> None:
-        super().__init__(ref.cell, ref.put, ref.incarnation)
+        super().__init__(ref.cell, ref.outbox, ref.incarnation)
         self._checked = checked
         self._ref = ref  # that counts what is sent
 

@@ -1,8 +1,10 @@
-"""The test kit: whole systems in one `trio.run`, on a virtual clock and an in-memory network, from a seed. Floor F6.
+"""The test kit, from one behaviour to whole systems on a virtual clock. Floor F6.
 
-`simulate` runs a scenario; `Simulation` is what it is given. See `docs/testing.md`.
+`BehaviorTestKit` runs one behaviour without a system; a `TestProbe` is an actor that a test looks through; `simulate` runs a
+scenario in one `trio.run`, over an in-memory network, from a seed. See `docs/testing.md`.
 """
 
+from casty_trio.testing import effects as effects
 from casty_trio.testing.digest import StepDigest as StepDigest
 from casty_trio.testing.errors import (
     DeadlockError as DeadlockError,
@@ -10,9 +12,13 @@ from casty_trio.testing.errors import (
     NestedSimulationError as NestedSimulationError,
     SimulationTimeoutError as SimulationTimeoutError,
     UnsupportedTrioError as UnsupportedTrioError,
+    WouldWaitError as WouldWaitError,
 )
+from casty_trio.testing.kit import BehaviorTestKit as BehaviorTestKit
 from casty_trio.testing.network import Network as Network, NetworkStatistics as NetworkStatistics
 from casty_trio.testing.pipe import Conditions as Conditions
+from casty_trio.testing.probe import TestProbe as TestProbe
 from casty_trio.testing.simulation import Result as Result, Simulation as Simulation, simulate as simulate
+from casty_trio.testing.stage import RecordingRef as RecordingRef
 from casty_trio.testing.stream import SimulatedListener as SimulatedListener, SimulatedStream as SimulatedStream
 from casty_trio.testing.world import SimulatedEnv as SimulatedEnv

@@ -1,13 +1,20 @@
-"""What a simulation itself can fail with, apart from what its scenario raises. Floor F6.
+"""What the test kit itself can fail with, apart from what the program under test raises. Floor F6.
 
-They are here and not in `casty_trio.errors` because a program that never simulates never meets them.
+They are here and not in `casty_trio.errors` because a program that is not a test never meets them.
 """
 
 from __future__ import annotations
 
 from casty_trio.errors import CastyError, UsageError
 
-__all__ = ["DeadlockError", "LivelockError", "NestedSimulationError", "SimulationTimeoutError", "UnsupportedTrioError"]
+__all__ = [
+    "DeadlockError",
+    "LivelockError",
+    "NestedSimulationError",
+    "SimulationTimeoutError",
+    "UnsupportedTrioError",
+    "WouldWaitError",
+]
 
 
 class UnsupportedTrioError(UsageError, RuntimeError):
@@ -28,3 +35,7 @@ class DeadlockError(CastyError):
 
 class LivelockError(CastyError):
     """Tasks run on and on without virtual time passing; the notes say where every task was."""
+
+
+class WouldWaitError(UsageError, RuntimeError):
+    """A behaviour in a `BehaviorTestKit` waited for something; a kit has no clock and no tasks that could end the wait."""

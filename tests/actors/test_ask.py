@@ -516,3 +516,16 @@ async def test_reply_refs_are_refs() -> None:
         assert kept[0] != kept[1]
         assert all(path.startswith("/$asks/") for path in paths)
         assert kept[0].address.system == "named"
+
+
+async def test_the_asker_hears_why_the_beginning_failed() -> None:
+    """L5: a setup that fails ends the asks that wait for it with the cause, not only with the fact."""
+
+    def begin(ctx: Ctx) -> Behavior[Any]:
+        raise ValueError("no such table")
+
+    async with ActorSystem() as system:
+        ref = system.spawn(Behaviors.setup(begin))
+        with pytest.raises(ActorStoppedError, match="ValueError: no such table") as raised:
+            await system.ask(ref, Get)
+        assert isinstance(raised.value.__cause__, ValueError)

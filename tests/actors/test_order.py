@@ -9,9 +9,19 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from casty_trio import ActorFailed, ActorFailedError, ActorStarted, ActorSystem, Behavior, Behaviors, UsageError
-from casty_trio.actors.cell import BATCH
+from casty_trio import (
+    ActorFailed,
+    ActorFailedError,
+    ActorSettings,
+    ActorStarted,
+    ActorSystem,
+    Behavior,
+    Behaviors,
+    UsageError,
+)
 from tests.actors.helpers import Ctx, Get, Ref, async_counter, census, counter, recorder, run
+
+BATCH = ActorSettings().batch
 
 
 @pytest.mark.parametrize("make", [counter, async_counter])

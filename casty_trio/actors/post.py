@@ -1,0 +1,311 @@
+"""The half of an actor that others touch: its mailbox, its signals, who watches it. Floor F2.
+
+Everything here but one wait is synchronous, and called from any task of the system. What the actor's own task does with
+it is in `cell.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+import trio
+from trio.lowlevel import Task, checkpoint
+
+from casty_trio.actors.context import Context
+from casty_trio.actors.extras import Extras
+from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
+from casty_trio.actors.orders import BackgroundFailure, Restart
+from casty_trio.actors.refs import BoundedRef, LocalRef, ReplySlot, Room
+from casty_trio.actors.timers import Timer
+from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, UsageError
+from casty_trio.model.behavior import Behavior, Sharded
+from casty_trio.model.events import ActorFailed, MailboxHighWater
+from casty_trio.model.interpreter import PLAIN, Blueprint, collect
+from casty_trio.model.signals import Terminated
+
+if TYPE_CHECKING:
+    from casty_trio.actors.cell import Cell
+    from casty_trio.actors.family import Family
+    from casty_trio.actors.system import ActorSystem
+    from casty_trio.model.mailbox import Mailbox
+
+__all__ = ["STOP", "UNCOUNTED", "Post", "Stop"]
+
+M = TypeVar("M")
+
+
+class Stop:
+    """The signal to stop, and the answer of the loop that it does."""
+
+    __slots__ = ()
+
+
+STOP = Stop()
+
+UNCOUNTED = frozenset({Wake, Timer, Notice})
+"""What takes no room in a bounded mailbox, and is no message of anybody's."""
+
+
+class Post(Generic[M]):
+    """The state of an actor, and what others may do to it; `Cell` is one that runs."""
+
+    __slots__ = (
+        "_context",
+        "_current",
+        "_extras",
+        "_front",
+        "_handler",
+        "_inbox",
+        "_initial",
+        "_left",
+        "_on_signal",
+        "_room",
+        "_scope",
+        "_signals",
+        "_slot",
+        "_stop_at",
+        "_told",
+        "_wasted",
+        "blueprint",
+        "busy_since",
+        "children",
+        "ended",
+        "epitaph",
+        "handled",
+        "name",
+        "parent",
+        "ref",
+        "system",
+        "task",
+    )
+
+    ref_type: ClassVar[type[LocalRef[Any]]] = LocalRef
+    context_type: ClassVar[type[Context[Any]]] = Context
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        parent: Family,
+        name: str,
+        behavior: Behavior[M],
+        mailbox: Mailbox | None,
+        known: Blueprint = PLAIN,
+    ) -> None:
+        self._initial: Behavior[Any]
+        self.blueprint: Blueprint
+        self._initial, self.blueprint = collect(behavior, known)
+        check_beginning(self._initial)
+        outbox, self._inbox = trio.open_memory_channel[Any](math.inf)
+        self.system: ActorSystem = system
+        self.parent: Family = parent
+        self.name: str = name
+        me = cast("Cell[M]", self)  # a Post is only ever the half of a Cell
+        self._room: BoundedRef[M] | None = None
+        if mailbox is not None and mailbox.capacity < math.inf:
+            self._room = BoundedRef(me, outbox, system.next_incarnation(), Room(mailbox))
+        self.ref: LocalRef[M] = self._room or self.ref_type(me, outbox, system.next_incarnation())
+        self._context = self.context_type(me)
+        self._current: object = None
+        self._extras: Extras | None = None
+        self._front: deque[Any] | None = None
+        self._handler: Any = None
+        self._on_signal: Any = None
+        self._signals: deque[object] | None = None
+        self._scope: trio.CancelScope | None = None
+        self._slot: ReplySlot | None = None
+        self._stop_at = math.inf
+        self._left = 0
+        self._told = False
+        self._wasted = 0
+        self.busy_since: float | None = None
+        self.task: Task | None = None
+        self.children: Family | None = None
+        self.epitaph: str | None = None
+        self.handled: int = 0
+        self.ended: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Cell {self.path}>"
+
+    @property
+    def path(self) -> str:
+        """The place in the tree."""
+        return f"{self.parent.path}/{self.name}"
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait; also the one that a waiting task has been handed, and does not yet handle."""
+        return 0 if self.ended else self.ref.sent - self.handled - self._wasted
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been told to stop, or has."""
+        return self.ended or self._told or (self.children is not None and self.children.closing)
+
+    @property
+    def napping(self) -> bool:
+        """Whether it waits before a restart."""
+        return self._extras is not None and self._extras.nap is not None
+
+    @property
+    def slot(self) -> ReplySlot | None:
+        """The ask that the message being handled belongs to."""
+        return self._slot
+
+    @property
+    def initial(self) -> Behavior[Any]:
+        """What it begins with, also after a restart."""
+        return self._initial
+
+    @property
+    def context(self) -> Context[M]:
+        """What its handlers and hooks get."""
+        return self._context
+
+    @property
+    def last_failure(self) -> Exception | None:
+        """What ended it, for those who ask later: in words, for the exception would hold on to all that it happened in."""
+        return None if self.epitaph is None else ActorFailedError(self.epitaph)
+
+    @property
+    def extras(self) -> Extras:
+        """Timers, stash and watches; made when first asked for."""
+        if self._extras is None:
+            self._extras = Extras(cast("Cell[M]", self))
+        return self._extras
+
+    # --- What others do to it -----------------------------------------------------------------------------------------
+
+    def stop(self, grace: float) -> None:
+        """Tell it to stop after the message being handled, which is cancelled when ``grace`` seconds are over."""
+        if self.ended:
+            return
+        self._told = True
+        self._stop_at = min(self._stop_at, trio.current_time() + grace)
+        if self._extras is not None:
+            self._extras.stop()
+        if self._scope is not None:
+            self._scope.deadline = self._stop_at
+        if self.children is not None and self.children.closing:
+            self.children.tell_stop(self._stop_at)  # it ends already, and waits for them: perhaps less long now
+        self.signal(STOP)
+
+    def signal(self, signal: object) -> None:
+        """Have something obeyed before the next message; an order to restart is void while it restarts."""
+        if self.ended or (isinstance(signal, Restart) and self.napping):
+            return
+        if self._signals is None:
+            self._signals = deque()
+        if not self._signals:
+            self.ref.put(WAKE)
+        self._signals.append(signal)
+
+    async def wait_stopped(self) -> None:
+        """Wait until it has ended."""
+        if self.ended:
+            await checkpoint()
+            return
+        extras = self.extras
+        if extras.stopped is None:
+            extras.stopped = trio.Event()
+        await extras.stopped.wait()
+
+    def discard(
+        self,
+        item: object,
+        reason: str,
+        error: type[AskError] = ActorStoppedError,
+        cause: Exception | None = None,
+    ) -> None:
+        """A message to this actor will not be handled; ``cause`` is what ended the actor, if that is why."""
+        message = item
+        if type(item) is Asked:
+            message = item.message
+            failed = error(f"{self.path}: {reason}")
+            failed.__cause__ = cause
+            item.slot.fail(failed)
+        if type(message) is Adapted:
+            message = message.message
+        if self.ended:
+            self.system.retire(1, 0)
+        else:
+            self._wasted += 1
+        self.system.dead_letter(message, self.ref, reason, sent=True)
+
+    def take_oldest(self) -> object:
+        """Take the message that waits longest; a new one has to follow.
+
+        What stands before it and is no message is seen to next all the same: the new message makes the task look.
+
+        Raises:
+            trio.WouldBlock: the task has been handed it already.
+        """
+        while type(item := self._inbox.receive_nowait()) in UNCOUNTED:
+            if item is not WAKE:
+                self._put_first([])
+                assert self._front is not None  # it was made just now
+                self._front.append(item)
+        return item
+
+    def put_front(self, items: Iterable[object]) -> None:
+        """Have messages that were put aside handled next."""
+        items = list(items)
+        if self._room is not None:
+            self._room.returned(len(items))
+        self._put_first(items)
+        if not self.ended:
+            self.ref.put(WAKE)  # whoever put them back may not be the actor's own turn
+
+    def forget_orders(self) -> None:
+        """It begins again: what was signalled concerned what has ended; failures of that are seen all the same."""
+        signals, self._signals = self._signals, None
+        for signal in signals or ():
+            if isinstance(signal, BackgroundFailure):
+                self.note_failure(signal.failure)
+
+    def note_failure(self, failure: Exception) -> None:
+        """A failure beside its end or restart, which changes nothing any more."""
+        self.system.log.error("%s failed while it ended", self.path, exc_info=failure)
+        self.system.publish(ActorFailed, self.ref, failure)
+
+    def _put_first(self, items: list[Any]) -> None:
+        """Put items at the head of the line; ``items`` keep their order."""
+        if self._front is None:
+            self._front = deque()
+        self._front.extendleft(reversed(items))
+
+    def note_high_water(self) -> None:
+        """Tell when very much mail waits, and again when it is twice as much."""
+        queued = self.queued
+        if queued >= self.system.settings.high_water and queued >= self.extras.high:
+            self.extras.high = 2 * queued
+            self.system.publish(MailboxHighWater, self.ref, queued)
+
+    def watch(self, ref: LocalRef[Any]) -> None:
+        """Hear of another actor's end."""
+        watching = self.extras.watching
+        if ref in watching or self.ended:
+            return
+        watching[ref] = None
+        target = ref.cell
+        if target.ended:
+            self.ref.put(Notice(Terminated(ref, target.last_failure)))
+        else:
+            target.extras.watchers[cast("Cell[M]", self)] = None
+
+    def unwatch(self, ref: LocalRef[Any]) -> None:
+        """Hear of it no more, also if it has ended and the notice is on its way."""
+        self.extras.watching.pop(ref, None)
+        if not ref.cell.ended:
+            ref.cell.extras.watchers.pop(cast("Cell[M]", self), None)
+
+
+def check_beginning(behavior: object) -> None:
+    """Refuse what no actor can begin with."""
+    if isinstance(behavior, Sharded):
+        raise UsageError("a sharded behaviour needs a ClusteredActorSystem: nothing else can spawn it")
+    if not isinstance(behavior, Behavior):
+        raise UsageError(f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you call yours?)")

@@ -1,0 +1,65 @@
+"""Proof that the tests hold: for each guarantee a patch that breaks it, and a test that must turn red.
+
+| Guarantee | Patch | Test that turns red |
+| --- | --- | --- |
+| L1 | `L1.patch`: mail that was put aside comes back in the wrong order | `test_stash` |
+| L2 | `L2.patch`: to resume is to begin again | `test_supervision` |
+| L3 | `L3.patch`: a parent does not wait for its children | `test_leaving` |
+| L4 | `L4.patch`: mail left at the end vanishes | `test_faults` |
+| L5 | `L5.patch`: an ask does not hear of the failure | `test_supervision` |
+| L6 | `L6.patch`: a notice on its way is heard after `unwatch` | `test_watch` |
+| L7 | `L7.patch`: signals wait behind mail | `test_stop` |
+| L8 | `L8.patch`: a strategy inside hooks is lost | `test_supervision` |
+| L9 | `L9.patch`: a name is given twice | `test_faults` |
+| L10 | `L10.patch`: a restart does not wait for the children | `test_lifecycle` |
+| L11 | `L11.patch`: nobody hears of an escalation | `test_faults` |
+| L12 | `L12.patch`: the body's exception leaves in a group | `test_leaving` |
+| L13 | `L13.patch`: timers survive a restart | `test_timers` |
+| L14 | `L14.patch`, `L14-setting.patch`: an event is not emitted, a setting not read | `test_promises` |
+
+`python -m tests.mutants` (or `nox -s mutants`) shows it. A patch that does not apply any more is remade: edit a copy of the
+package, and keep the `diff -u` of the one line.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+class Mutant(NamedTuple):
+    """One way to break a guarantee.
+
+    Attributes:
+        guarantee: which.
+        patch: the file here.
+        test: the id of the test that turns red.
+    """
+
+    guarantee: str
+    patch: str
+    test: str
+
+
+def _mutant(name: str, test: str) -> Mutant:
+    return Mutant(name.partition("-")[0], f"{name}.patch", f"tests/actors/{test}")
+
+
+MUTANTS = [
+    _mutant("L1", "test_stash.py::test_they_come_back_in_order_ahead_of_newer_mail"),
+    _mutant("L2", "test_supervision.py::test_resume_goes_on_with_the_state_before_the_message"),
+    _mutant("L3", "test_leaving.py::test_children_end_before_their_parent"),
+    _mutant("L4", "test_faults.py::test_fault_mail_left_at_stop"),
+    _mutant("L5", "test_supervision.py::test_an_ask_on_the_failing_message_fails_at_once"),
+    _mutant("L6", "test_watch.py::test_unwatch_is_the_end_of_it"),
+    _mutant("L7", "test_stop.py::test_stop_goes_ahead_of_queued_mail"),
+    _mutant("L8", "test_supervision.py::test_the_order_of_wrappers_does_not_matter"),
+    _mutant("L9", "test_faults.py::test_fault_duplicate_names"),
+    _mutant("L10", "test_lifecycle.py::test_hooks_run_once_each_in_their_order"),
+    _mutant("L11", "test_faults.py::test_fault_escalation_that_nobody_hears"),
+    _mutant("L12", "test_leaving.py::test_what_failed_beside_is_a_note"),
+    _mutant("L13", "test_timers.py::test_timers_end_with_the_actor_and_its_restart"),
+    _mutant("L14", "test_promises.py::test_every_event_is_emitted"),
+    _mutant("L14-setting", "test_promises.py::test_every_setting_is_read"),
+]

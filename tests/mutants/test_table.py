@@ -1,0 +1,26 @@
+"""Every guarantee of local actors has a mutant, and the table names what there is. `nox -s mutants` runs them."""
+
+from pathlib import Path
+
+import tests.mutants
+from tests.mutants import MUTANTS
+
+HERE = Path(__file__).parent
+
+
+def test_every_guarantee_has_a_patch_and_every_patch_a_line() -> None:
+    """L1 to L14."""
+    assert {mutant.guarantee for mutant in MUTANTS} == {f"L{number}" for number in range(1, 15)}
+    assert {mutant.patch for mutant in MUTANTS} == {path.name for path in HERE.glob("*.patch")}
+    assert all(f"`{mutant.patch}`" in (tests.mutants.__doc__ or "") for mutant in MUTANTS)
+
+
+def test_the_named_tests_exist_and_name_their_guarantee() -> None:
+    """In the docstring, so that a reader finds the one from the other."""
+    for mutant in MUTANTS:
+        path, _, name = mutant.test.partition("::")
+        text = (HERE.parents[1] / path).read_text()
+        _, found, rest = text.partition(f"def {name}(")
+        assert found, mutant
+        docstring = rest.split('"""')[1]
+        assert mutant.guarantee in docstring.replace(":", ",").replace(" ", "").split(","), mutant
