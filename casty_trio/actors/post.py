@@ -117,9 +117,8 @@ class Post(Generic[M]):
         self._scope: trio.CancelScope | None = None
         self._slot: ReplySlot | None = None
         self._stop_at = math.inf
-        self._left = 0
+        self._left = self._wasted = 0
         self._told = False
-        self._wasted = 0
         self.busy_since: float | None = None
         self.task: Task | None = None
         self.children: Family | None = None
