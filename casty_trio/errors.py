@@ -32,7 +32,7 @@ class SystemClosedError(UsageError, RuntimeError):
 
 
 class SelfAskError(UsageError, RuntimeError):
-    """An actor asked itself: it would wait for a handler that cannot run before the wait is over."""
+    """An actor asked itself, or waits for room in its own mailbox: for a handler that cannot run before the wait is over."""
 
 
 class SettingsError(UsageError, ValueError):

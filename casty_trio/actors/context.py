@@ -113,7 +113,7 @@ class Context(ActorContext[M]):
                 if on_failure is None:
                     raise
                 message = on_failure(error)
-            self._cell.ref.tell(message)
+            await self._cell.ref.send(message)  # which waits while a bounded mailbox is full
 
         try:
             self.start_soon(pipe)

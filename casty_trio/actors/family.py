@@ -125,13 +125,13 @@ class Family:
 
     def escalate(self, failure: Exception) -> None:
         """Hand a child's failure to the nearest ancestor that has a strategy; without one it leaves the system's block."""
-        owner = self._owner
-        if owner is not None and owner.blueprint.strategies:
-            owner.signal(Escalated(failure))
-        elif owner is not None:
-            owner.parent.escalate(failure)
-        elif self._nursery is not None:
-            self._nursery.start_soon(_raise, failure, name="an escalated failure")
+        family = self
+        while family._owner is not None and not family._owner.blueprint.strategies:
+            family = family._owner.parent
+        if family._owner is not None:
+            family._owner.signal(Escalated(failure))
+        elif family._nursery is not None:
+            family._nursery.start_soon(_raise, failure, name="an escalated failure")
 
     def start_in(self, nursery: trio.Nursery) -> None:
         """Start the supervisor task."""
@@ -165,11 +165,20 @@ class Family:
         """Under a cancellation the children are being cancelled too; see them end before the parent does."""
         if self._done.is_set():
             return
-        limit = min(stop_at, trio.current_time()) + MARGIN
+        limit = min(stop_at, trio.current_time()) + MARGIN + self._time_for_hooks()
         with trio.CancelScope(shield=True, deadline=limit) as scope:
             await self._done.wait()
         if scope.cancelled_caught:
             log.error("children of %s outlive their cancellation: %s", self.path or "the system", list(self.cells))
+
+    def _time_for_hooks(self) -> float:
+        """How long the last hooks of all below may take, level after level, in seconds."""
+        total, families = 0.0, [self]
+        while families:
+            cells = [cell for family in families for cell in family.cells.values()]
+            total += max((cell.system.settings.hook_timeout for cell in cells), default=0.0)
+            families = [cell.children for cell in cells if cell.children is not None]
+        return total
 
     def _open(self, nursery: trio.Nursery) -> None:
         # A function of its own: the supervisor task lives long, and its variables would keep the last child.

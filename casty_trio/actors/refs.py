@@ -107,6 +107,9 @@ class LocalRef(AskableRef[M]):
             self.outbox.send_nowait(asked)
         except trio.BrokenResourceError:
             self._cell.discard(asked, "the actor has stopped")
+            return
+        if not self.sent & self._mask:
+            self._cell.note_high_water()
 
     def _refuse_self(self) -> None:
         if self._cell.task is current_task():
@@ -155,6 +158,8 @@ class BoundedRef(LocalRef[M]):
             self._accept(message)
             return
         task = current_task()
+        if task is self._cell.task:
+            raise SelfAskError(f"{self.path} waits for room in its own mailbox: tell() itself, or bound it less tightly")
         self._room.waiting[task] = message
 
         def give_up(_: object) -> Abort:

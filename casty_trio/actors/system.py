@@ -376,10 +376,12 @@ class ActorSystem(System):
         raise UsageError(f"{ref!r} is not an actor of the system {self._name}")
 
     def _walk(self, family: Family) -> Iterator[Cell[Any]]:
-        for cell in family.cells.values():
-            yield cell
-            if cell.children is not None:
-                yield from self._walk(cell.children)
+        families = [family]
+        while families:  # no recursion: trees may be deeper than Python's stack
+            for cell in families.pop().cells.values():
+                yield cell
+                if cell.children is not None:
+                    families.append(cell.children)
 
 
 class DeadLetterRef(AskableRef[Any]):

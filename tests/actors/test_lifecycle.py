@@ -12,6 +12,7 @@ from casty_trio import (
     ActorSettings,
     ActorStarted,
     ActorStopped,
+    ActorSystem,
     Backoff,
     Behavior,
     Behaviors,
@@ -350,3 +351,26 @@ async def test_hooks_returned_with_each_behaviour_do_not_pile_up() -> None:
         await wait_all_tasks_blocked()
         await system.stop(ref)
     assert story == ["cleanup"]
+
+
+async def test_a_parent_ends_last_however_deep_and_slow_the_hooks(autojump_clock: MockClock) -> None:
+    """L10: under a cancellation, too, with hooks that use all their time at every level."""
+    ended: list[int] = []
+
+    def level(depth: int) -> Behavior[Any]:
+        async def slow(ctx: Ctx) -> None:
+            await trio.sleep(0.9)
+            ended.append(depth)
+
+        def begin(ctx: Ctx) -> Behavior[Any]:
+            if depth:
+                ctx.spawn(level(depth - 1))
+            return Behaviors.ignore()
+
+        return Behaviors.with_lifecycle(Behaviors.setup(begin), post_stop=slow)
+
+    with trio.move_on_after(1):
+        async with ActorSystem() as system:
+            system.spawn(level(5))
+            await trio.sleep_forever()
+    assert ended == [0, 1, 2, 3, 4, 5]
