@@ -239,8 +239,9 @@ class Link(Outbox):
             self._put_control(answers)  # a peer that takes no answers goes without
 
     async def _write(self) -> None:
+        event = type(anyio.Event())  # the running library's own: anyio looks that up for every Event it makes
         while True:
-            data = self._take()
+            data = self._take() if self._waits() else b""
             if data:
                 try:
                     await self._stream.send(data)
@@ -253,7 +254,7 @@ class Link(Outbox):
             elif self._ending:
                 return
             else:
-                self._idle = anyio.Event()
+                self._idle = event()
                 await self._idle.wait()  # for as long as nobody writes; ended by `run`
                 self._idle = None
 

@@ -192,6 +192,10 @@ class Outbox:
 
     # --- for the writer --------------------------------------------------------------------------------------------
 
+    def _waits(self) -> bool:
+        """Whether there is anything to take."""
+        return bool(self._parts or self._control or self._sealed)
+
     def _take(self) -> bytes:
         """Everything that may leave in one go. Empty when nothing waits. `_taken` has to follow."""
         if self._sealed or self._control:
