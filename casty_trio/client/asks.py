@@ -1,6 +1,7 @@
 """The asks of a client that wait for their reply. Floor: client, on anyio.
 
-As on a node, there is no cancel scope per ask: all deadlines stand in one heap, and one task sleeps until the earliest.
+As on a node, there is no cancel scope per ask: all deadlines stand in one heap, and one task sleeps until the earliest; and
+a reply wakes the asking task directly.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from casty_trio.errors import AskTimeoutError
+from casty_trio.link.parking import Parking
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.deadlines import DeadlineHeap
 from casty_trio.model.ref import ActorRef
@@ -24,29 +26,29 @@ __all__ = ["ClientAsk", "Deadlines"]
 class ClientAsk(ActorRef[Any]):
     """The reply ref of one ask of this client."""
 
-    __slots__ = ("client", "closed", "done", "error", "number", "target", "timeout", "value")
+    __slots__ = ("asker", "closed", "error", "number", "parking", "target", "timeout", "value")
 
-    def __init__(self, client: ClusterClient, number: int, target: ActorRef[Any], timeout: float, done: anyio.Event) -> None:
-        self.client: ClusterClient = client
+    def __init__(self, asker: ClusterClient, number: int, target: ActorRef[Any], timeout: float, parking: Parking) -> None:
+        self.asker: ClusterClient = asker
         self.number: int = number
         self.target: ActorRef[Any] = target
         self.timeout: float = timeout
         self.closed: bool = False
-        self.done: anyio.Event = done
         self.value: Any = None
         self.error: Exception | None = None
+        self.parking: Parking = parking  # where the asking task waits
 
     @property
     def address(self) -> ActorAddress:
-        return self.client.address_of(f"/$asks/{self.number}", self.number)
+        return self.asker.address_of(f"/$asks/{self.number}", self.number)
 
     def tell(self, message: Any) -> None:
         if self.closed:
-            self.client.drop(message, "the ask is over: a late or second reply")
+            self.asker.drop(message, "the ask is over: a late or second reply")
             return
         self.value = message
         self.closed = True
-        self.done.set()
+        self.parking.unpark()
 
     async def send(self, message: Any) -> None:
         await checkpoint()
@@ -57,12 +59,12 @@ class ClientAsk(ActorRef[Any]):
         if not self.closed:
             self.error = error
             self.closed = True
-            self.done.set()
+            self.parking.unpark()
 
     def expire(self) -> None:
         """The deadline has come."""
         self.fail(AskTimeoutError(f"no reply from {self.target!r} within {self.timeout:g} s"))
-        self.client.give_up(self)
+        self.asker.give_up(self)
 
     def result(self) -> Any:
         """The reply.

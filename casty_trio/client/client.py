@@ -17,9 +17,10 @@ import anyio
 import cattrs
 import msgspec
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from casty_trio.client.asks import ClientAsk, Deadlines
-from casty_trio.client.refs import ClientEntityRef, ClientRef, ClientRegionRef, WireRef
+from casty_trio.client.refs import ClientEntityRef, ClientRef, ClientRegionRef
 from casty_trio.client.stream import ClientStream
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import (
@@ -39,6 +40,7 @@ from casty_trio.errors import (
     UsageError,
 )
 from casty_trio.link import LinkStatistics
+from casty_trio.link.parking import Parking, TrioParking, parking_class, running_clock
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import BoundFactory
 from casty_trio.model.blocks import leave_nursery
@@ -130,7 +132,8 @@ class ClusterClient:
         self._manager: AbstractAsyncContextManager[TaskGroup] | None = None
         self._tasks: TaskGroup | None = None
         self._ready = anyio.Event()
-        self._event: type[anyio.Event] = anyio.Event
+        self._open_parking: Callable[[], Parking] = TrioParking  # of which kind it is, the block tells
+        self._now: Callable[[], float] = anyio.current_time
         self._regions: dict[str, ClientRegionRef[Any]] = {}
         self._shards: dict[str, int] = {}
 
@@ -150,8 +153,8 @@ class ClusterClient:
         """
         if self._manager is not None:
             raise SystemClosedError("this client was entered before: make a new one for a new block")
-        self._event = type(anyio.Event())  # the running library's own: anyio looks that up for every Event it makes
-        deadline = anyio.current_time() + self._connect_timeout
+        self._open_parking, self._now = parking_class(), running_clock()
+        deadline = self._now() + self._connect_timeout
         link = await self.stream.connect(self._connect_timeout)
         self._manager = anyio.create_task_group()
         self._tasks = await self._manager.__aenter__()
@@ -266,13 +269,14 @@ class ClusterClient:
             >>> # total: int = await client.ask(carts, lambda r: ShardEnvelope("user-1", GetTotal(reply_to=r)))
         """
         self._check_open()
-        if getattr(ref, "client", None) is not self or not isinstance(ref, WireRef):
+        target: Any = ref  # a WireRef, if it is ours
+        if getattr(ref, "client", None) is not self:
             raise UsageError(f"{ref!r} is not a ref of this client")
         if not timeout >= 0:
             raise UsageError(f"ask(timeout={timeout!r}): give seconds, 0 or more; math.inf waits without end")
         self._asked += 1
-        ask = ClientAsk(self, self._asked, ref, timeout, self._event())
-        kind, body = ref.frame(msg_factory(ask), ask.number, timeout if timeout < math.inf else None)
+        ask = ClientAsk(self, self._asked, ref, timeout, self._open_parking())
+        kind, body = target.frame(msg_factory(ask), ask.number, timeout if timeout < math.inf else None)
         try:
             self.stream.write(kind, body)
         except LinkFullError as error:
@@ -281,9 +285,9 @@ class ClusterClient:
             raise SystemClosedError(f"{ref!r} cannot be asked any more: {error}") from error
         self._asks[ask.number] = ask
         if timeout < math.inf:
-            self._deadlines.add(anyio.current_time() + timeout, ask)
+            self._deadlines.add(self._now() + timeout, ask)
         try:
-            await ask.done.wait()
+            await (ask.parking.park() if not ask.closed else checkpoint())
         finally:
             del self._asks[ask.number]
             if not ask.closed:
@@ -351,8 +355,9 @@ class ClusterClient:
         Raises:
             EncodeError: the cluster could do nothing with it.
         """
-        if isinstance(ref, ClientAsk) and ref.client is self:
-            return refs.pack_reply(ref.number)
+        if getattr(ref, "asker", None) is self:  # no isinstance: with abstract classes it is slow
+            asked: Any = ref
+            return refs.pack_reply(asked.number)
         if isinstance(ref, ClientEntityRef):
             return refs.pack_entity(ref.shard_type, ref.entity_id)
         if isinstance(ref, ClientRef):
@@ -381,7 +386,7 @@ class ClusterClient:
 
     def _on_frame(self, kind: int, body: memoryview) -> None:
         if kind == Kind.REPLY:
-            self._on_reply(wire.unpack(wire.ReplyFrame, body))
+            self._on_reply(body)
         elif kind == Kind.NACK:
             nack = wire.unpack(wire.NackFrame, body)
             ask = self._asks.get(nack.ask)
@@ -392,7 +397,8 @@ class ClusterClient:
         else:
             raise ProtocolError(f"a frame of kind {kind} has no meaning for a client")
 
-    def _on_reply(self, frame: wire.ReplyFrame) -> None:
+    def _on_reply(self, body: memoryview) -> None:
+        frame = wire.unpack_reply(body)
         ask = self._asks.get(frame.ask)
         if ask is None or ask.closed:
             self.drop(frame, "a late or second reply")

@@ -19,6 +19,7 @@ from anyio.abc import ByteStream
 
 from casty_trio.errors import HandshakeTimeoutError, LinkClosedError, LinkError
 from casty_trio.link.outbox import LinkStatistics, Outbox
+from casty_trio.link.parking import parking_class
 from casty_trio.protocol.frames import Frame
 from casty_trio.protocol.handshake import escaped
 from casty_trio.protocol.session import HANDSHAKING, Identity, Session, State
@@ -210,7 +211,7 @@ class Link(Outbox):
         stream, session = self._stream, self.session
         for kind, body in self._early:
             on_frame(kind, body)
-        while session.state in _OPEN:
+        while session.quiet or session.state in _OPEN:
             try:
                 data = await stream.receive(RECEIVE)
             except anyio.EndOfStream:
@@ -224,9 +225,8 @@ class Link(Outbox):
             self._frames_in += len(frames)
             for kind, body in frames:
                 on_frame(kind, body)
-            answers = session.data_to_send()
-            if answers:
-                self._answer(answers)
+            if not session.quiet:
+                self._answer(session.data_to_send())
         self._shut(session.reason)
 
     def _answer(self, answers: bytes) -> None:
@@ -235,13 +235,14 @@ class Link(Outbox):
             self._shut(self.session.reason)
             self._end_with(answers, flush=False)
             self._limit_time(FAREWELL)
-        elif not self._ending:
+        elif answers and not self._ending:
             self._put_control(answers)  # a peer that takes no answers goes without
 
     async def _write(self) -> None:
-        event = type(anyio.Event())  # the running library's own: anyio looks that up for every Event it makes
+        parking = parking_class()()
+        self._rouse = parking.unpark
         while True:
-            data = self._take() if self._waits() else b""
+            data = self._take()
             if data:
                 try:
                     await self._stream.send(data)
@@ -254,9 +255,7 @@ class Link(Outbox):
             elif self._ending:
                 return
             else:
-                self._idle = event()
-                await self._idle.wait()  # for as long as nobody writes; ended by `run`
-                self._idle = None
+                await parking.park()  # for as long as nobody writes; ended by `run`
 
     def _lose(self, why: str) -> None:
         self._lost = self._lost or why

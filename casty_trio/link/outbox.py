@@ -12,6 +12,7 @@ nothing may be queued. So that is all `write` has to test.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,7 +87,7 @@ class Outbox:
         self._flying = self._flying_control = 0  # bytes of messages, and of control, that the stream is taking
         self._opened = self._room = 0
         self._waiters: deque[_Waiter] = deque()
-        self._idle: anyio.Event | None = None  # the writer sleeps on it
+        self._rouse: Callable[[], object] = _nobody  # wakes the writer if it waits for something to write
         self._kept: deque[tuple[bytes, int]] = deque()  # what will not be flushed before the last word
         self._ending = False  # nothing more is queued; the writer ends when it has written what is
         self._closed = ""  # why nothing may be queued any more
@@ -122,8 +123,8 @@ class Outbox:
             return
         self._room = room
         parts = self._parts
-        if not parts and self._idle is not None:
-            self._idle.set()
+        if not parts:
+            self._rouse()
         parts.append(pack_header(length, kind))
         parts.append(body)
 
@@ -192,23 +193,23 @@ class Outbox:
 
     # --- for the writer --------------------------------------------------------------------------------------------
 
-    def _waits(self) -> bool:
-        """Whether there is anything to take."""
-        return bool(self._parts or self._control or self._sealed)
-
     def _take(self) -> bytes:
-        """Everything that may leave in one go. Empty when nothing waits. `_taken` has to follow."""
+        """Everything that may leave in one go. Empty when nothing waits; else `_taken` has to follow."""
         if self._sealed or self._control:
             return self._take_pieces()
-        if not self._parts:
+        parts = self._parts
+        if not parts:
             return b""
-        self._seal()
-        data, count = self._sealed.pop()
-        self._frames_out += count
-        self._flying = len(data)
+        data = b"".join(parts)  # the common case: the open slice is all there is, and another begins
+        self._parts = []
+        self._frames_out += len(parts) // 2
+        self._flying = size = len(data)
+        self._held += size
         self._cut = False
         if self._held > self._peak:
             self._peak = self._held
+        self._opened = self._room
+        self._open()
         return data
 
     def _take_pieces(self) -> bytes:
@@ -325,6 +326,6 @@ class Outbox:
             waiter.turn.set()
         self._open()
 
-    def _rouse(self) -> None:
-        if self._idle is not None:
-            self._idle.set()
+
+def _nobody() -> None:
+    """There is no writer yet; it looks before it waits."""

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from casty_trio.model.address import ActorAddress
 
@@ -15,7 +15,15 @@ __all__ = ["ActorRef", "M_contra"]
 M_contra = TypeVar("M_contra", contravariant=True)
 
 
-class ActorRef(ABC, Generic[M_contra]):
+class _PlainChecks(ABCMeta):
+    """Abstract methods, but `isinstance` as for any class: a decoder asks once per ref, and an ABC answers in Python."""
+
+    if not TYPE_CHECKING:  # to checkers nothing changes
+        __instancecheck__ = type.__instancecheck__
+        __subclasscheck__ = type.__subclasscheck__
+
+
+class ActorRef(Generic[M_contra], metaclass=_PlainChecks):
     """A handle to an actor that takes messages of type ``M``.
 
     Refs are values: hashable, and equal when they name the same incarnation, wherever they came from. Sending a ref in a

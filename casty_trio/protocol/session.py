@@ -145,6 +145,7 @@ class Session:
         version: the protocol version both ends speak, likewise.
         error: why the session is in `ERROR`.
         reason: why it is over, for people.
+        quiet: the last bytes held messages only: there is nothing to send, and the state is as it was.
 
     Example:
         >>> me, you = Identity("shop", "node", "a", 1), Identity("shop", "node", "b", 2)
@@ -176,6 +177,7 @@ class Session:
         self.version: int | None = None
         self.error: LinkError | None = None
         self.reason: str = ""
+        self.quiet: bool = False
         self._state = State.DIALING if dialer else State.AWAIT_HELLO
         self._side: Side = "dialer" if dialer else "acceptor"
         self._peer_side: Side = "acceptor" if dialer else "dialer"
@@ -271,7 +273,9 @@ class Session:
             return self._receive_handshake(data)
         frames = reader.feed(data)
         if reader.noted or reader.fault is not None:
+            self.quiet = False
             return self._attend(frames, reader)
+        self.quiet = True
         return frames
 
     def receive_eof(self) -> None:

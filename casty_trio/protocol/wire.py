@@ -41,6 +41,7 @@ __all__ = [
     "pack_reply",
     "unpack",
     "unpack_entity",
+    "unpack_reply",
 ]
 
 
@@ -140,6 +141,7 @@ _CODES: Final = {error: code for code, error in _NACKS.items()}
 _REASON = 500
 
 pack: Final = msgspec.msgpack.Encoder().encode
+_Raw: Final = msgspec.Raw
 _decoders: Final[dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]]] = {
     frame: msgspec.msgpack.Decoder(frame)
     for frame in (EntityFrame, ActorFrame, ReplyFrame, NackFrame, CancelFrame, StateFrame)
@@ -165,11 +167,22 @@ _decode_entity: Final = msgspec.msgpack.Decoder(EntityFrame).decode
 
 
 def unpack_entity(body: memoryview | bytes) -> EntityFrame:
-    """Decode the commonest body; as `unpack`, without the look-up."""
+    """Decode a message to an entity; as `unpack`, without the look-up."""
     try:
         return _decode_entity(body)
     except _MALFORMED as error:
         raise ProtocolError(f"the body of an EntityFrame is malformed: {error}") from error
+
+
+_decode_reply: Final = msgspec.msgpack.Decoder(ReplyFrame).decode
+
+
+def unpack_reply(body: memoryview | bytes) -> ReplyFrame:
+    """Decode the body of a reply; as `unpack_entity`."""
+    try:
+        return _decode_reply(body)
+    except _MALFORMED as error:
+        raise ProtocolError(f"the body of a ReplyFrame is malformed: {error}") from error
 
 
 def nack_code(error: Exception) -> str:
@@ -189,12 +202,14 @@ def nack(ask: int, error: Exception) -> bytes:
 
 def pack_reply(ask: int, name: str, body: bytes) -> bytes:
     """The body of a reply."""
-    return pack((ask, name, msgspec.Raw(body)))  # as a ReplyFrame is written; a tuple is made in half the time
+    return pack((ask, name, _Raw(body)))  # as a ReplyFrame is written; a tuple is made in half the time
 
 
-def pack_entity(ask: int, budget: float | None, target: tuple[str, int, str], name: str, body: bytes) -> bytes:
-    """The body of a message to an entity; ``target`` is type, number of shards and id."""
-    return pack((ask, budget, *target, name, msgspec.Raw(body)))
+def pack_entity(
+    ask: int, budget: float | None, shard_type: str, num_shards: int, entity_id: str, name: str, body: bytes
+) -> bytes:
+    """The body of a message to an entity."""
+    return pack((ask, budget, shard_type, num_shards, entity_id, name, _Raw(body)))
 
 
 def pack_actor(ask: int, budget: float | None, target: tuple[str, int], name: str, body: bytes) -> bytes:

@@ -89,16 +89,6 @@ class Connection:
         elif number > self._newest and len(self._overtaken) < OVERTAKEN:
             self._overtaken.add(number)
 
-    def reply(self, number: int, message: object) -> None:
-        """Answer an ask.
-
-        Raises:
-            EncodeError: the reply cannot be encoded.
-            LinkError: it cannot be sent.
-        """
-        name, body = self.node.codec.encode(message, self.write_ref)
-        self.link.write(Kind.REPLY, wire.pack_reply(number, name, body))
-
     def refuse(self, number: int, error: Exception) -> None:
         """Tell the asker that there will be no reply, and why."""
         with suppress(LinkClosedError, LinkFullError):  # the asker hears of it when the connection ends, or at its timeout

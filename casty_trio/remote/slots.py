@@ -13,6 +13,8 @@ from trio.lowlevel import checkpoint
 from casty_trio.actors.refs import ReplySlot
 from casty_trio.errors import AskError, LinkClosedError, LinkFullError
 from casty_trio.model.address import ActorAddress
+from casty_trio.protocol import wire
+from casty_trio.protocol.frames import Kind
 
 if TYPE_CHECKING:
     from casty_trio.remote.connection import Connection
@@ -40,10 +42,12 @@ class RemoteSlot(ReplySlot):
         if self.closed:
             self.connection.dead_letter(message, self, "the ask is over: a late or second reply")
             return
+        connection = self.connection
+        name, body = connection.node.codec.encode(message, connection.write_ref)
         try:
-            self.connection.reply(self.number, message)
+            connection.link.write(Kind.REPLY, wire.pack_reply(self.number, name, body))
         except (LinkClosedError, LinkFullError) as error:
-            self.connection.dead_letter(message, self, f"the reply could not be sent: {error}")
+            connection.dead_letter(message, self, f"the reply could not be sent: {error}")
         self._close()
 
     async def send(self, message: Any) -> None:

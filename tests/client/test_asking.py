@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 import trio
@@ -32,6 +31,7 @@ from casty_trio import (
 )
 from casty_trio.client.asks import ClientAsk
 from casty_trio.client.refs import ClientRegionRef
+from casty_trio.link.parking import parking_class
 from casty_trio.testing import Conditions, Simulation, simulate
 from tests.sim.shop import (
     Carts,
@@ -375,7 +375,7 @@ def test_refs_that_mean_nothing_to_the_cluster() -> None:
 
 def foreign(client: ClusterClient) -> ActorRef[Any]:
     """A reply ref of an ask of a client."""
-    return ClientAsk(client, 1, carts_of(client), 1.0, anyio.Event())
+    return ClientAsk(client, 1, carts_of(client), 1.0, parking_class()())
 
 
 # --- Time ------------------------------------------------------------
