@@ -10,7 +10,6 @@ by a cancellation.
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Awaitable, Iterable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -25,8 +24,9 @@ from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
 from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.post import STOP, UNCOUNTED, Post, Stop
 from casty_trio.actors.refs import ReplySlot
+from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.spying import observe, spied
-from casty_trio.actors.supervision import judge
+from casty_trio.actors.supervision import escalates, judge
 from casty_trio.actors.timers import Timer
 from casty_trio.errors import (
     ActorFailedError,
@@ -40,6 +40,7 @@ from casty_trio.model.events import ActorFailed, ActorRestarted, ActorStarted, A
 from casty_trio.model.interpreter import PLAIN, Blueprint
 from casty_trio.model.signals import Terminated
 from casty_trio.model.strategies import Directive
+from casty_trio.model.words import add_note, in_words
 
 if TYPE_CHECKING:
     from casty_trio.model.mailbox import Mailbox
@@ -331,7 +332,7 @@ class Cell(Post[M]):
         if verdict is not Directive.escalate:
             self._failed(failure, "and stops")
             return None, failure
-        failure.add_note(f"escalated by {self.path}")
+        add_note(failure, f"escalated by {self.path}")
         self._failed(failure, "and escalates")
         self.parent.escalate(failure)
         return None, failure
@@ -350,7 +351,7 @@ class Cell(Post[M]):
             failed.__cause__ = error
             self._slot.fail(failed)
             self._slot = None
-        self.system.log.error("%s failed, %s", self.path, consequence, exc_info=error)
+        log_failure(self.system.log, error, "%s failed, %s", self.path, consequence)
         self.system.publish(ActorFailed, self.ref, error)
 
     async def _close(self, failure: Exception | None) -> Exception | None:
@@ -360,14 +361,23 @@ class Cell(Post[M]):
         try:
             if not self._told:  # it ends by itself, and gives its children the usual grace
                 self._told = True
+                if self._signals:
+                    self._pass_on()
                 self._stop_at = trio.current_time() + self.system.settings.grace
             if self.children is not None:
                 await self.children.close(self._stop_at)
         finally:
             if self.blueprint.hooks:
                 beside = await run_post_stop(self)
-                failure = failure or beside
+                failure = beside if failure is None else failure
         return failure
+
+    def _pass_on(self) -> None:
+        """Its own turn ended it before it could hear of these: those that it would have escalated go on their way."""
+        for failure in self.forget_orders():
+            if escalates(self, failure):
+                add_note(failure, f"escalated by {self.path}")
+                self.parent.escalate(failure)
 
     def _end(self, failure: Exception | None) -> None:
         if self._slot is not None:
@@ -428,8 +438,3 @@ class Cell(Post[M]):
         if failure is not None:
             reason = f"{reason} by {in_words(failure)}"
         self.discard(item, reason, cause=failure)
-
-
-def in_words(error: Exception) -> str:
-    """An exception's type and text, also of one whose own ``str()`` raises."""
-    return traceback.format_exception_only(error)[0].strip()

@@ -17,8 +17,9 @@ from trio.lowlevel import Task, checkpoint
 from casty_trio.actors.context import Context
 from casty_trio.actors.extras import Extras
 from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
-from casty_trio.actors.orders import BackgroundFailure, Restart
+from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.refs import BoundedRef, LocalRef, ReplySlot, Room
+from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.timers import Timer
 from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, UsageError
 from casty_trio.model.behavior import Behavior, Sharded
@@ -258,16 +259,17 @@ class Post(Generic[M]):
         if not self.ended:
             self.ref.put(WAKE)  # whoever put them back may not be the actor's own turn
 
-    def forget_orders(self) -> None:
-        """It begins again: what was signalled concerned what has ended; failures of that are seen all the same."""
+    def forget_orders(self) -> list[Exception]:
+        """It ends or begins again: what was signalled concerned what has ended; failures of that are still seen."""
         signals, self._signals = self._signals, None
-        for signal in signals or ():
-            if isinstance(signal, BackgroundFailure):
-                self.note_failure(signal.failure)
+        failures = [each.failure for each in signals or () if isinstance(each, (BackgroundFailure, Escalated))]
+        for failure in failures:
+            self.note_failure(failure)
+        return failures
 
     def note_failure(self, failure: Exception) -> None:
         """A failure beside its end or restart, which changes nothing any more."""
-        self.system.log.error("%s failed while it ended", self.path, exc_info=failure)
+        log_failure(self.system.log, failure, "%s failed while it ended", self.path)
         self.system.publish(ActorFailed, self.ref, failure)
 
     def _put_first(self, items: list[Any]) -> None:
