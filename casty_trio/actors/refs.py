@@ -38,7 +38,12 @@ class ReplySlot(ActorRef[Any]):
     closed: bool
     """The ask is over: answered, failed, timed out, or given up by its caller."""
     deadline: float
-    """When the caller stops waiting, in scheduler time."""
+    """When the ask times out, in scheduler time."""
+
+    @property
+    def waits_until(self) -> float:
+        """When the caller stops waiting: at the deadline, or earlier where its own cancel scopes are known here."""
+        return self.deadline
 
     @abstractmethod
     def fail(self, error: AskError) -> None:

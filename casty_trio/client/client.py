@@ -272,7 +272,8 @@ class ClusterClient:
             raise UsageError(f"ask(timeout={timeout!r}): give seconds, 0 or more; math.inf waits without end")
         self._asked += 1
         ask = ClientAsk(self, self._asked, ref, timeout, self._event())
-        kind, body = ref.frame(msg_factory(ask), ask.number, timeout if timeout < math.inf else None)
+        waits = max(0.0, min(timeout, anyio.current_effective_deadline() - anyio.current_time()))
+        kind, body = ref.frame(msg_factory(ask), ask.number, waits if waits < math.inf else None)
         try:
             self.stream.write(kind, body)
         except LinkFullError as error:

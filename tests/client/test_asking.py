@@ -430,6 +430,26 @@ def test_many_timeouts_each_at_its_own() -> None:
     assert len(ended) == 500
 
 
+def test_the_deadline_is_also_that_of_the_callers_own_scopes() -> None:
+    """L5: the node hears of the earliest, and stops waiting with the caller."""
+
+    async def scenario(sim: Simulation, node: Node, client: ClusterClient, carts: Carts) -> None:
+        with anyio.move_on_after(1.5) as scope:
+            async with anyio.create_task_group() as group:
+                before = trio.current_time()
+                group.start_soon(ask_late, client, carts)
+                await trio.sleep(1)
+                [slot] = [slot for connection in node.connections for slot in connection.slots.values()]
+                assert before + 1.5 <= slot.deadline < before + 1.7  # and the way there
+        assert scope.cancelled_caught
+
+    both(scenario)
+
+
+async def ask_late(client: ClusterClient, carts: Carts) -> None:
+    await client.ask(carts, to("a", Late, 1, 10.0), timeout=60)
+
+
 def test_no_timeout_waits_as_long_as_it_takes() -> None:
     """L5: ``math.inf``."""
 
