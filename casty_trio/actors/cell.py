@@ -28,6 +28,7 @@ from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.spying import observe, spied
 from casty_trio.actors.supervision import escalates, judge
 from casty_trio.actors.timers import Timer
+from casty_trio.actors.waiting import arm
 from casty_trio.errors import (
     ActorFailedError,
     ActorStoppedError,
@@ -73,6 +74,7 @@ class Cell(Post[M]):
     """The runtime's side of one actor; users see its `LocalRef` and its `Context`."""
 
     __slots__ = ()
+    apart: int
     blueprint: Blueprint
     busy_since: float | None
     children: Family | None
@@ -119,7 +121,7 @@ class Cell(Post[M]):
                             while not isinstance(pending, Stop):
                                 if pending is None:
                                     item = await self._inbox.receive()
-                                    self.busy_since = trio.current_time()
+                                    self._begin_turn()
                                     pending = self._work(item)
                                 else:
                                     pending = self._become(await pending)
@@ -142,14 +144,27 @@ class Cell(Post[M]):
                 del failure, order  # a traceback refers to this frame: leave no cycle
 
     def _open_scope(self) -> trio.CancelScope:
-        self.busy_since = trio.current_time()
+        self._begin_turn()
         return trio.CancelScope(deadline=self._stop_at)
+
+    def _begin_turn(self) -> None:
+        """From here on a handler may take its time, and others can see it."""
+        self.busy_since = now = trio.current_time()
+        if self.since is None:
+            self.since = now
+        self.seen = self.ref.sent - self.apart
+        self.ref.mask = 0
+
+    def _end_turn(self) -> None:
+        self.busy_since = None
+        self.seen = 0
+        self.ref.mask = self.system.high_water_mask
 
     def _begin(self, result: Any, order: Order) -> Pending:
         """Take what the way to the first behaviour gave."""
         pending = self._become(result)
         if pending is None:
-            self.busy_since = None
+            self._end_turn()
             if isinstance(order, Restart):
                 self.system.publish(ActorRestarted, self.ref, order.failure)
             else:
@@ -191,10 +206,24 @@ class Cell(Post[M]):
                 return pending
             item = NOTHING
         self._left = 0
-        self._slot = self._current = self.busy_since = None
-        if self._front:
-            self.ref.put(WAKE)  # the rest of them next, after other tasks had a turn
+        self._slot = self._current = None
+        if left > 0:
+            self.since = self.marks = None
+        else:
+            self._end_batch()
+        if self.busy_since is not None:
+            self._end_turn()
         return None
+
+    def _end_batch(self) -> None:
+        """The rest of the mail comes next, after other tasks had a turn."""
+        if self._front:
+            self.ref.put(WAKE)
+        if self.queued <= 0:
+            self.since = self.marks = None
+        elif self.since is None:
+            self.since = trio.current_time()
+            self.seen = self.ref.sent - self.apart
 
     def _queue_behind_front(self, item: object) -> object:
         if item is not WAKE:
@@ -237,6 +266,7 @@ class Cell(Post[M]):
                     return None
                 self.extras.timers.fired(item)  # pyright: ignore[reportUnknownArgumentType] # a timer of this very actor
                 self.ref.sent += 1
+                self.apart += 1
                 self.handled += 1
                 message: Any = item.message  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
             case Adapted():
@@ -364,6 +394,8 @@ class Cell(Post[M]):
                 if self._signals:
                     self._pass_on()
                 self._stop_at = trio.current_time() + self.system.settings.grace
+            if self.children is not None or self.blueprint.hooks:
+                arm(self)
             if self.children is not None:
                 await self.children.close(self._stop_at)
         finally:

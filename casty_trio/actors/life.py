@@ -16,6 +16,7 @@ import trio
 
 from casty_trio.actors.orders import Restart
 from casty_trio.actors.reporting import log_failure
+from casty_trio.actors.waiting import arm
 from casty_trio.model.behavior import STOPPED, Behavior, Hooks
 from casty_trio.model.events import ActorFailed
 from casty_trio.model.interpreter import afresh, collect_later
@@ -41,6 +42,7 @@ async def begin(cell: Cell[Any], restart: Restart | None) -> Behavior[Any]:
     await _clear(cell)
     if restart.delay and not cell.stopping:
         extras = cell.extras
+        arm(cell)
         try:
             with trio.CancelScope(deadline=trio.current_time() + restart.delay) as extras.nap:
                 await trio.sleep_forever()

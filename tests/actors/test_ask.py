@@ -597,6 +597,7 @@ async def test_what_trio_does_not_say_itself(autojump_clock: MockClock) -> None:
     now = trio.current_time()
     outer, inner = trio.CancelScope(deadline=now + 3), trio.CancelScope(deadline=now + 7)
     with outer, trio.CancelScope(shield=True), inner:
+        await trio.lowlevel.checkpoint()
         assert deadline_of(task) == trio.current_effective_deadline() == trio.current_time() + 7
     assert deadline_of(task) == trio.current_effective_deadline()
     assert deadline_of(object()) == math.inf  # type: ignore[arg-type] # as a Trio that has changed
