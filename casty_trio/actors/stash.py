@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -31,7 +30,7 @@ class Stash(context.Stash[M]):
 
     def __init__(self, cell: Cell[M]) -> None:
         self._cell = cell
-        self._items: deque[object] = deque()
+        self._items: list[object] = []
         self.since: float = 0.0
 
     def __len__(self) -> int:
