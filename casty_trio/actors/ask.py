@@ -7,7 +7,7 @@ cancel scope per ask: all deadlines of a system stand in one heap, and one task 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import trio
 from trio.lowlevel import Abort, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
@@ -20,7 +20,7 @@ from casty_trio.model.deadlines import DeadlineHeap
 if TYPE_CHECKING:
     from casty_trio.actors.system import ActorSystem
 
-__all__ = ["AskSlot", "Deadlines", "Expiring"]
+__all__ = ["AskSlot", "Deadlines", "Expiring", "deadline_of"]
 
 X = TypeVar("X", bound="Expiring")
 
@@ -81,6 +81,10 @@ class AskSlot(ReplySlot):
     def expire(self) -> None:
         self.fail(AskTimeoutError(f"no reply from {self.target!r} within {self._timeout:g} s"))
 
+    @property
+    def waits_until(self) -> float:
+        return self.deadline if self._task is None else min(self.deadline, deadline_of(self._task))
+
     async def wait_closed(self) -> None:
         """Wait until the ask is over."""
         self._task = current_task()
@@ -110,8 +114,21 @@ class AskSlot(ReplySlot):
 
     def _abort(self, _: object) -> Abort:
         self.closed = True
+        self.deadline = trio.current_time()  # the caller waits no longer
         self.target = self._task = None
         return Abort.SUCCEEDED
+
+
+def deadline_of(task: Task) -> float:
+    """When the cancel scopes that another task is in end; infinity when Trio does not tell.
+
+    `trio.current_effective_deadline` tells it of the present task only. To call it in each ask costs a twentieth of one,
+    for a handler that may never look; so it is looked up when one does, in what is private to Trio.
+    """
+    try:
+        return float(cast("Any", task)._cancel_status.effective_deadline())
+    except (AttributeError, RecursionError):  # another Trio; or more scopes, one in the other, than it can count
+        return math.inf
 
 
 class Deadlines(Generic[X]):

@@ -10,7 +10,6 @@ by a cancellation.
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Awaitable, Iterable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -25,9 +24,11 @@ from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
 from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.post import STOP, UNCOUNTED, Post, Stop
 from casty_trio.actors.refs import ReplySlot
+from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.spying import observe, spied
-from casty_trio.actors.supervision import judge
+from casty_trio.actors.supervision import escalates, judge
 from casty_trio.actors.timers import Timer
+from casty_trio.actors.waiting import arm
 from casty_trio.errors import (
     ActorFailedError,
     ActorStoppedError,
@@ -40,6 +41,7 @@ from casty_trio.model.events import ActorFailed, ActorRestarted, ActorStarted, A
 from casty_trio.model.interpreter import PLAIN, Blueprint
 from casty_trio.model.signals import Terminated
 from casty_trio.model.strategies import Directive
+from casty_trio.model.words import add_note, in_words
 
 if TYPE_CHECKING:
     from casty_trio.model.mailbox import Mailbox
@@ -72,6 +74,7 @@ class Cell(Post[M]):
     """The runtime's side of one actor; users see its `LocalRef` and its `Context`."""
 
     __slots__ = ()
+    apart: int
     blueprint: Blueprint
     busy_since: float | None
     children: Family | None
@@ -118,7 +121,7 @@ class Cell(Post[M]):
                             while not isinstance(pending, Stop):
                                 if pending is None:
                                     item = await self._inbox.receive()
-                                    self.busy_since = trio.current_time()
+                                    self._begin_turn()
                                     pending = self._work(item)
                                 else:
                                     pending = self._become(await pending)
@@ -141,14 +144,27 @@ class Cell(Post[M]):
                 del failure, order  # a traceback refers to this frame: leave no cycle
 
     def _open_scope(self) -> trio.CancelScope:
-        self.busy_since = trio.current_time()
+        self._begin_turn()
         return trio.CancelScope(deadline=self._stop_at)
+
+    def _begin_turn(self) -> None:
+        """From here on a handler may take its time, and others can see it."""
+        self.busy_since = now = trio.current_time()
+        if self.since is None:
+            self.since = now
+        self.seen = self.ref.sent - self.apart
+        self.ref.mask = 0
+
+    def _end_turn(self) -> None:
+        self.busy_since = None
+        self.seen = 0
+        self.ref.mask = self.system.high_water_mask
 
     def _begin(self, result: Any, order: Order) -> Pending:
         """Take what the way to the first behaviour gave."""
         pending = self._become(result)
         if pending is None:
-            self.busy_since = None
+            self._end_turn()
             if isinstance(order, Restart):
                 self.system.publish(ActorRestarted, self.ref, order.failure)
             else:
@@ -190,10 +206,24 @@ class Cell(Post[M]):
                 return pending
             item = NOTHING
         self._left = 0
-        self._slot = self._current = self.busy_since = None
-        if self._front:
-            self.ref.put(WAKE)  # the rest of them next, after other tasks had a turn
+        self._slot = self._current = None
+        if left > 0:
+            self.since = self.marks = None
+        else:
+            self._end_batch()
+        if self.busy_since is not None:
+            self._end_turn()
         return None
+
+    def _end_batch(self) -> None:
+        """The rest of the mail comes next, after other tasks had a turn."""
+        if self._front:
+            self.ref.put(WAKE)
+        if self.queued <= 0:
+            self.since = self.marks = None
+        elif self.since is None:
+            self.since = trio.current_time()
+            self.seen = self.ref.sent - self.apart
 
     def _queue_behind_front(self, item: object) -> object:
         if item is not WAKE:
@@ -236,6 +266,7 @@ class Cell(Post[M]):
                     return None
                 self.extras.timers.fired(item)  # pyright: ignore[reportUnknownArgumentType] # a timer of this very actor
                 self.ref.sent += 1
+                self.apart += 1
                 self.handled += 1
                 message: Any = item.message  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
             case Adapted():
@@ -331,7 +362,7 @@ class Cell(Post[M]):
         if verdict is not Directive.escalate:
             self._failed(failure, "and stops")
             return None, failure
-        failure.add_note(f"escalated by {self.path}")
+        add_note(failure, f"escalated by {self.path}")
         self._failed(failure, "and escalates")
         self.parent.escalate(failure)
         return None, failure
@@ -350,7 +381,7 @@ class Cell(Post[M]):
             failed.__cause__ = error
             self._slot.fail(failed)
             self._slot = None
-        self.system.log.error("%s failed, %s", self.path, consequence, exc_info=error)
+        log_failure(self.system.log, error, "%s failed, %s", self.path, consequence)
         self.system.publish(ActorFailed, self.ref, error)
 
     async def _close(self, failure: Exception | None) -> Exception | None:
@@ -360,14 +391,25 @@ class Cell(Post[M]):
         try:
             if not self._told:  # it ends by itself, and gives its children the usual grace
                 self._told = True
+                if self._signals:
+                    self._pass_on()
                 self._stop_at = trio.current_time() + self.system.settings.grace
+            if self.children is not None or self.blueprint.hooks:
+                arm(self)
             if self.children is not None:
                 await self.children.close(self._stop_at)
         finally:
             if self.blueprint.hooks:
                 beside = await run_post_stop(self)
-                failure = failure or beside
+                failure = beside if failure is None else failure
         return failure
+
+    def _pass_on(self) -> None:
+        """Its own turn ended it before it could hear of these: those that it would have escalated go on their way."""
+        for failure in self.forget_orders():
+            if escalates(self, failure):
+                add_note(failure, f"escalated by {self.path}")
+                self.parent.escalate(failure)
 
     def _end(self, failure: Exception | None) -> None:
         if self._slot is not None:
@@ -428,8 +470,3 @@ class Cell(Post[M]):
         if failure is not None:
             reason = f"{reason} by {in_words(failure)}"
         self.discard(item, reason, cause=failure)
-
-
-def in_words(error: Exception) -> str:
-    """An exception's type and text, also of one whose own ``str()`` raises."""
-    return traceback.format_exception_only(error)[0].strip()

@@ -90,7 +90,7 @@ class Context(ActorContext[M]):
     @property
     def deadline(self) -> float:
         slot = self._cell.slot
-        return math.inf if slot is None else slot.deadline
+        return math.inf if slot is None else slot.waits_until
 
     def adapter(self, adapt: Callable[[N], M]) -> ActorRef[N]:
         return AdapterRef(self._cell.ref, adapt, self._cell.system.next_incarnation())

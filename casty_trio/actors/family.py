@@ -15,9 +15,10 @@ from weakref import WeakKeyDictionary
 import trio
 
 from casty_trio.actors.orders import BackgroundFailure, Escalated
-from casty_trio.errors import NameInUseError, SystemClosedError
+from casty_trio.errors import ActorFailedError, NameInUseError, SystemClosedError
 from casty_trio.model.address import check_name
 from casty_trio.model.strategies import RestartWindow, SupervisionStrategy
+from casty_trio.model.words import in_words
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
@@ -126,8 +127,8 @@ class Family:
     def escalate(self, failure: Exception) -> None:
         """Hand a child's failure to the nearest ancestor that has a strategy; without one it leaves the system's block."""
         family = self
-        while family._owner is not None and not family._owner.blueprint.strategies:
-            family = family._owner.parent
+        while (owner := family._owner) is not None and (owner.ended or not owner.blueprint.strategies):
+            family = owner.parent
         if family._owner is not None:
             family._owner.signal(Escalated(failure))
         elif family._nursery is not None:
@@ -226,6 +227,10 @@ class Family:
 
 
 async def _raise(failure: Exception) -> None:
+    try:
+        repr(failure)
+    except Exception:  # noqa: BLE001 - Trio puts the repr into its reason to cancel, and does not survive one that raises
+        raise ActorFailedError(f"{in_words(failure)} (the cause is the exception, which has no repr)") from failure
     raise failure
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from casty_trio.actors.orders import Restart
+from casty_trio.actors.reporting import log_failure
+from casty_trio.actors.waiting import arm
 from casty_trio.model.behavior import STOPPED, Behavior, Hooks
 from casty_trio.model.events import ActorFailed
 from casty_trio.model.interpreter import afresh, collect_later
@@ -40,6 +42,7 @@ async def begin(cell: Cell[Any], restart: Restart | None) -> Behavior[Any]:
     await _clear(cell)
     if restart.delay and not cell.stopping:
         extras = cell.extras
+        arm(cell)
         try:
             with trio.CancelScope(deadline=trio.current_time() + restart.delay) as extras.nap:
                 await trio.sleep_forever()
@@ -81,12 +84,12 @@ async def run_post_stop(cell: Cell[Any]) -> Exception | None:
             try:
                 await _finish(hooks.post_stop(cell.context))
             except Exception as error:  # noqa: BLE001 - it is logged and told, and the other hooks run
-                failure = failure or error
+                failure = error if failure is None else failure
                 _note(cell, error)
             except BaseExceptionGroup as group:  # out of time, and a nursery of the hook failed meanwhile
                 beside, others = group.split(Exception)
                 if beside is not None:
-                    failure = failure or beside
+                    failure = beside if failure is None else failure
                     _note(cell, beside)
                 if others is not None:
                     raise others from None
@@ -96,7 +99,7 @@ async def run_post_stop(cell: Cell[Any]) -> Exception | None:
 
 
 def _note(cell: Cell[Any], error: Exception) -> None:
-    log.error("post_stop of %s failed", cell.path, exc_info=error)
+    log_failure(log, error, "post_stop of %s failed", cell.path)
     cell.system.publish(ActorFailed, cell.ref, error)
 
 

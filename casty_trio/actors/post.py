@@ -17,9 +17,11 @@ from trio.lowlevel import Task, checkpoint
 from casty_trio.actors.context import Context
 from casty_trio.actors.extras import Extras
 from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
-from casty_trio.actors.orders import BackgroundFailure, Restart
+from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.refs import BoundedRef, LocalRef, ReplySlot, Room
+from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.timers import Timer
+from casty_trio.actors.waiting import mark
 from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, UsageError
 from casty_trio.model.behavior import Behavior, Sharded
 from casty_trio.model.events import ActorFailed, MailboxHighWater
@@ -69,15 +71,19 @@ class Post(Generic[M]):
         "_stop_at",
         "_told",
         "_wasted",
+        "apart",
         "blueprint",
         "busy_since",
         "children",
         "ended",
         "epitaph",
         "handled",
+        "marks",
         "name",
         "parent",
         "ref",
+        "seen",
+        "since",
         "system",
         "task",
     )
@@ -119,6 +125,10 @@ class Post(Generic[M]):
         self._stop_at = math.inf
         self._left = self._wasted = 0
         self._told = False
+        self.apart: int = 0
+        self.seen: int = 0
+        self.marks: list[tuple[int, float]] | None = None
+        self.since: float | None = None
         self.busy_since: float | None = None
         self.task: Task | None = None
         self.children: Family | None = None
@@ -148,6 +158,21 @@ class Post(Generic[M]):
     def napping(self) -> bool:
         """Whether it waits before a restart."""
         return self._extras is not None and self._extras.nap is not None
+
+    @property
+    def stashed(self) -> int:
+        """How many messages it has put aside."""
+        return 0 if self._extras is None else len(self._extras.stash)
+
+    @property
+    def stashed_since(self) -> float | None:
+        """When it put the oldest of them aside."""
+        return self._extras.stash.since if self._extras is not None and self._extras.stash else None
+
+    @property
+    def has_front(self) -> bool:
+        """Whether there are messages that come before those in the channel."""
+        return bool(self._front)
 
     @property
     def slot(self) -> ReplySlot | None:
@@ -258,16 +283,17 @@ class Post(Generic[M]):
         if not self.ended:
             self.ref.put(WAKE)  # whoever put them back may not be the actor's own turn
 
-    def forget_orders(self) -> None:
-        """It begins again: what was signalled concerned what has ended; failures of that are seen all the same."""
+    def forget_orders(self) -> list[Exception]:
+        """It ends or begins again: what was signalled concerned what has ended; failures of that are still seen."""
         signals, self._signals = self._signals, None
-        for signal in signals or ():
-            if isinstance(signal, BackgroundFailure):
-                self.note_failure(signal.failure)
+        failures = [each.failure for each in signals or () if isinstance(each, (BackgroundFailure, Escalated))]
+        for failure in failures:
+            self.note_failure(failure)
+        return failures
 
     def note_failure(self, failure: Exception) -> None:
         """A failure beside its end or restart, which changes nothing any more."""
-        self.system.log.error("%s failed while it ended", self.path, exc_info=failure)
+        log_failure(self.system.log, failure, "%s failed while it ended", self.path)
         self.system.publish(ActorFailed, self.ref, failure)
 
     def _put_first(self, items: list[Any]) -> None:
@@ -276,10 +302,13 @@ class Post(Generic[M]):
             self._front = deque()
         self._front.extendleft(reversed(items))
 
-    def note_high_water(self) -> None:
-        """Tell when very much mail waits, and again when it is twice as much."""
+    def note_sent(self) -> None:
+        """Look at the mailbox: mark when its mail came; tell when there is very much, and again when it is twice as much."""
+        self.ref.mask = self.system.high_water_mask
         queued = self.queued
-        if queued >= self.system.settings.high_water and queued >= self.extras.high:
+        if queued > 0:
+            mark(self)
+        if queued >= self.system.settings.high_water and self._room is None and queued >= self.extras.high:
             self.extras.high = 2 * queued
             self.system.publish(MailboxHighWater, self.ref, queued)
 

@@ -38,7 +38,12 @@ class ReplySlot(ActorRef[Any]):
     closed: bool
     """The ask is over: answered, failed, timed out, or given up by its caller."""
     deadline: float
-    """When the caller stops waiting, in scheduler time."""
+    """When the ask times out, in scheduler time."""
+
+    @property
+    def waits_until(self) -> float:
+        """When the caller stops waiting: at the deadline, or earlier where its own cancel scopes are known here."""
+        return self.deadline
 
     @abstractmethod
     def fail(self, error: AskError) -> None:
@@ -58,14 +63,14 @@ class AskableRef(ActorRef[M]):
 class LocalRef(AskableRef[M]):
     """A ref to an actor of this system with an unbounded mailbox."""
 
-    __slots__ = ("__weakref__", "_cell", "_mask", "incarnation", "outbox", "sent")
+    __slots__ = ("__weakref__", "_cell", "incarnation", "mask", "outbox", "sent")
 
     def __init__(self, cell: Cell[Any], outbox: trio.MemorySendChannel[Any], incarnation: int) -> None:
         self._cell = cell
         self.outbox: trio.MemorySendChannel[Any] = outbox
         self.incarnation: int = incarnation
         self.sent: int = 0
-        self._mask = cell.system.high_water_mask
+        self.mask: int = cell.system.high_water_mask
 
     @property
     def cell(self) -> Cell[Any]:
@@ -84,8 +89,8 @@ class LocalRef(AskableRef[M]):
         except trio.BrokenResourceError:
             self._cell.discard(message, "the actor has stopped")
             return
-        if not sent & self._mask:
-            self._cell.note_high_water()
+        if not sent & self.mask:
+            self._cell.note_sent()
 
     async def send(self, message: M) -> None:
         await checkpoint()
@@ -108,8 +113,8 @@ class LocalRef(AskableRef[M]):
         except trio.BrokenResourceError:
             self._cell.discard(asked, "the actor has stopped")
             return
-        if not self.sent & self._mask:
-            self._cell.note_high_water()
+        if not self.sent & self.mask:
+            self._cell.note_sent()
 
     def _refuse_self(self) -> None:
         if self._cell.task is current_task():
@@ -196,6 +201,8 @@ class BoundedRef(LocalRef[M]):
             self._cell.discard(item, "the actor has stopped")
         else:
             self._room.queued += 1
+            if not self.sent & self.mask:
+                self._cell.note_sent()
 
     def _offer(self, item: object) -> None:
         if self._room.free or self._cell.ended:
@@ -205,12 +212,16 @@ class BoundedRef(LocalRef[M]):
             case "drop_oldest":
                 self._replace_oldest(item)
             case "drop_new":
-                self.sent += 1
+                self._refuse()
                 self._cell.discard(item, "the mailbox is full", MailboxFullError)
             case "reject":
-                self.sent += 1
+                self._refuse()
                 self._cell.discard(item, "the mailbox is full: rejected", MailboxFullError)
                 raise MailboxFullError(f"the mailbox of {self.path} is full ({self._room.queued} messages wait)")
+
+    def _refuse(self) -> None:
+        self.sent += 1
+        self._cell.apart += 1
 
     def _replace_oldest(self, item: object) -> None:
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, TypeVar
+
+import trio
 
 from casty_trio.actors.mail import Asked
 from casty_trio.errors import StashFullError
@@ -25,11 +26,12 @@ class Stash(context.Stash[M]):
         >>> # once ready:       ctx.stash.unstash_all(); return ready()
     """
 
-    __slots__ = ("_cell", "_items")
+    __slots__ = ("_cell", "_items", "since")
 
     def __init__(self, cell: Cell[M]) -> None:
         self._cell = cell
-        self._items: deque[object] = deque()
+        self._items: list[object] = []
+        self.since: float = 0.0
 
     def __len__(self) -> int:
         return len(self._items)
@@ -41,11 +43,17 @@ class Stash(context.Stash[M]):
     def add(self, message: M) -> None:
         if len(self._items) >= self.capacity:
             raise StashFullError(f"the stash of {self._cell.path} is full: {self.capacity} messages wait in it")
+        if not self._items:
+            self.since = trio.current_time()
         slot = self._cell.slot
         self._items.append(message if slot is None else Asked(message, slot))
+        self._cell.apart += 1
         self._cell.ref.sent += 1  # by the actor to itself: it is handled once more when it comes back
 
     def unstash_all(self) -> None:
+        if self._items:
+            since = self._cell.since
+            self._cell.since = self.since if since is None else min(self.since, since)
         self._cell.put_front(self._items)
         self._items.clear()
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from casty_trio.actors.orders import Restart
+from casty_trio.actors.reporting import log_failure
 from casty_trio.model.strategies import Directive, SupervisionStrategy
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
 
-__all__ = ["judge"]
+__all__ = ["escalates", "judge"]
 
 log: logging.Logger = logging.getLogger("casty_trio.actors")
 
@@ -40,12 +41,18 @@ def judge(cell: Cell[Any], failure: Exception) -> Directive | Restart:
     return Directive.escalate if cell.blueprint.strategies else Directive.stop
 
 
+def escalates(cell: Cell[Any], failure: Exception) -> bool:
+    """Whether an actor that ends anyway would have escalated a failure; nothing is counted, and nobody is told."""
+    strategies = cell.blueprint.strategies
+    return bool(strategies) and all(_ask(each, cell, failure) is Directive.escalate for each in strategies)
+
+
 def _ask(strategy: SupervisionStrategy, cell: Cell[Any], failure: Exception) -> Directive:
     kind = type(strategy).__name__
     try:
         directive: object = strategy.decide(failure)
-    except Exception as error:
-        log.error("the decider of %s failed: %s is stopped", kind, cell.path, exc_info=error)
+    except Exception as error:  # noqa: BLE001 - a function of the program's
+        log_failure(log, error, "the decider of %s failed: %s is stopped", kind, cell.path)
         return Directive.stop
     if isinstance(directive, Directive):
         return directive

@@ -292,15 +292,18 @@ class ActorSystem(System):
         )
 
     def tree(self) -> str:
-        """The living actors as text, a line each: name, state, how many messages wait, and for how long the oldest may have.
+        """The living actors as text, a line each: name, state, how many messages wait, and for how long the oldest has.
 
-        A message waits only while its actor is at another one, so the time is that since the present handler began.
+        An actor is busy since its present turn began: for as long as its handler has been running, when messages come one
+        by one. Messages carry no time of arrival, for all would pay for it; so the age of the oldest is often exact, to a
+        pass of the scheduler, and otherwise given by two bounds. Stashed messages wait since they were put aside.
 
         Example:
             >>> # print(system.tree())
             >>> # demo
             >>> # ├── counter  running, 0 queued
-            >>> # └── team  busy for 2.0 s, 3 queued
+            >>> # ├── team  busy for 2.0 s, 3 queued, the oldest for 1.5 s
+            >>> # └── till  busy for 4.1 s, 2 queued, the oldest for 0.0 to 4.1 s
         """
         return "\n".join([self._name, *draw(self._root)])
 

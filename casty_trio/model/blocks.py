@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from casty_trio.model.words import add_note, in_code
+
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
@@ -77,7 +79,7 @@ async def leave_nursery(
         out = None if passed is None or absorbed else passed
     if own and body is not None:
         if out is not None and not holds(out, cancelled):
-            body.add_note(f"beside it, the block failed with {unwrap(out, cancelled)!r}")
+            add_note(body, f"beside it, the block failed with {in_code(unwrap(out, cancelled))}")
         return False
     if out is None:
         return True

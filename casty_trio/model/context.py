@@ -203,7 +203,10 @@ class ActorContext(ABC, Generic[M]):
     @property
     @abstractmethod
     def deadline(self) -> float:
-        """When the asker of the present message stops waiting, in scheduler time; infinity when nobody waits."""
+        """When the asker of the present message stops waiting, in scheduler time; infinity when nobody waits.
+
+        That is the timeout of the ask, or the deadline of the asker's own cancel scopes when that is earlier.
+        """
 
     @abstractmethod
     def adapter(self, adapt: Callable[[N], M]) -> ActorRef[N]:

@@ -98,6 +98,10 @@ class CheckedSlot(ReplySlot):
         return self._slot.deadline
 
     @property
+    def waits_until(self) -> float:
+        return self._slot.waits_until
+
+    @property
     def address(self) -> ActorAddress:
         return self._slot.address
 

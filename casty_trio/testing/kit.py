@@ -315,7 +315,7 @@ class BehaviorTestKit(Generic[M]):
 
     def _failed(self, failure: Exception) -> None:
         if self._stopped:  # a hook of the end, about which nobody decides any more
-            self._failure = self._failure or failure
+            self._failure = failure if self._failure is None else self._failure
             raise failure
         directive, delay = self._judge(failure)
         if directive is Directive.restart:

@@ -26,6 +26,7 @@ from casty_trio import (
     UnknownActorError,
     UsageError,
 )
+from casty_trio.actors.ask import deadline_of
 from tests.actors.helpers import (
     Ctx,
     Fail,
@@ -41,6 +42,7 @@ from tests.actors.helpers import (
     run,
     silent,
 )
+from tests.actors.lives import opened
 
 
 async def ask_into(results: list[Any], system: ActorSystem, ref: Ref, timeout: float = 5.0, tag: object = None) -> None:
@@ -529,3 +531,73 @@ async def test_the_asker_hears_why_the_beginning_failed() -> None:
         with pytest.raises(ActorStoppedError, match="ValueError: no such table") as raised:
             await system.ask(ref, Get)
         assert isinstance(raised.value.__cause__, ValueError)
+
+
+# --- How long the caller waits ----------------------------------------------------------------------------------------
+
+
+class Patience:
+    """An actor that says, when told, until when the asker of its message waits."""
+
+    def __init__(self) -> None:
+        self.begun, self.gate = trio.Event(), trio.Event()
+        self.deadlines = list[float]()
+        self.behavior: Behavior[Any] = Behaviors.receive(self._receive)
+
+    async def _receive(self, ctx: Ctx, message: Get) -> None:
+        self.deadlines.append(ctx.deadline)
+        self.begun.set()
+        await self.gate.wait()
+        self.deadlines.append(ctx.deadline)
+        message.reply_to.tell(None)
+
+
+@pytest.mark.parametrize(("timeout", "own", "waits"), [(5.0, 0.5, 0.5), (0.5, 5.0, 0.5), (math.inf, 2.0, 2.0)])
+async def test_the_deadline_is_also_that_of_the_callers_own_scopes(
+    timeout: float, own: float, waits: float, autojump_clock: MockClock
+) -> None:
+    """L5: the earliest counts, and the caller's own scope ends as a scope does, without an error."""
+    async with opened() as system:
+        patience = Patience()
+        ref = system.spawn(patience.behavior)
+        start = trio.current_time()
+        with (
+            trio.CancelScope(deadline=start + 60),
+            trio.CancelScope(deadline=start + own),
+            contextlib.suppress(AskTimeoutError),
+        ):
+            await system.ask(ref, Get, timeout=timeout)
+        assert trio.current_time() == start + waits
+        assert patience.deadlines == [start + waits]
+        patience.gate.set()
+        await wait_all_tasks_blocked()
+        assert patience.deadlines[1] == start + waits  # also when it is over
+
+
+async def test_a_caller_that_gives_up_early_waits_no_longer(autojump_clock: MockClock) -> None:
+    """L5: the handler can see it."""
+    async with opened() as system:
+        patience = Patience()
+        ref = system.spawn(patience.behavior)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(system.ask, ref, Get)
+            await patience.begun.wait()
+            await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+        ended = trio.current_time()
+        await trio.sleep(1)
+        patience.gate.set()
+        await wait_all_tasks_blocked()
+        assert patience.deadlines == [ended + 4, ended]
+
+
+async def test_what_trio_does_not_say_itself(autojump_clock: MockClock) -> None:
+    """The deadline of another task's scopes is private to Trio: here it is compared with what it says of the present one."""
+    task = trio.lowlevel.current_task()
+    now = trio.current_time()
+    outer, inner = trio.CancelScope(deadline=now + 3), trio.CancelScope(deadline=now + 7)
+    with outer, trio.CancelScope(shield=True), inner:
+        await trio.lowlevel.checkpoint()
+        assert deadline_of(task) == trio.current_effective_deadline() == trio.current_time() + 7
+    assert deadline_of(task) == trio.current_effective_deadline()
+    assert deadline_of(object()) == math.inf  # type: ignore[arg-type] # as a Trio that has changed

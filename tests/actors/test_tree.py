@@ -33,8 +33,8 @@ async def test_names_branches_and_states(autojump_clock: MockClock) -> None:
             assert system.tree().splitlines() == [
                 "demo",
                 "├── idle  running, 0 queued",
-                "├── busy  busy for 2.0 s, 2 queued",
-                "├── napping  waiting to restart, 1 queued",
+                "├── busy  busy for 2.0 s, 2 queued, the oldest for 2.0 s",
+                "├── napping  waiting to restart, 1 queued, the oldest for 2.0 s",
                 "├── top  running, 0 queued",
                 "│   ├── a  running, 0 queued",
                 "│   │   └── leaf  running, 0 queued",
@@ -51,7 +51,7 @@ def nest(ctx: Ctx) -> None:
 
 
 async def test_an_actor_that_is_through_is_not_busy(autojump_clock: MockClock) -> None:
-    """The time is that of the present handler; a coroutine handler that has ended leaves none."""
+    """The time is that of the present turn; a coroutine handler that has ended leaves none."""
     async with opened() as system:
         ref: Any = system.spawn(async_counter(), "worker")
         for _ in range(10):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Literal
 
+from tests.bench.programs.measuring import BRANCHES, LEAVES
+
 __all__ = ["PROGRAMS", "ROWS", "SOURCES", "Figure", "Program", "Row", "Source", "programs_of", "select"]
 
 Source = Literal["casty_trio", "limit", "pykka", "xoscar"]
-Unit = Literal["/s", "KiB"]
+Unit = Literal["/s", "KiB", "s"]
 SOURCES: tuple[Source, ...] = ("casty_trio", "limit", "pykka", "xoscar")
 
 
@@ -40,8 +42,8 @@ class Row:
     Attributes:
         name: what `--rows` calls it.
         title: what tables call it.
-        unit: messages, asks or actors per second; or KiB, of which fewer are better.
-        goal: the ratio to the limit that is promised, where there is one: at least, or for KiB at most.
+        unit: messages, asks or actors per second; or KiB or seconds, of which fewer are better.
+        goal: the ratio to the limit that is promised, where there is one: at least, or for KiB and seconds at most.
         figures: where the numbers come from.
     """
 
@@ -58,6 +60,7 @@ OURS_MESSAGES_ANNOTATED = Program("casty_trio", "local", ("messages", "annotated
 OURS_CALLERS = Program("casty_trio", "local", ("callers", "plain"))
 OURS_ACTORS = Program("casty_trio", "local", ("actors", "plain"))
 OURS_ACTORS_ASYNC = Program("casty_trio", "local", ("actors", "async"))
+OURS_TREE = Program("casty_trio", "tree")
 OURS_CLIENT = Program("casty_trio", "client", ("trio",))
 OURS_CLIENT_ASYNCIO = Program("casty_trio", "client", ("asyncio",))
 LIMIT_MESSAGES = Program("limit", "local.py", ("messages",))
@@ -83,6 +86,7 @@ PROGRAMS = (
     LIMIT_ACTORS,
     OURS_ACTORS_ASYNC,
     LIMIT_STOPPABLE,
+    OURS_TREE,
     OURS_CLIENT,
     LIMIT_REMOTE,
     OURS_CLIENT_ASYNCIO,
@@ -90,13 +94,15 @@ PROGRAMS = (
 )
 
 
+TREE = f"tree of {1 + BRANCHES * (1 + LEAVES):_} actors, supervised and watched".replace("_", " ")
 SPAWN, MEMORY = "spawn and first message", "memory per idle actor"
 TELL, ASK, ASK_64, SPAWNED, KIB = "tell_per_s", "ask_per_s", "ask_64_per_s", "spawn_per_s", "kib_per_actor"
 
 
 def row(name: str, title: str, goal: float | None, **figures: tuple[Program, str]) -> Row:
     """A row; the keywords are sources, with the program and the key of the number it prints."""
-    unit: Unit = "KiB" if name.startswith("memory") else "/s"
+    [(_, key), *_] = figures.values()
+    unit: Unit = "KiB" if "kib" in key else "s" if key.endswith("_s") and not key.endswith("per_s") else "/s"
     return Row(name, title, unit, goal, {source: Figure(*figures[source]) for source in SOURCES if source in figures})
 
 
@@ -168,6 +174,9 @@ ROWS = (
         casty_trio=(OURS_ACTORS_ASYNC, KIB),
         limit=(LIMIT_STOPPABLE, "kib_per_actor_stoppable"),
     ),
+    row("tree_start", f"{TREE}: until all have started", None, casty_trio=(OURS_TREE, "tree_start_s")),
+    row("tree_stop", f"{TREE}: until all have ended", None, casty_trio=(OURS_TREE, "tree_stop_s")),
+    row("tree_memory", f"{TREE}: memory per actor", None, casty_trio=(OURS_TREE, "tree_kib_per_actor")),
     *client_rows(OURS_CLIENT, "", "Trio"),
     *client_rows(OURS_CLIENT_ASYNCIO, "_asyncio", "asyncio"),
 )

@@ -22,10 +22,10 @@ def figure(value: float, unit: str) -> str:
     """A number as short as its noise allows.
 
     Example:
-        >>> figure(123_456.0, "/s"), figure(1_234.0, "/s"), figure(4.853, "KiB")
-        ('123 k', '1.23 k', '4.85')
+        >>> figure(123_456.0, "/s"), figure(1_234.0, "/s"), figure(4.853, "KiB"), figure(3.14159, "s")
+        ('123 k', '1.23 k', '4.85', '3.14')
     """
-    if unit == "KiB":
+    if unit != "/s":
         return f"{value:.2f}"
     digits = 0 if value >= 100_000 else 1 if value >= 10_000 else 2
     return f"{value / 1000:.{digits}f} k"
@@ -48,7 +48,7 @@ def of_limit(row: RowResult) -> str:
 def promised(row: RowResult) -> str:
     if row.goal is None:
         return NOTHING
-    return f"{'at most' if row.unit == 'KiB' else 'at least'} {row.goal:.2f}"
+    return f"{'at most' if row.unit != '/s' else 'at least'} {row.goal:.2f}"
 
 
 def to_peer(row: RowResult, peer: Source) -> str:

@@ -43,7 +43,7 @@ class RowResult:
         to_limit = self.ratio("limit")
         if self.goal is None or to_limit is None:
             return None
-        return to_limit.of_medians <= self.goal if self.unit == "KiB" else to_limit.of_medians >= self.goal
+        return to_limit.of_medians <= self.goal if self.unit != "/s" else to_limit.of_medians >= self.goal
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 TELLS = 200_000
 ASKS = 50_000
 MANY_ACTORS = 20_000
+BRANCHES = 100
+LEAVES = 1_000
 CALLERS = 64
 CALLS = 1_000
 REMOTE_ASKS = 5_000
@@ -33,6 +35,14 @@ def timed(result: Result, key: str, count: int) -> Iterator[None]:
     start = time.perf_counter()
     yield
     result[key] = count / (time.perf_counter() - start)
+
+
+@contextmanager
+def lasting(result: Result, key: str) -> Iterator[None]:
+    """Put into ``result`` how many seconds the block takes."""
+    start = time.perf_counter()
+    yield
+    result[key] = time.perf_counter() - start
 
 
 def resident_kib() -> float:
