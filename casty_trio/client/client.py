@@ -48,7 +48,8 @@ from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import Identity
+from casty_trio.protocol.handshake import Authenticator, Identity
+from casty_trio.protocol.secret import authenticator_of
 
 __all__ = ["ClientStatistics", "ClusterClient"]
 
@@ -87,6 +88,7 @@ class ClusterClient:
         address_map: turns the address of a node into the one to dial, for tunnels and port mappings.
         messages: message types to know from the start; those in the annotations of what is sent are found by themselves.
         converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
+        secret: what the cluster was given as its ``secret``, if it was.
         connect_timeout: how long entering the block may take, in seconds.
         link: sizes and deadlines of the connection.
         env: the door to clock, randomness and sockets; the real world when left out.
@@ -107,6 +109,7 @@ class ClusterClient:
         address_map: Callable[[str, int], tuple[str, int]] | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
+        secret: str | bytes | None = None,
         connect_timeout: float = 10.0,
         link: LinkSettings | None = None,
         env: Env | None = None,
@@ -121,6 +124,7 @@ class ClusterClient:
         self.env: Env = env if env is not None else RealEnv()
         uid = self.env.uid()
         self.identity: Identity = Identity(system_name, "client", f"client-{uid:x}", uid, client_host, client_port)
+        self.authenticator: Authenticator = authenticator_of(secret)
         self.stream: ClientStream = ClientStream(self, self._on_frame)
         self._connect_timeout = connect_timeout
         self._asks: dict[int, ClientAsk] = {}

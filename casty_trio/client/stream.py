@@ -247,7 +247,8 @@ class ClientStream:
         with anyio.fail_after(settings.handshake_timeout):
             stream = await client.env.connect(*client.address_map(*contact))
         nonce = client.env.token(NONCE_SIZE)
-        return await open_link(stream, Session(client.identity, dialer=True, nonce=nonce, limits=settings))
+        session = Session(client.identity, dialer=True, nonce=nonce, limits=settings, authenticator=client.authenticator)
+        return await open_link(stream, session)
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""

@@ -42,6 +42,8 @@ class ClusteredActorSystem(RemoteNode):
         check_serialization: send messages between this node's own callers and its sharded actors through the codec as well,
             so that what works on one node works on two. For tests: it costs what the wire costs. When left out, ``env``
             decides: so it is in simulations, and not so in the real world.
+        secret: what nodes and clients of this cluster prove to each other that they know: at least 32 random bytes, or 43
+            characters of text, as ``python -m casty_trio secret`` makes them.
         insecure: listen off loopback although nothing is authenticated.
         link: sizes and deadlines of the connections.
         env: the door to clock, randomness and sockets; the real world when left out.
@@ -72,6 +74,7 @@ class ClusteredActorSystem(RemoteNode):
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         check_serialization: bool | None = None,
+        secret: str | bytes | None = None,
         insecure: bool = False,
         link: LinkSettings | None = None,
         env: Env | None = None,
@@ -85,6 +88,7 @@ class ClusteredActorSystem(RemoteNode):
             bind_host=bind_host,
             messages=messages,
             converter=converter,
+            secret=secret,
             insecure=insecure,
             link=link,
             env=env,

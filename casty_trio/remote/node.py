@@ -38,6 +38,7 @@ from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import NONCE_SIZE, Identity, escaped
+from casty_trio.protocol.secret import authenticator_of
 from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.refs import RemoteRef
@@ -67,11 +68,13 @@ class RemoteNode(ActorSystem):
         bind_host: str | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
+        secret: str | bytes | None = None,
         insecure: bool = False,
         link: LinkSettings | None = None,
         env: Env | None = None,
     ) -> None:
         super().__init__(name, env=env)
+        self._authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
@@ -84,7 +87,7 @@ class RemoteNode(ActorSystem):
         self._bind_host = bind_host if bind_host is not None else host
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
-        _check_listener(self._bind_host, insecure)
+        _check_listener(self._bind_host, authenticated=secret is not None, insecure=insecure)
 
     @property
     def address(self) -> ActorAddress:
@@ -149,6 +152,7 @@ class RemoteNode(ActorSystem):
             dialer=False,
             nonce=self.env.token(NONCE_SIZE),
             limits=self.link_settings,
+            authenticator=self._authenticator,
             accept_roles=("client",),  # other nodes come with membership
         )
         try:
@@ -245,8 +249,8 @@ class _Refused:
 REFUSED = _Refused()
 
 
-def _check_listener(host: str, insecure: bool) -> None:
-    if insecure or host == "localhost":
+def _check_listener(host: str, *, authenticated: bool, insecure: bool) -> None:
+    if authenticated or insecure or host == "localhost":
         return
     try:
         loopback = ipaddress.ip_address(host).is_loopback
@@ -254,6 +258,6 @@ def _check_listener(host: str, insecure: bool) -> None:
         loopback = False
     if not loopback:
         raise InsecureListenerError(
-            f"listening on {host} would let anybody who can reach it in: there is no authentication yet; "
+            f"listening on {host or 'every address'} would let anybody in who can reach it: give the node tls= or secret=, "
             "listen on a loopback address, or write insecure=True if the network itself is trusted"
         )
