@@ -3,7 +3,7 @@
 This file is the face: every public name, re-exported, and the composition root: it installs what stands above the cluster.
 The floors, lowest first; a lower one never imports an upper one:
 
-    errors < env < model < protocol < link | actors < remote < cluster < sharding | client < testing
+    errors < env < model < protocol < link | tls | actors < remote < cluster < sharding | client < testing
 """
 
 from casty_trio.actors import ActorSystem as ActorSystem

@@ -22,6 +22,7 @@ from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Connection, RemoteNode
+from casty_trio.tls import Config
 
 __all__ = ["ClusteredActorSystem"]
 
@@ -42,6 +43,7 @@ class ClusteredActorSystem(RemoteNode):
         check_serialization: send messages between this node's own callers and its sharded actors through the codec as well,
             so that what works on one node works on two. For tests: it costs what the wire costs. When left out, ``env``
             decides: so it is in simulations, and not so in the real world.
+        tls: this node's certificate and the authorities it believes; everybody who connects needs a certificate then.
         secret: what nodes and clients of this cluster prove to each other that they know: at least 32 random bytes, or 43
             characters of text, as ``python -m casty_trio secret`` makes them.
         insecure: listen off loopback although nothing is authenticated.
@@ -74,6 +76,7 @@ class ClusteredActorSystem(RemoteNode):
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         check_serialization: bool | None = None,
+        tls: Config | None = None,
         secret: str | bytes | None = None,
         insecure: bool = False,
         link: LinkSettings | None = None,
@@ -88,6 +91,7 @@ class ClusteredActorSystem(RemoteNode):
             bind_host=bind_host,
             messages=messages,
             converter=converter,
+            tls=tls,
             secret=secret,
             insecure=insecure,
             link=link,

@@ -10,20 +10,21 @@ A peer that takes no bytes blocks the writer for as long as the owner lets it: w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from ssl import SSLError
 from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
 
-from casty_trio.errors import HandshakeTimeoutError, LinkClosedError, LinkError
+from casty_trio.errors import HandshakeError, HandshakeTimeoutError, LinkClosedError, LinkError
 from casty_trio.link.outbox import LinkStatistics, Outbox
 from casty_trio.protocol.frames import Frame
 from casty_trio.protocol.handshake import escaped
 from casty_trio.protocol.session import HANDSHAKING, Identity, Session, State
 
-__all__ = ["Link", "open_link"]
+__all__ = ["Link", "Secure", "open_link"]
 
 RECEIVE: Final = 128 * 1024
 """Two frames of the usual size: with what is kept between two receives, a reader holds four of them at most (W2)."""
@@ -38,12 +39,17 @@ _OPEN = (State.READY, State.CLOSING)
 _LOST = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
-async def open_link(stream: ByteStream, session: Session) -> Link:
+Secure = Callable[[ByteStream], Awaitable[tuple[ByteStream, tuple[str, ...]]]]
+"""Makes an encrypted stream of a fresh connection; gives it with the URIs of the peer's certificate."""
+
+
+async def open_link(stream: ByteStream, session: Session, secure: Secure | None = None) -> Link:
     """Shake hands; the stream belongs to the link from here on, and is closed if this fails or is cancelled.
 
     Args:
         stream: a fresh connection.
         session: a fresh session for this side of it; its limits hold for the link, the deadline among them.
+        secure: agrees on TLS first, within the same deadline; without it the bytes go as they are.
 
     Raises:
         HandshakeTimeoutError: the peer did not finish in ``handshake_timeout`` seconds.
@@ -56,6 +62,9 @@ async def open_link(stream: ByteStream, session: Session) -> Link:
     try:
         early: list[Frame] = []
         with anyio.move_on_after(session.limits.handshake_timeout):
+            if secure is not None:
+                stream, uris = await secure(stream)
+                session.certify(uris)
             early = await _shake_hands(stream, session)
         if session.state is State.READY:
             done = True
@@ -73,32 +82,35 @@ async def open_link(stream: ByteStream, session: Session) -> Link:
 
 async def _shake_hands(stream: ByteStream, session: Session) -> list[Frame]:
     frames: list[Frame] = []
-    connected = await _send(stream, session.start())
+    await _send(stream, session.start())
     while session.state in HANDSHAKING:
-        data = await _receive(stream, RECEIVE_HANDSHAKE) if connected else b""
+        data = await _receive(stream, RECEIVE_HANDSHAKE)  # also from one that takes nothing: it may have said why
         if data:
             frames = session.receive_data(data)
         else:
             session.receive_eof()
         if session.state is not State.ERROR:
-            connected = await _send(stream, session.data_to_send())
+            await _send(stream, session.data_to_send())
     return frames
 
 
-async def _send(stream: ByteStream, data: bytes) -> bool:
-    try:
+async def _send(stream: ByteStream, data: bytes) -> None:
+    with suppress(*_LOST):
         if data:
             await stream.send(data)
-    except _LOST:
-        return False
-    return True
 
 
 async def _receive(stream: ByteStream, size: int) -> bytes:
-    """What came, or nothing at the end of the stream, however it ended."""
+    """What came, or nothing at the end of the stream, however it ended.
+
+    Raises:
+        HandshakeError: TLS ended it. In TLS 1.3 a dialer is ready before the acceptor has looked at its certificate.
+    """
     try:
         return await stream.receive(size)
-    except (anyio.EndOfStream, *_LOST):
+    except (anyio.EndOfStream, *_LOST) as error:
+        if isinstance(error.__cause__, SSLError):
+            raise HandshakeError("tls", str(error)) from error
         return b""
 
 

@@ -30,7 +30,7 @@ from casty_trio.errors import (
     RequestRefusedError,
     UnknownActorError,
 )
-from casty_trio.link import open_link
+from casty_trio.link import Secure, open_link
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
@@ -43,6 +43,7 @@ from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.refs import RemoteRef
 from casty_trio.remote.slots import RemoteSlot
+from casty_trio.tls import Config
 
 __all__ = ["FrameHandler", "RemoteNode"]
 
@@ -68,6 +69,7 @@ class RemoteNode(ActorSystem):
         bind_host: str | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
+        tls: Config | None = None,
         secret: str | bytes | None = None,
         insecure: bool = False,
         link: LinkSettings | None = None,
@@ -78,6 +80,10 @@ class RemoteNode(ActorSystem):
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
+        self._secure: Secure | None = None
+        if tls is not None:
+            tls.check_own(name, "node", node_id)
+            self._secure = partial(tls.secure, dialer=False, env=self.env)
         self.connections: dict[Connection, None] = {}
         self.handlers: dict[int, FrameHandler] = {
             Kind.ACTOR: self._on_actor,
@@ -87,7 +93,7 @@ class RemoteNode(ActorSystem):
         self._bind_host = bind_host if bind_host is not None else host
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
-        _check_listener(self._bind_host, authenticated=secret is not None, insecure=insecure)
+        _check_listener(self._bind_host, authenticated=tls is not None or secret is not None, insecure=insecure)
 
     @property
     def address(self) -> ActorAddress:
@@ -156,7 +162,7 @@ class RemoteNode(ActorSystem):
             accept_roles=("client",),  # other nodes come with membership
         )
         try:
-            link = await open_link(stream, session)
+            link = await open_link(stream, session, self._secure)
         except HandshakeError as error:
             self.log.warning("%s refused a connection: %s", self.node_id, error)
             return
