@@ -31,6 +31,7 @@ from casty_trio.errors import (
     MessageTooLargeError as MessageTooLargeError,
     NameInUseError as NameInUseError,
     OutcomeUnknownError as OutcomeUnknownError,
+    OverloadedError as OverloadedError,
     ProtocolError as ProtocolError,
     ReplyDecodeError as ReplyDecodeError,
     RequestRefusedError as RequestRefusedError,
@@ -47,6 +48,8 @@ from casty_trio.errors import (
     WaitTimeoutError as WaitTimeoutError,
 )
 from casty_trio.model import (
+    AccessSettings as AccessSettings,
+    AccessStatistics as AccessStatistics,
     ActorAddress as ActorAddress,
     ActorContext as ActorContext,
     ActorFailed as ActorFailed,

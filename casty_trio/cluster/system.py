@@ -18,7 +18,7 @@ from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeErr
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
-from casty_trio.model.settings import LinkSettings
+from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Connection, RemoteNode
@@ -48,6 +48,7 @@ class ClusteredActorSystem(RemoteNode):
             characters of text, as ``python -m casty_trio secret`` makes them.
         insecure: listen off loopback although nothing is authenticated.
         link: sizes and deadlines of the connections.
+        access: how many may connect, and what one client may ask for.
         env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
@@ -80,6 +81,7 @@ class ClusteredActorSystem(RemoteNode):
         secret: str | bytes | None = None,
         insecure: bool = False,
         link: LinkSettings | None = None,
+        access: AccessSettings | None = None,
         env: Env | None = None,
     ) -> None:
         messages = tuple(messages)
@@ -95,6 +97,7 @@ class ClusteredActorSystem(RemoteNode):
             secret=secret,
             insecure=insecure,
             link=link,
+            access=access,
             env=env,
         )
         self.has_messages: bool = bool(messages)
@@ -161,14 +164,15 @@ class ClusteredActorSystem(RemoteNode):
                 self._push(connection, body)
 
     def _on_subscribe(self, connection: Connection, body: memoryview) -> None:
-        connection.subscribed = True
-        self._push(connection, self._state())
+        if not connection.subscribed:  # once is enough: the answer is larger than the question
+            connection.subscribed = True
+            self._push(connection, self._state())
 
     def _push(self, connection: Connection, body: bytes) -> None:
         try:
             connection.link.write(Kind.STATE, body)
         except (LinkClosedError, LinkFullError) as error:
-            self.log.warning("%s does not hear of a change: %s", connection, error)
+            self.quiet.warning(("deaf", connection.link.peer.node_id), "%s does not hear of a change: %s", connection, error)
         except MessageTooLargeError as error:
             self.log.error("%s cannot be told the state of the cluster: %s", connection, error)
             connection.link.close("the state of the cluster is too large for you")

@@ -17,6 +17,7 @@ from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
 
 from casty_trio.errors import HandshakeError, HandshakeTimeoutError, LinkClosedError, LinkError
 from casty_trio.link.outbox import LinkStatistics, Outbox
@@ -28,6 +29,9 @@ __all__ = ["Link", "Secure", "open_link"]
 
 RECEIVE: Final = 128 * 1024
 """Two frames of the usual size: with what is kept between two receives, a reader holds four of them at most (W2)."""
+
+TURN: Final = 512
+"""So many messages are handed over before other tasks get a turn: a flood of tiny ones holds nobody up."""
 
 RECEIVE_HANDSHAKE: Final = 8 * 1024
 FAREWELL: Final = 0.5
@@ -179,12 +183,13 @@ class Link(Outbox):
         self._end_with(goodbye, flush=True)
         self._limit_time(self.session.limits.close_timeout)
 
-    async def run(self, on_frame: Callable[[int, memoryview], None]) -> str:
+    async def run(self, on_frame: Callable[[int, memoryview], None], pace: Callable[[int], float] | None = None) -> str:
         """Read and write until the link ends, and tell why; `error` is set if a fault ended it.
 
         Args:
             on_frame: called with kind and body of every message and control frame, in order. It must not block. What
                 it raises ends the link and leaves from here. PING and GOODBYE are seen to, and do not reach it.
+            pace: told after each receive how many bytes it was; returns how many seconds to wait before the next one.
 
         Cancel it to end the link at once; what is queued then can be had from `take_unsent`.
         """
@@ -193,7 +198,7 @@ class Link(Outbox):
         self._ran = True
         failure: BaseException | None = None
         try:
-            await self._run_tasks(on_frame)
+            await self._run_tasks(on_frame, pace)
         except BaseExceptionGroup as group:
             [failure, *others] = group.exceptions  # raised below, where the group does not become its context
             if others:
@@ -207,18 +212,18 @@ class Link(Outbox):
             raise failure
         return self.reason
 
-    async def _run_tasks(self, on_frame: Callable[[int, memoryview], None]) -> None:
+    async def _run_tasks(self, on_frame: Callable[[int, memoryview], None], pace: Callable[[int], float] | None) -> None:
         async with anyio.create_task_group() as tasks:
             self._scope = tasks.cancel_scope
             if self._ending:
                 self._limit_time(self.session.limits.close_timeout)
             tasks.start_soon(self._write, name=f"{self!r} writer")
-            await self._read(on_frame)
+            await self._read(on_frame, pace)
             if self._lost or not self._ending:  # else the writer still has something to say, for a limited time
                 tasks.cancel_scope.cancel()
         self.error, self.reason = self._verdict()
 
-    async def _read(self, on_frame: Callable[[int, memoryview], None]) -> None:
+    async def _read(self, on_frame: Callable[[int, memoryview], None], pace: Callable[[int], float] | None) -> None:
         stream, session = self._stream, self.session
         for kind, body in self._early:
             on_frame(kind, body)
@@ -234,11 +239,18 @@ class Link(Outbox):
             self._bytes_in += len(data)
             frames = session.receive_data(data)
             self._frames_in += len(frames)
+            while len(frames) > TURN:
+                for kind, body in frames[:TURN]:
+                    on_frame(kind, body)
+                del frames[:TURN]
+                await checkpoint()
             for kind, body in frames:
                 on_frame(kind, body)
             answers = session.data_to_send()
             if answers:
                 self._answer(answers)
+            if pace is not None and (pause := pace(len(data))) > 0:
+                await anyio.sleep(pause)
         self._shut(session.reason)
 
     def _answer(self, answers: bytes) -> None:
