@@ -3,7 +3,7 @@
 This file is the face: every public name, re-exported, and the composition root: it installs what stands above the cluster.
 The floors, lowest first; a lower one never imports an upper one:
 
-    errors < env < model < protocol < link | actors < remote < cluster < sharding | client < testing
+    errors < env < model < protocol < link | tls | actors < remote < cluster < sharding | client < testing
 """
 
 from casty_trio.actors import ActorSystem as ActorSystem
@@ -31,6 +31,7 @@ from casty_trio.errors import (
     MessageTooLargeError as MessageTooLargeError,
     NameInUseError as NameInUseError,
     OutcomeUnknownError as OutcomeUnknownError,
+    OverloadedError as OverloadedError,
     ProtocolError as ProtocolError,
     ReplyDecodeError as ReplyDecodeError,
     RequestRefusedError as RequestRefusedError,
@@ -47,6 +48,8 @@ from casty_trio.errors import (
     WaitTimeoutError as WaitTimeoutError,
 )
 from casty_trio.model import (
+    AccessSettings as AccessSettings,
+    AccessStatistics as AccessStatistics,
     ActorAddress as ActorAddress,
     ActorContext as ActorContext,
     ActorFailed as ActorFailed,

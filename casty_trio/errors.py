@@ -90,6 +90,10 @@ class MailboxFullError(AskError):
     """The asked actor's bounded mailbox, or the link to its node, had no room for the message."""
 
 
+class OverloadedError(AskError):
+    """The asked node has as many asks of this client open as it allows; it has not looked at this one. Wait for replies."""
+
+
 class ReplyDecodeError(AskError):
     """A reply came, and could not be decoded here; the asked actor did answer."""
 

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Set
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, overload
 
@@ -39,7 +40,7 @@ from casty_trio.errors import (
     UnknownActorError,
     UsageError,
 )
-from casty_trio.link import LinkStatistics
+from casty_trio.link import LinkStatistics, Secure
 from casty_trio.link.parking import Parking, TrioParking, parking_class, running_clock
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import BoundFactory
@@ -50,7 +51,9 @@ from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import Identity
+from casty_trio.protocol.handshake import Authenticator, Identity
+from casty_trio.protocol.secret import authenticator_of
+from casty_trio.tls import Config
 
 __all__ = ["ClientStatistics", "ClusterClient"]
 
@@ -89,6 +92,8 @@ class ClusterClient:
         address_map: turns the address of a node into the one to dial, for tunnels and port mappings.
         messages: message types to know from the start; those in the annotations of what is sent are found by themselves.
         converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
+        tls: this client's certificate and the authorities it believes, if the cluster's nodes have ``tls``.
+        secret: what the cluster was given as its ``secret``, if it was.
         connect_timeout: how long entering the block may take, in seconds.
         link: sizes and deadlines of the connection.
         env: the door to clock, randomness and sockets; the real world when left out.
@@ -109,6 +114,8 @@ class ClusterClient:
         address_map: Callable[[str, int], tuple[str, int]] | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
+        tls: Config | None = None,
+        secret: str | bytes | None = None,
         connect_timeout: float = 10.0,
         link: LinkSettings | None = None,
         env: Env | None = None,
@@ -123,6 +130,11 @@ class ClusterClient:
         self.env: Env = env if env is not None else RealEnv()
         uid = self.env.uid()
         self.identity: Identity = Identity(system_name, "client", f"client-{uid:x}", uid, client_host, client_port)
+        self.authenticator: Authenticator = authenticator_of(secret)
+        self.secure: Secure | None = None
+        if tls is not None:
+            tls.check_own(system_name, "client")
+            self.secure = partial(tls.secure, dialer=True, env=self.env)
         self.stream: ClientStream = ClientStream(self, self._on_frame)
         self._connect_timeout = connect_timeout
         self._asks: dict[int, ClientAsk] = {}

@@ -19,7 +19,6 @@ from anyio.lowlevel import checkpoint
 from casty_trio.errors import (
     ConnectError,
     HandshakeError,
-    HandshakeTimeoutError,
     LinkClosedError,
     LinkFullError,
     MailboxFullError,
@@ -50,6 +49,9 @@ RETRY_FIRST, RETRY_MOST = 0.1, 3.0
 
 PERMANENT = frozenset({"version", "system", "self", "role", "authentication"})
 """Refusals that trying again cannot change."""
+
+UNTRUSTED = frozenset({"tls", "certificate"})
+"""Refusals that another contact point, or a renewed certificate, may change."""
 
 log: logging.Logger = logging.getLogger("casty_trio.client")
 
@@ -188,7 +190,7 @@ class ClientStream:
         """
         told: dict[str, str] = {}
         with anyio.move_on_after(timeout):
-            return await self._connect(told)
+            return await self._connect(told, entering=True)
         where = ", ".join(f"{host}:{port}" for host, port in self._client.contact_points)
         failed = ConnectError(f"no contact point of {self._client.system_name} answered within {timeout:g} s: {where}")
         for contact, why in told.items():
@@ -221,8 +223,9 @@ class ClientStream:
         with anyio.move_on_after(timeout):
             await self._ended.wait()
 
-    async def _connect(self, told: dict[str, str]) -> Link:
+    async def _connect(self, told: dict[str, str], *, entering: bool = False) -> Link:
         while True:
+            untrusted = 0
             for _ in self._client.contact_points:
                 host, port = contact = self._client.contact_points[self._next_contact % len(self._client.contact_points)]
                 try:
@@ -230,8 +233,11 @@ class ClientStream:
                 except OSError as error:
                     told[f"{host}:{port}"] = str(error) or type(error).__name__
                 except HandshakeError as error:
-                    if error.code in PERMANENT and not isinstance(error, HandshakeTimeoutError):
+                    untrusted += error.code in UNTRUSTED
+                    if error.code in PERMANENT or (entering and untrusted == len(self._client.contact_points)):
                         raise
+                    if not entering and told.get(f"{host}:{port}") != str(error):
+                        log.warning("%s:%s did not take this client back: %s", host, port, error)
                     told[f"{host}:{port}"] = str(error)
                 self._next_contact += 1
             await self._back_off()
@@ -247,7 +253,8 @@ class ClientStream:
         with anyio.fail_after(settings.handshake_timeout):
             stream = await client.env.connect(*client.address_map(*contact))
         nonce = client.env.token(NONCE_SIZE)
-        return await open_link(stream, Session(client.identity, dialer=True, nonce=nonce, limits=settings))
+        session = Session(client.identity, dialer=True, nonce=nonce, limits=settings, authenticator=client.authenticator)
+        return await open_link(stream, session, client.secure)
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""

@@ -18,10 +18,11 @@ from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeErr
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
-from casty_trio.model.settings import LinkSettings
+from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Connection, RemoteNode
+from casty_trio.tls import Config
 
 __all__ = ["ClusteredActorSystem"]
 
@@ -42,8 +43,12 @@ class ClusteredActorSystem(RemoteNode):
         check_serialization: send messages between this node's own callers and its sharded actors through the codec as well,
             so that what works on one node works on two. For tests: it costs what the wire costs. When left out, ``env``
             decides: so it is in simulations, and not so in the real world.
+        tls: this node's certificate and the authorities it believes; everybody who connects needs a certificate then.
+        secret: what nodes and clients of this cluster prove to each other that they know: at least 32 random bytes, or 43
+            characters of text, as ``python -m casty_trio secret`` makes them.
         insecure: listen off loopback although nothing is authenticated.
         link: sizes and deadlines of the connections.
+        access: how many may connect, and what one client may ask for.
         env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
@@ -72,8 +77,11 @@ class ClusteredActorSystem(RemoteNode):
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         check_serialization: bool | None = None,
+        tls: Config | None = None,
+        secret: str | bytes | None = None,
         insecure: bool = False,
         link: LinkSettings | None = None,
+        access: AccessSettings | None = None,
         env: Env | None = None,
     ) -> None:
         messages = tuple(messages)
@@ -85,8 +93,11 @@ class ClusteredActorSystem(RemoteNode):
             bind_host=bind_host,
             messages=messages,
             converter=converter,
+            tls=tls,
+            secret=secret,
             insecure=insecure,
             link=link,
+            access=access,
             env=env,
         )
         self.has_messages: bool = bool(messages)
@@ -153,14 +164,15 @@ class ClusteredActorSystem(RemoteNode):
                 self._push(connection, body)
 
     def _on_subscribe(self, connection: Connection, body: memoryview) -> None:
-        connection.subscribed = True
-        self._push(connection, self._state())
+        if not connection.subscribed:  # once is enough: the answer is larger than the question
+            connection.subscribed = True
+            self._push(connection, self._state())
 
     def _push(self, connection: Connection, body: bytes) -> None:
         try:
             connection.link.write(Kind.STATE, body)
         except (LinkClosedError, LinkFullError) as error:
-            self.log.warning("%s does not hear of a change: %s", connection, error)
+            self.quiet.warning(("deaf", connection.link.peer.node_id), "%s does not hear of a change: %s", connection, error)
         except MessageTooLargeError as error:
             self.log.error("%s cannot be told the state of the cluster: %s", connection, error)
             connection.link.close("the state of the cluster is too large for you")

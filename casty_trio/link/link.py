@@ -10,24 +10,29 @@ A peer that takes no bytes blocks the writer for as long as the owner lets it: w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from ssl import SSLError
 from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
 
-from casty_trio.errors import HandshakeTimeoutError, LinkClosedError, LinkError
+from casty_trio.errors import HandshakeError, HandshakeTimeoutError, LinkClosedError, LinkError
 from casty_trio.link.outbox import LinkStatistics, Outbox
 from casty_trio.link.parking import parking_class
 from casty_trio.protocol.frames import Frame
 from casty_trio.protocol.handshake import escaped
 from casty_trio.protocol.session import HANDSHAKING, Identity, Session, State
 
-__all__ = ["Link", "open_link"]
+__all__ = ["Link", "Secure", "open_link"]
 
 RECEIVE: Final = 128 * 1024
 """Two frames of the usual size: with what is kept between two receives, a reader holds four of them at most (W2)."""
+
+TURN: Final = 512
+"""So many messages are handed over before other tasks get a turn: a flood of tiny ones holds nobody up."""
 
 RECEIVE_HANDSHAKE: Final = 8 * 1024
 FAREWELL: Final = 0.5
@@ -39,12 +44,17 @@ _OPEN = (State.READY, State.CLOSING)
 _LOST = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
-async def open_link(stream: ByteStream, session: Session) -> Link:
+Secure = Callable[[ByteStream], Awaitable[tuple[ByteStream, tuple[str, ...]]]]
+"""Makes an encrypted stream of a fresh connection; gives it with the URIs of the peer's certificate."""
+
+
+async def open_link(stream: ByteStream, session: Session, secure: Secure | None = None) -> Link:
     """Shake hands; the stream belongs to the link from here on, and is closed if this fails or is cancelled.
 
     Args:
         stream: a fresh connection.
         session: a fresh session for this side of it; its limits hold for the link, the deadline among them.
+        secure: agrees on TLS first, within the same deadline; without it the bytes go as they are.
 
     Raises:
         HandshakeTimeoutError: the peer did not finish in ``handshake_timeout`` seconds.
@@ -57,6 +67,9 @@ async def open_link(stream: ByteStream, session: Session) -> Link:
     try:
         early: list[Frame] = []
         with anyio.move_on_after(session.limits.handshake_timeout):
+            if secure is not None:
+                stream, uris = await secure(stream)
+                session.certify(uris)
             early = await _shake_hands(stream, session)
         if session.state is State.READY:
             done = True
@@ -74,32 +87,35 @@ async def open_link(stream: ByteStream, session: Session) -> Link:
 
 async def _shake_hands(stream: ByteStream, session: Session) -> list[Frame]:
     frames: list[Frame] = []
-    connected = await _send(stream, session.start())
+    await _send(stream, session.start())
     while session.state in HANDSHAKING:
-        data = await _receive(stream, RECEIVE_HANDSHAKE) if connected else b""
+        data = await _receive(stream, RECEIVE_HANDSHAKE)  # also from one that takes nothing: it may have said why
         if data:
             frames = session.receive_data(data)
         else:
             session.receive_eof()
         if session.state is not State.ERROR:
-            connected = await _send(stream, session.data_to_send())
+            await _send(stream, session.data_to_send())
     return frames
 
 
-async def _send(stream: ByteStream, data: bytes) -> bool:
-    try:
+async def _send(stream: ByteStream, data: bytes) -> None:
+    with suppress(*_LOST):
         if data:
             await stream.send(data)
-    except _LOST:
-        return False
-    return True
 
 
 async def _receive(stream: ByteStream, size: int) -> bytes:
-    """What came, or nothing at the end of the stream, however it ended."""
+    """What came, or nothing at the end of the stream, however it ended.
+
+    Raises:
+        HandshakeError: TLS ended it. In TLS 1.3 a dialer is ready before the acceptor has looked at its certificate.
+    """
     try:
         return await stream.receive(size)
-    except (anyio.EndOfStream, *_LOST):
+    except (anyio.EndOfStream, *_LOST) as error:
+        if isinstance(error.__cause__, SSLError):
+            raise HandshakeError("tls", str(error)) from error
         return b""
 
 
@@ -168,12 +184,13 @@ class Link(Outbox):
         self._end_with(goodbye, flush=True)
         self._limit_time(self.session.limits.close_timeout)
 
-    async def run(self, on_frame: Callable[[int, memoryview], None]) -> str:
+    async def run(self, on_frame: Callable[[int, memoryview], None], pace: Callable[[int], float] | None = None) -> str:
         """Read and write until the link ends, and tell why; `error` is set if a fault ended it.
 
         Args:
             on_frame: called with kind and body of every message and control frame, in order. It must not block. What
                 it raises ends the link and leaves from here. PING and GOODBYE are seen to, and do not reach it.
+            pace: told after each receive how many bytes it was; returns how many seconds to wait before the next one.
 
         Cancel it to end the link at once; what is queued then can be had from `take_unsent`.
         """
@@ -182,7 +199,7 @@ class Link(Outbox):
         self._ran = True
         failure: BaseException | None = None
         try:
-            await self._run_tasks(on_frame)
+            await self._run_tasks(on_frame, pace)
         except BaseExceptionGroup as group:
             [failure, *others] = group.exceptions  # raised below, where the group does not become its context
             if others:
@@ -196,18 +213,18 @@ class Link(Outbox):
             raise failure
         return self.reason
 
-    async def _run_tasks(self, on_frame: Callable[[int, memoryview], None]) -> None:
+    async def _run_tasks(self, on_frame: Callable[[int, memoryview], None], pace: Callable[[int], float] | None) -> None:
         async with anyio.create_task_group() as tasks:
             self._scope = tasks.cancel_scope
             if self._ending:
                 self._limit_time(self.session.limits.close_timeout)
             tasks.start_soon(self._write, name=f"{self!r} writer")
-            await self._read(on_frame)
+            await self._read(on_frame, pace)
             if self._lost or not self._ending:  # else the writer still has something to say, for a limited time
                 tasks.cancel_scope.cancel()
         self.error, self.reason = self._verdict()
 
-    async def _read(self, on_frame: Callable[[int, memoryview], None]) -> None:
+    async def _read(self, on_frame: Callable[[int, memoryview], None], pace: Callable[[int], float] | None) -> None:
         stream, session = self._stream, self.session
         for kind, body in self._early:
             on_frame(kind, body)
@@ -223,10 +240,17 @@ class Link(Outbox):
             self._bytes_in += len(data)
             frames = session.receive_data(data)
             self._frames_in += len(frames)
+            while len(frames) > TURN:
+                for kind, body in frames[:TURN]:
+                    on_frame(kind, body)
+                del frames[:TURN]
+                await checkpoint()
             for kind, body in frames:
                 on_frame(kind, body)
             if not session.quiet:
                 self._answer(session.data_to_send())
+            if pace is not None and (pause := pace(len(data))) > 0:
+                await anyio.sleep(pause)
         self._shut(session.reason)
 
     def _answer(self, answers: bytes) -> None:

@@ -18,9 +18,13 @@ from casty_trio.model.events import (
 )
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.ref import ActorRef as ActorRef
-from casty_trio.model.settings import ActorSettings as ActorSettings, LinkSettings as LinkSettings
+from casty_trio.model.settings import (
+    AccessSettings as AccessSettings,
+    ActorSettings as ActorSettings,
+    LinkSettings as LinkSettings,
+)
 from casty_trio.model.signals import Signal as Signal, Terminated as Terminated
-from casty_trio.model.statistics import SystemStatistics as SystemStatistics
+from casty_trio.model.statistics import AccessStatistics as AccessStatistics, SystemStatistics as SystemStatistics
 from casty_trio.model.strategies import (
     AllForOneStrategy as AllForOneStrategy,
     Backoff as Backoff,

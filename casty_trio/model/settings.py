@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from casty_trio.errors import SettingsError
 
-__all__ = ["ActorSettings", "LinkSettings"]
+__all__ = ["AccessSettings", "ActorSettings", "LinkSettings"]
 
 
 def _positive(owner: object, *names: str) -> None:
@@ -42,6 +42,32 @@ class LinkSettings:
             raise SettingsError("LinkSettings.max_message must not be smaller than max_frame")
         if self.queue < self.max_message:
             raise SettingsError("LinkSettings.queue must not be smaller than max_message")
+
+
+LEAST_RATE = 64 * 1024
+"""A client may send so many bytes a second at least: one frame of the usual size."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """A node's door: how many may come in, and what one client may ask of it. No limit is per address.
+
+    Attributes:
+        max_unauthenticated: how many connections may shake hands at a time; one more, and the oldest of them gives way.
+        max_connections: how many connections may be open after their handshake; further peers are refused as ``busy``.
+        client_asks: how many asks of one client may be open; further ones fail with `OverloadedError`.
+        client_rate: how many bytes a second one client may send; a second's worth may come at once, and what is more waits.
+    """
+
+    max_unauthenticated: int = 64
+    max_connections: int = 4_096
+    client_asks: int = 10_000
+    client_rate: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        _positive(self, "max_unauthenticated", "max_connections", "client_asks", "client_rate")
+        if self.client_rate < LEAST_RATE:
+            raise SettingsError(f"AccessSettings.client_rate must be at least {LEAST_RATE} bytes, not {self.client_rate}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["SystemStatistics"]
+__all__ = ["AccessStatistics", "SystemStatistics"]
 
 
 class SystemStatistics(msgspec.Struct, frozen=True):
@@ -27,3 +27,23 @@ class SystemStatistics(msgspec.Struct, frozen=True):
     queued: int
     asks: int
     dead_letters: int
+
+
+class AccessStatistics(msgspec.Struct, frozen=True):
+    """A snapshot of what a node counts at its door.
+
+    Attributes:
+        connections: how many are open now, after their handshake.
+        handshaking: how many are shaking hands now.
+        accepted: handshakes that ended well, since the node began to listen.
+        refused: those that did not, by the code of their `HandshakeError`; ``crowded`` are those that had to give way.
+        overloaded: asks that were refused because their client had too many open.
+        slowed: how often a client had to wait because it sent too fast.
+    """
+
+    connections: int
+    handshaking: int
+    accepted: int
+    refused: dict[str, int]
+    overloaded: int
+    slowed: int

@@ -53,6 +53,8 @@ REFUSALS: Final = {
     "system": "the peer belongs to a system of another name",
     "self": "the peer has our uid: this end dialled itself, or somebody copied its identity",
     "role": "a peer of this role is not wanted here",
+    "tls": "TLS was not agreed: the certificate of one end is missing, expired or of another authority; or one has no TLS",
+    "certificate": "the peer's certificate is for another cluster, role or node than it says",
     "authentication": "the peer could not prove that it may connect",
     "protocol": "the peer sent bytes that the handshake does not allow",
     "busy": "the peer is welcome, but not now",

@@ -25,6 +25,7 @@ import msgspec
 from casty_trio.errors import HandshakeError, LinkError, MessageTooLargeError, ProtocolError
 from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import handshake
+from casty_trio.protocol.certified import check_certified
 from casty_trio.protocol.frames import (
     HANDSHAKE_KINDS,
     HEADER_SIZE,
@@ -187,6 +188,7 @@ class Session:
         self._admit = admit
         self._hello = b""
         self._transcript = b""
+        self._uris: tuple[str, ...] | None = None  # of the peer's certificate, if it has shown one
         self._candidate: Offer | None = None  # the peer's offer; its `peer` only after it has proved it
         self._inbox = bytearray()  # bytes of the handshake
         self._outbox = bytearray()
@@ -261,6 +263,10 @@ class Session:
             self._put(Kind.REFUSE, handshake.encode(handshake.Refuse(escaped(code), escaped(reason))))
             self._end(HandshakeError(code, reason))
 
+    def certify(self, uris: tuple[str, ...]) -> None:
+        """Before the first byte: TLS has verified a certificate of the peer with these URIs, and what it says must fit."""
+        self._uris = uris
+
     # --- bytes in --------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> list[Frame]:
@@ -333,9 +339,9 @@ class Session:
             return None
         length, kind = unpack_header(inbox)
         if kind not in HANDSHAKE_KINDS:
-            raise HandshakeError("protocol", f"a frame of {kind_name(kind)} before the handshake is over")
+            raise HandshakeError("protocol", f"a frame of {kind_name(kind)} before the handshake is over{_tls_hint(inbox)}")
         if not 0 < length <= MAX_HANDSHAKE_FRAME:
-            raise HandshakeError("protocol", f"a {kind_name(kind)} frame declares {length} bytes")
+            raise HandshakeError("protocol", f"a {kind_name(kind)} frame declares {length} bytes{_tls_hint(inbox)}")
         stop = HEADER_SIZE - 1 + length
         if len(inbox) < stop:
             return None
@@ -405,6 +411,8 @@ class Session:
             raise HandshakeError("self", f"uid {offer.uid} is in use at this end: did it dial itself?")
         if offer.role not in self._accept_roles:
             raise HandshakeError("role", f"no peer with role '{escaped(offer.role)}' is wanted here")
+        if self._uris is not None:
+            check_certified(self._uris, offer.identity)
         return offer
 
     def _verify(self, proof: bytes) -> None:
@@ -449,6 +457,11 @@ def state_diagram() -> str:
     lines += [f"    {state.name} --> {state.name}: messages" for state in (State.READY, State.CLOSING)]
     lines += [f"    {state.name} --> [*]" for state in (State.CLOSED, State.ERROR)]
     return "\n".join(lines) + "\n"
+
+
+def _tls_hint(data: bytes | bytearray) -> str:
+    """What to do if a stranger's first bytes are a handshake or an alert of TLS."""
+    return "; it speaks TLS: give this end its tls= as well" if data[0] in (0x15, 0x16) and data[1] == 3 else ""
 
 
 def _label(trigger: Trigger) -> str:

@@ -17,6 +17,7 @@ from casty_trio.errors import (
     AskError,
     AskTimeoutError,
     MailboxFullError,
+    OverloadedError,
     ProtocolError,
     RequestRefusedError,
     ShardCountError,
@@ -131,6 +132,7 @@ F = TypeVar("F", bound=msgspec.Struct)
 _NACKS: Final[dict[str, type[Exception]]] = {
     "failed": ActorFailedError,
     "full": MailboxFullError,
+    "overloaded": OverloadedError,
     "refused": RequestRefusedError,
     "shards": ShardCountError,
     "stopped": ActorStoppedError,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from casty_trio.errors import DecodeError, LinkClosedError, LinkFullError, ProtocolError
+from casty_trio.errors import DecodeError, LinkClosedError, LinkFullError, OverloadedError, ProtocolError
 from casty_trio.link import Link
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.handshake import escaped
 from casty_trio.remote.slots import RemoteSlot
 
 if TYPE_CHECKING:
@@ -25,10 +27,18 @@ OVERTAKEN = 10_000
 """How many cancellations may wait for the asks they overtook; further ones are ignored."""
 
 
+class TooManyAsks(Exception):  # noqa: N818 - it never leaves this file
+    """A peer has as many asks open as it may."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Connection:
     """A ready link, and what the node keeps for it."""
 
-    __slots__ = ("_handlers", "_newest", "_overtaken", "link", "node", "slots", "subscribed")
+    __slots__ = ("_handlers", "_most_asks", "_newest", "_overtaken", "link", "node", "slots", "subscribed")
 
     def __init__(self, node: RemoteNode, link: Link) -> None:
         self.node: RemoteNode = node
@@ -36,6 +46,7 @@ class Connection:
         self.slots: dict[int, RemoteSlot] = {}
         self.subscribed: bool = False
         self._handlers = node.handlers
+        self._most_asks = node.door.settings.client_asks if link.peer.role == "client" else sys.maxsize
         self._newest = 0  # askers count upwards
         self._overtaken: set[int] = set()
 
@@ -51,7 +62,10 @@ class Connection:
         handler = self._handlers.get(kind)
         if handler is None:
             raise ProtocolError(f"a frame of kind {kind} has no meaning here")
-        handler(self, body)
+        try:
+            handler(self, body)
+        except TooManyAsks as refused:
+            self._refuse_ask(refused.number)
 
     # --- Asks that came in ------------------------------------------------------------------------------------------------
 
@@ -60,6 +74,7 @@ class Connection:
 
         Raises:
             ProtocolError: the peer gave the number to two asks, or number or budget are below zero.
+            TooManyAsks: the peer has as many open as it may; `on_frame` tells it.
         """
         if budget is None:
             deadline = math.inf
@@ -71,9 +86,11 @@ class Connection:
             raise ProtocolError(f"ask {number} of {self.link.peer.node_id} is no ask: they count upwards from 1")
         if number in self.slots:
             raise ProtocolError(f"ask {number} of {self.link.peer.node_id} is open already")
-        slot = self.slots[number] = RemoteSlot(self, number, deadline)
         if number > self._newest:
             self._newest = number
+        if len(self.slots) >= self._most_asks:
+            raise TooManyAsks(number)
+        slot = self.slots[number] = RemoteSlot(self, number, deadline)
         if number in self._overtaken:
             self._overtaken.remove(number)
             slot.expire()
@@ -98,6 +115,16 @@ class Connection:
         """The connection has ended: nobody waits any more."""
         for slot in list(self.slots.values()):
             slot.expire()
+
+    def _refuse_ask(self, number: int) -> None:
+        """An ask above the peer's quota: it is not looked at, its asker hears so at once, and it is counted."""
+        node, peer = self.node, self.link.peer.node_id
+        error = OverloadedError(f"{node.node_id} has {self._most_asks} asks of this client open already: wait for replies")
+        self.refuse(number, error)
+        self._overtaken.discard(number)
+        node.door.ask_refused()
+        node.quiet.warning(("overloaded", peer), "%s has as many asks open as it may: more are refused", escaped(peer))
+        node.dead_letter(error, node.dead_letters, f"an ask of {escaped(peer)} above its quota")
 
     # --- Refs on this connection -------------------------------------------------------------------------------------
 

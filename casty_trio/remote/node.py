@@ -6,7 +6,6 @@ the task that read it; what a peer sent wrong ends that connection, what one mes
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -25,23 +24,27 @@ from casty_trio.errors import (
     DecodeError,
     EncodeError,
     HandshakeError,
-    InsecureListenerError,
+    LinkClosedError,
     ProtocolError,
     RequestRefusedError,
     UnknownActorError,
 )
-from casty_trio.link import open_link
+from casty_trio.link import Link, Secure, open_link
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.ref import ActorRef
-from casty_trio.model.settings import LinkSettings
+from casty_trio.model.settings import AccessSettings, LinkSettings
+from casty_trio.model.statistics import AccessStatistics
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import NONCE_SIZE, Identity, escaped
+from casty_trio.protocol.secret import authenticator_of
 from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
+from casty_trio.remote.door import Door, Pace, Quiet, Visit, check_listener
 from casty_trio.remote.refs import RemoteRef
 from casty_trio.remote.slots import RemoteSlot
+from casty_trio.tls import Config
 
 __all__ = ["FrameHandler", "RemoteNode"]
 
@@ -67,14 +70,22 @@ class RemoteNode(ActorSystem):
         bind_host: str | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
+        tls: Config | None = None,
+        secret: str | bytes | None = None,
         insecure: bool = False,
         link: LinkSettings | None = None,
+        access: AccessSettings | None = None,
         env: Env | None = None,
     ) -> None:
         super().__init__(name, env=env)
+        self._authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
+        self._secure: Secure | None = None
+        if tls is not None:
+            tls.check_own(name, "node", node_id)
+            self._secure = partial(tls.secure, dialer=False, env=self.env)
         self.connections: dict[Connection, None] = {}
         self.handlers: dict[int, FrameHandler] = {
             Kind.ACTOR: self._on_actor,
@@ -82,9 +93,11 @@ class RemoteNode(ActorSystem):
         }
         self._host, self._port = host, port
         self._bind_host = bind_host if bind_host is not None else host
+        self.quiet: Quiet = Quiet(self.log, self.env.now)
+        self.door: Door = Door(access if access is not None else AccessSettings(), node_id, self.quiet)
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
-        _check_listener(self._bind_host, insecure)
+        check_listener(self._bind_host, authenticated=tls is not None or secret is not None, insecure=insecure)
 
     @property
     def address(self) -> ActorAddress:
@@ -95,6 +108,10 @@ class RemoteNode(ActorSystem):
     def identity(self) -> Identity:
         """Who the node is, in handshakes."""
         return Identity(self.name, "node", self.node_id, self.uid, self._host, self._port)
+
+    def access_statistics(self) -> AccessStatistics:
+        """Count who is connected, who was refused and why, and who asked for too much."""
+        return self.door.statistics()
 
     # --- The block --------------------------------------------------------------------------------------------------------
 
@@ -144,30 +161,56 @@ class RemoteNode(ActorSystem):
 
     async def _welcome(self, stream: ByteStream) -> None:
         """The life of one connection that a peer opened."""
+        with self.door.visit(stream) as visit:
+            link = await self._shake_hands(stream, visit)
+            if link is not None:
+                self.door.came_in(visit)
+                await self._serve_peer(link)
+
+    async def _shake_hands(self, stream: ByteStream, visit: Visit) -> Link | None:
+        """The link to a peer that may come in; what becomes of others is counted and told."""
         session = Session(
             self.identity,
             dialer=False,
             nonce=self.env.token(NONCE_SIZE),
             limits=self.link_settings,
+            authenticator=self._authenticator,
             accept_roles=("client",),  # other nodes come with membership
+            admit=visit.admit,
         )
+        link: Link | None = None
         try:
-            link = await open_link(stream, session)
+            with visit.scope:
+                link = await open_link(stream, session, self._secure)
         except HandshakeError as error:
-            self.log.warning("%s refused a connection: %s", self.node_id, error)
-            return
+            self.door.refused(visit, error)
+        else:
+            if link is None:
+                self.door.refused(visit, HandshakeError("crowded", "it had to give way to newer ones before it was done"))
+        return link
+
+    async def _serve_peer(self, link: Link) -> None:
+        """The life of one connection after its handshake."""
         connection = Connection(self, link)
         self.connections[connection] = None
+        limited = link.peer.role == "client"
+        pace = Pace(self.door.settings.client_rate, self.door.client_slowed) if limited else None
         try:
-            reason = await link.run(connection.on_frame)
+            reason = await link.run(connection.on_frame, pace)
             self.log.debug("connection to %s ended: %s", link.peer.node_id, reason)
+            if link.error is not None and not isinstance(link.error, LinkClosedError):
+                self._complain(link, reason)
         except ProtocolError as error:
-            self.log.warning("connection to %s ended: %s", link.peer.node_id, error)
+            self._complain(link, str(error))
         finally:
             del self.connections[connection]
             connection.close_slots()
             self._connection_ended.set()
             self._connection_ended = trio.Event()
+
+    def _complain(self, link: Link, why: str) -> None:
+        peer = link.peer.node_id
+        self.quiet.warning(("ended", peer), "connection to %s ended: %s", escaped(peer), why)
 
     # --- Frames ------------------------------------------------------------------------------------------------------
 
@@ -194,7 +237,9 @@ class RemoteNode(ActorSystem):
         try:
             return self.codec.decode(name, body, connection.read_ref)
         except DecodeError as error:
-            self.log.warning("a message for %s from %s is refused: %s", escaped(target), connection.link.peer.node_id, error)
+            peer = connection.link.peer.node_id
+            text = "a message for %s from %s is refused: %s"
+            self.quiet.warning(("message", peer, name[:80]), text, escaped(target), escaped(peer), error)
             self.refuse(slot, RequestRefusedError(str(error)), target)
             return REFUSED
 
@@ -243,17 +288,3 @@ class _Refused:
 
 
 REFUSED = _Refused()
-
-
-def _check_listener(host: str, insecure: bool) -> None:
-    if insecure or host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise InsecureListenerError(
-            f"listening on {host} would let anybody who can reach it in: there is no authentication yet; "
-            "listen on a loopback address, or write insecure=True if the network itself is trusted"
-        )

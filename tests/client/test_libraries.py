@@ -5,6 +5,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -31,7 +32,8 @@ pytestmark = pytest.mark.slow
 class NodeInThread:
     """A node of its own, with a Trio loop of its own; ``port`` tells where."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, **settings: Any) -> None:
+        self._settings = settings
         self._started: queue.Queue[tuple[int, trio.lowlevel.TrioToken]] = queue.Queue()
         self._leave = trio.Event()
         self._thread = threading.Thread(target=trio.run, args=(self._run, port))
@@ -45,7 +47,7 @@ class NodeInThread:
         assert not self._thread.is_alive()
 
     async def _run(self, port: int) -> None:
-        async with ClusteredActorSystem(NAME, "127.0.0.1", port, "node-1") as node:
+        async with ClusteredActorSystem(NAME, "127.0.0.1", port, "node-1", **self._settings) as node:
             open_shop(node)
             self._started.put((node.address.port or 0, trio.lowlevel.current_trio_token()))
             await self._leave.wait()

@@ -15,6 +15,7 @@ import trio.testing
 from casty_trio import (
     ClusterClient,
     ClusteredActorSystem,
+    HandshakeError,
     InsecureListenerError,
     InvalidNameError,
     LinkSettings,
@@ -115,6 +116,34 @@ def test_off_loopback_it_must_be_spelled_out(host: str) -> None:
     with pytest.raises(InsecureListenerError):
         local(bind_host=host)
     assert local(host=host, insecure=True).name == NAME
+
+
+SECRET = bytes(range(32))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org"])
+def test_off_loopback_a_secret_will_do(host: str) -> None:
+    """W3: strangers are refused then."""
+    assert local(host=host, secret=SECRET).name == NAME
+
+
+@pytest.mark.parametrize(("nodes", "clients"), [(SECRET, None), (None, SECRET), (SECRET, SECRET[::-1])])
+def test_a_client_without_the_secret_is_refused(nodes: bytes | None, clients: bytes | None) -> None:
+    """W3: by name, at once, and for good; one that has it is served."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim, secret=nodes) as node:
+            open_shop(node)
+            before = trio.current_time()
+            with pytest.raises(HandshakeError) as caught:
+                async with make_client(sim, secret=clients):
+                    pytest.fail("it was let in")
+            assert caught.value.code == "authentication"
+            assert trio.current_time() - before < 1
+            async with make_client(sim, secret=nodes) as client:
+                assert await client.ask(carts_of(client), to("a", GetAll)) == ()
+
+    simulate(scenario, 1)
 
 
 def test_listening_elsewhere_than_one_is_reached() -> None:

@@ -13,7 +13,7 @@ import pytest
 import trio
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 
-from casty_trio import ClusterClient, ClusteredActorSystem, HandshakeError, LinkSettings, ShardEnvelope
+from casty_trio import AccessSettings, ClusterClient, ClusteredActorSystem, HandshakeError, LinkSettings, ShardEnvelope
 from casty_trio.link import open_link
 from casty_trio.protocol import refs
 from casty_trio.protocol.frames import Kind
@@ -135,7 +135,7 @@ def test_slow_and_silent_strangers_are_ended_by_the_deadline() -> None:
             nursery.start_soon(go)
         await trio.sleep(1)
 
-    beside(program)
+    beside(program, access=AccessSettings(max_unauthenticated=300))
 
 
 @pytest.mark.parametrize(("role", "code"), [("node", "role"), ("admin", "role"), ("client", "self")])

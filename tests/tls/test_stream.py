@@ -1,0 +1,191 @@
+"""The encrypted stream as a stream: Trio's own list of checks, large and small pieces, ends, and closing under pressure."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+import sniffio
+import trio
+from hypothesis import given, settings, strategies as st
+from trio.testing import check_two_way_stream
+
+from casty_trio.env import RealEnv
+from casty_trio.tls import Config
+from casty_trio.tls.stream import TlsStream
+from tests.link.streams import Pipe, pipes
+from tests.testing.test_conformance import AsTrioStream
+from tests.tls.authority import Authority
+
+ENV = RealEnv()
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return Authority(tmp_path_factory.mktemp("certificates")).config()
+
+
+async def encrypted(config: Config) -> tuple[TlsStream, TlsStream, Pipe]:
+    """Both ends after their handshake, and what carries the first one's bytes."""
+    one, other = pipes()
+    ends: dict[bool, TlsStream] = {}
+
+    async def secure(pipe: Pipe, dialer: bool) -> None:
+        stream, uris = await config.secure(pipe, dialer=dialer, env=ENV)
+        assert isinstance(stream, TlsStream)
+        assert uris == ("casty://shop/node",)
+        ends[dialer] = stream
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(secure, one, True)
+        tasks.start_soon(secure, other, False)
+    return ends[True], ends[False], one
+
+
+@asynccontextmanager
+async def pair(config: Config) -> AsyncIterator[tuple[TlsStream, TlsStream, Pipe]]:
+    one, other, pipe = await encrypted(config)
+    async with one, other:
+        yield one, other, pipe
+
+
+async def test_trios_own_checks(config: Config) -> None:
+    async def make() -> tuple[AsTrioStream, AsTrioStream]:
+        one, other, _ = await encrypted(config)
+        return AsTrioStream(one), AsTrioStream(other)
+
+    await check_two_way_stream(make, None)
+
+
+@pytest.mark.anyio
+async def test_large_pieces_both_ways_at_once(config: Config, anyio_backend_name: str) -> None:
+    assert sniffio.current_async_library() == anyio_backend_name
+    got = {True: bytearray(), False: bytearray()}
+
+    async def receive(stream: TlsStream, who: bool, size: int) -> None:
+        while len(got[who]) < size:
+            got[who] += await stream.receive(10_000)
+
+    data = bytes(range(256)) * 8_000
+    async with pair(config) as (one, other, _), anyio.create_task_group() as tasks:
+        for stream, who in ((one, True), (other, False)):
+            tasks.start_soon(receive, stream, who, len(data))
+            tasks.start_soon(stream.send, data)
+    assert got == {True: data, False: data}
+
+
+@given(st.lists(st.binary(max_size=50_000), max_size=5), st.integers(1, 70_000))
+@settings(max_examples=20)
+def test_any_pieces(config: Config, pieces: list[bytes], most: int) -> None:
+    async def go() -> None:
+        async with pair(config) as (one, other, _):
+            for piece in pieces:
+                await one.send(piece)
+            got = b""
+            while len(got) < sum(map(len, pieces)):
+                part = await other.receive(most)
+                assert 0 < len(part) <= most
+                got += part
+            assert got == b"".join(pieces)
+
+    trio.run(go)
+
+
+@pytest.mark.anyio
+async def test_the_end_with_and_without_a_farewell(config: Config, anyio_backend_name: str) -> None:
+    assert sniffio.current_async_library() == anyio_backend_name
+    for abrupt in (True, False):
+        async with pair(config) as (one, other, pipe):
+            await one.send(b"last")
+            await (pipe.aclose() if abrupt else one.aclose())
+            assert await other.receive() == b"last"
+            for _ in range(2):
+                with pytest.raises(anyio.EndOfStream):
+                    await other.receive()
+            with pytest.raises(anyio.BrokenResourceError):
+                await other.send(b"nobody is there")
+            if not abrupt:
+                with pytest.raises(anyio.ClosedResourceError):
+                    await one.send(b"closed")
+                with pytest.raises(anyio.ClosedResourceError):
+                    await one.receive()
+
+
+@pytest.mark.anyio
+async def test_changed_bytes_end_it_after_what_came_before(config: Config, anyio_backend_name: str) -> None:
+    assert sniffio.current_async_library() == anyio_backend_name
+    async with pair(config) as (one, other, pipe):
+        await one.send(b"good")
+        await pipe.send(b"\x17\x03\x03\x00\x20" + bytes(32))
+        assert await other.receive() == b"good"
+        for _ in range(2):
+            with pytest.raises(anyio.BrokenResourceError, match="mac"):
+                await other.receive()
+
+
+async def test_a_send_that_was_cancelled_leaves_nothing_to_go_on_with(config: Config) -> None:
+    """Half a record would make all later ones unreadable."""
+    async with pair(config) as (one, _, pipe):
+        pipe.hold()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(one.send, b"stuck")
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        with pytest.raises(anyio.BrokenResourceError, match="did not end"):
+            await one.send(b"more")
+
+
+@pytest.mark.anyio
+async def test_closing_beside_a_peer_that_takes_nothing(config: Config, anyio_backend_name: str) -> None:
+    """No longer than the farewell may take, also while a send is stuck; the stream below is closed in any case."""
+    assert sniffio.current_async_library() == anyio_backend_name
+
+    async def send(stream: TlsStream) -> None:
+        with pytest.raises(anyio.ClosedResourceError):
+            await stream.send(b"stuck")
+
+    for stuck in (False, True):
+        one, other, pipe = await encrypted(config)
+        pipe.hold()
+        async with anyio.create_task_group() as tasks:
+            if stuck:
+                tasks.start_soon(send, one)
+                await anyio.wait_all_tasks_blocked()
+            began = anyio.current_time()
+            await one.aclose()
+            assert anyio.current_time() - began < 0.5
+        assert pipe.closed
+        await one.aclose()
+        await other.aclose()
+
+
+async def test_a_stranger_that_speaks_no_tls_hears_so(config: Config) -> None:
+    """In TLS's own words: the alert "protocol version"."""
+    here, there = pipes()
+    await there.send(b"GET / HTTP/1.1\r\n\r\n")
+    with pytest.raises(Exception, match="does not speak TLS"):
+        await config.secure(here, dialer=False, env=ENV)
+    assert await there.receive() == b"\x15\x03\x03\x00\x02\x02\x46"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_the_versions_there_are(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    config = Authority(tmp_path).config()
+    config._loaded.client.maximum_version = version
+    async with pair(config) as (one, other, _):
+        assert one._tls.version() == version.name.replace("v1_", "v1.")
+        await one.send(b"hello")
+        assert await other.receive() == b"hello"
+
+
+async def test_older_versions_are_refused(tmp_path: Path) -> None:
+    config = Authority(tmp_path).config()
+    for context in (config._loaded.client, config._loaded.server):
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+        assert context.verify_mode == ssl.CERT_REQUIRED
+        assert not context.check_hostname
