@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NewType, Optional, TypeVar, Union
@@ -219,21 +218,6 @@ def test_own_names_win_over_those_of_callers() -> None:
     """A local of the caller that has the name of a global of the function is another thing."""
     A = B  # noqa: N806, F841 - shadows on purpose
     assert factory_message_types(one)[0].__name__ == "A"
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax came with 3.12")
-def test_type_aliases_are_followed() -> None:
-    """``type X = A | B``, nested, generic, and local."""
-    space: dict[str, Any] = {"A": A, "B": B, "Behavior": Behavior}
-    exec(  # noqa: S102 - the syntax is newer than this file
-        "type X = A | B\ntype Y = X | int\ntype Z[T] = list[T] | A\ntype Bad = Missing\n"
-        "def x(e: str) -> Behavior[X]: ...\ndef y(e: str) -> Behavior[Y]: ...\n"
-        "def z(e: str) -> Behavior[Z[int]]: ...\ndef bad(e: str) -> Behavior[Bad]: ...\n"
-        "def text(e: str) -> 'Behavior[Y]': ...\n",
-        space,
-    )
-    found = {name: factory_message_types(space[name]) for name in ("x", "y", "z", "bad", "text")}
-    assert found == {"x": (A, B), "y": (A, B, int), "z": (list[int], A), "bad": (), "text": (A, B, int)}
 
 
 # --- handlers ---
