@@ -1,7 +1,7 @@
-"""The one door to the world: clock, randomness, ids, sockets, name look-up, threads and files. Floor F0.
+"""The one door to the world: randomness, ids, sockets and name look-up. Floor F0. It grows when something more is needed.
 
-Nothing else in the library reads a clock, draws a random number or opens a socket, so a run in which `Env` is simulated is
-a pure function of its seed. Library code takes an `Env` as an argument and never makes one by itself, except at the public
+Nothing else in the library draws a random number or opens a socket, so a run in which `Env` is simulated is a pure function
+of its seed. Library code takes an `Env` as an argument and never makes one by itself, except at the public
 doors (`ActorSystem`, `ClusterClient`), whose default is the real one.
 
 Scheduler time (``trio.current_time()``, ``anyio.current_time()``) needs no door: the virtual clock of a test replaces it.
@@ -11,18 +11,13 @@ from __future__ import annotations
 
 import random
 import secrets
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable
 
 import anyio
-import anyio.to_thread
 from anyio.abc import ByteStream, Listener
 
 __all__ = ["Env", "RealEnv"]
-
-T = TypeVar("T")
 
 UID_BITS = 48
 """A node's uid: wide enough never to meet again, and small enough for any peer's signed 64-bit integer."""
@@ -41,14 +36,6 @@ class Env(ABC):
     @abstractmethod
     def rng(self) -> random.Random:
         """The generator for choices that need not be secret (jitter, which peer to talk to)."""
-
-    @abstractmethod
-    def now(self) -> float:
-        """Monotonic seconds. Only differences mean anything, and they are never sent to a peer."""
-
-    @abstractmethod
-    def wall_time(self) -> float:
-        """Seconds since 1970, for people (logs, certificates), never for decisions between nodes."""
 
     @abstractmethod
     def token(self, size: int) -> bytes:
@@ -74,17 +61,13 @@ class Env(ABC):
     def local_port(self, listener: Listener[ByteStream]) -> int:
         """The port a listener of `listen` got."""
 
-    @abstractmethod
-    async def run_sync(self, function: Callable[[], T]) -> T:
-        """Run a blocking function (a file, a look-up) where it does not hold the event loop up."""
-
     def uid(self) -> int:
         """A number that no other node, client or start of this process ever gets again."""
         return int.from_bytes(self.token(UID_BITS // 8), "big") | 1
 
 
 class RealEnv(Env):
-    """The world as it is: the process's clocks, the system's generator, TCP sockets, worker threads."""
+    """The world as it is: the system's generator, TCP sockets."""
 
     def __init__(self) -> None:
         self._rng = random.Random(secrets.randbits(128))
@@ -92,12 +75,6 @@ class RealEnv(Env):
     @property
     def rng(self) -> random.Random:
         return self._rng
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def wall_time(self) -> float:
-        return time.time()
 
     def token(self, size: int) -> bytes:
         return secrets.token_bytes(size)
@@ -110,9 +87,6 @@ class RealEnv(Env):
 
     def local_port(self, listener: Listener[ByteStream]) -> int:
         return int(listener.extra(anyio.abc.SocketAttribute.local_port))
-
-    async def run_sync(self, function: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
 
 
 def _tcp_listener(host: str, port: int) -> Awaitable[Listener[ByteStream]]:

@@ -89,7 +89,7 @@ class ClusterClient:
         converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
         connect_timeout: how long entering the block may take, in seconds.
         link: sizes and deadlines of the connection.
-        env: the door to clock, randomness and sockets; the real world when left out.
+        env: the door to randomness and sockets; the real world when left out.
 
     Example:
         >>> # async with ClusterClient(contact_points=[("127.0.0.1", 25520)], system_name="shop") as client:

@@ -44,7 +44,7 @@ class ClusteredActorSystem(RemoteNode):
             decides: so it is in simulations, and not so in the real world.
         insecure: listen off loopback although nothing is authenticated.
         link: sizes and deadlines of the connections.
-        env: the door to clock, randomness and sockets; the real world when left out.
+        env: the door to randomness and sockets; the real world when left out.
 
     Example:
         >>> import trio

@@ -1,10 +1,8 @@
-"""The world as a simulated host sees it: virtual clocks, chance from the seed, the network in memory. Floor F6."""
+"""The world as a simulated host sees it: chance from the seed, the network in memory. Floor F6."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import TypeVar
 
 import anyio.abc
 import trio
@@ -14,11 +12,6 @@ from casty_trio.env import Env
 from casty_trio.testing.network import Network
 
 __all__ = ["SimulatedEnv"]
-
-T = TypeVar("T")
-
-WALL_TIME_AT_START = 1_750_000_000.0
-"""Some moment in June 2025; fixed, so that what is printed is the same in every run."""
 
 
 class SimulatedEnv(Env):
@@ -46,12 +39,6 @@ class SimulatedEnv(Env):
     def rng(self) -> random.Random:
         return self._rng
 
-    def now(self) -> float:
-        return trio.current_time()
-
-    def wall_time(self) -> float:
-        return WALL_TIME_AT_START + trio.current_time()
-
     def token(self, size: int) -> bytes:
         return self._tokens.randbytes(size)
 
@@ -64,8 +51,3 @@ class SimulatedEnv(Env):
 
     def local_port(self, listener: Listener[ByteStream]) -> int:
         return int(listener.extra(anyio.abc.SocketAttribute.local_port))
-
-    async def run_sync(self, function: Callable[[], T]) -> T:
-        # A thread would know nothing of the virtual clock, and end at another time in each run.
-        await trio.lowlevel.checkpoint()
-        return function()
