@@ -135,7 +135,7 @@ class ClusterClient:
         self._shards: dict[str, int] = {}
 
     def __repr__(self) -> str:
-        where = self.stream.link.peer.node_id if self.stream.link is not None else "nobody"
+        where = self.stream.link.peer_name if self.stream.link is not None else "nobody"
         return f"<ClusterClient of {self.system_name}, connected to {where}>"
 
     # --- The block --------------------------------------------------------------------------------------------------------
@@ -161,9 +161,7 @@ class ClusterClient:
             with anyio.CancelScope(deadline=deadline):
                 await self._ready.wait()
             if not self._ready.is_set():
-                raise ConnectError(
-                    f"{link.peer.node_id} did not tell the state of the cluster in {self._connect_timeout:g} s"
-                )
+                raise ConnectError(f"{link.peer_name} did not tell the state of the cluster in {self._connect_timeout:g} s")
         except BaseException as error:
             await self._leave(error, None)
             raise

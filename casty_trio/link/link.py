@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream
 
-from casty_trio.errors import HandshakeTimeoutError, LinkClosedError, LinkError
+from casty_trio.errors import HandshakeTimeoutError, LinkClosedError, LinkError, ProtocolError
 from casty_trio.link.outbox import LinkStatistics, Outbox
 from casty_trio.protocol.frames import Frame
 from casty_trio.protocol.handshake import escaped
@@ -31,6 +31,8 @@ RECEIVE: Final = 128 * 1024
 RECEIVE_HANDSHAKE: Final = 8 * 1024
 FAREWELL: Final = 0.5
 """Seconds for the last word to a peer that we refuse, or that broke the protocol."""
+NAME_LIMIT: Final = 80
+"""Characters of a peer's name that are shown."""
 FORCED: Final = 0.05
 """Seconds for closing when there is no time. Not 0: cancelled at once, anyio's asyncio streams would not abort."""
 
@@ -113,6 +115,7 @@ class Link(Outbox):
 
     Attributes:
         session: the session; `session.peer` is who the other end is.
+        peer_name: the peer's own name, fit for errors and logs, whatever it holds.
         error: what ended the link, if it was a fault.
         reason: why it ended, for people; empty while it lives.
 
@@ -128,6 +131,7 @@ class Link(Outbox):
         assert session.peer is not None  # a session is not READY without
         self.session = session
         self.peer: Identity = session.peer
+        self.peer_name: str = escaped(session.peer.node_id, NAME_LIMIT)
         self.error: LinkError | None = None
         self.reason: str = ""
         self._stream = stream
@@ -139,7 +143,7 @@ class Link(Outbox):
 
     def __repr__(self) -> str:
         state = self.reason or ("closing" if self._ending else "open")
-        return f"<Link {self.session.identity.node_id!r} to {self.peer.node_id!r}: {state}>"
+        return f"<Link {self.session.identity.node_id!r} to '{self.peer_name}': {state}>"
 
     def statistics(self) -> LinkStatistics:
         """What this link has carried so far."""
@@ -171,8 +175,9 @@ class Link(Outbox):
         """Read and write until the link ends, and tell why; `error` is set if a fault ended it.
 
         Args:
-            on_frame: called with kind and body of every message and control frame, in order. It must not block. What
-                it raises ends the link and leaves from here. PING and GOODBYE are seen to, and do not reach it.
+            on_frame: called with kind and body of every message and control frame, in order. It must not block. A
+                `ProtocolError` from it is the peer's fault: it ends the link, as a bad frame does, and the peer is told.
+                Anything else it raises ends the link and leaves from here. PING and GOODBYE do not reach it.
 
         Cancel it to end the link at once; what is queued then can be had from `take_unsent`.
         """
@@ -208,8 +213,7 @@ class Link(Outbox):
 
     async def _read(self, on_frame: Callable[[int, memoryview], None]) -> None:
         stream, session = self._stream, self.session
-        for kind, body in self._early:
-            on_frame(kind, body)
+        self._hand_over(self._early, on_frame)
         while session.state in _OPEN:
             try:
                 data = await stream.receive(RECEIVE)
@@ -222,12 +226,29 @@ class Link(Outbox):
             self._bytes_in += len(data)
             frames = session.receive_data(data)
             self._frames_in += len(frames)
+            self._hand_over(frames, on_frame)
+        self._shut(session.reason)
+        if session.state is State.ERROR and self._ending:
+            await self._discard()
+
+    def _hand_over(self, frames: list[Frame], on_frame: Callable[[int, memoryview], None]) -> None:
+        try:
             for kind, body in frames:
                 on_frame(kind, body)
-            answers = session.data_to_send()
-            if answers:
-                self._answer(answers)
-        self._shut(session.reason)
+        except ProtocolError as error:
+            self.session.fault(error)
+        answers = self.session.data_to_send()
+        if answers:
+            self._answer(answers)
+
+    async def _discard(self) -> None:
+        """Drop what still comes, for the limited time that is left.
+
+        A socket that is closed with bytes unread is reset, and our last word may be lost with it.
+        """
+        with suppress(anyio.EndOfStream, *_LOST):
+            while True:
+                await self._stream.receive(RECEIVE)
 
     def _answer(self, answers: bytes) -> None:
         """Send what the session has to say: PONGs, or after a fault the reason for ending."""

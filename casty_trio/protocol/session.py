@@ -259,6 +259,11 @@ class Session:
             self._put(Kind.REFUSE, handshake.encode(handshake.Refuse(escaped(code), escaped(reason))))
             self._end(HandshakeError(code, reason))
 
+    def fault(self, error: ProtocolError) -> None:
+        """End the session over a message whose body is not what its kind says; what tells the peer is in `data_to_send`."""
+        if self._state is not State.ERROR:
+            self._end(error)
+
     # --- bytes in --------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> list[Frame]:
@@ -427,7 +432,7 @@ class Session:
 
     def _end(self, error: LinkError) -> None:
         if self._state is State.READY:  # the peer would like to know, too
-            self._put(Kind.GOODBYE, f"protocol error: {error}".encode())
+            self._put(Kind.GOODBYE, f"protocol error: {escaped(str(error))}".encode())
         self._state = State.ERROR
         self._reader = None
         self._inbox = bytearray()

@@ -40,7 +40,7 @@ class Connection:
         self._overtaken: set[int] = set()
 
     def __repr__(self) -> str:
-        return f"<Connection to {self.link.peer.node_id}>"
+        return f"<Connection to {self.link.peer_name}>"
 
     def on_frame(self, kind: int, body: memoryview) -> None:
         """Hand a frame to the handler of its kind.
@@ -66,11 +66,11 @@ class Connection:
         elif budget >= 0:
             deadline = trio.current_time() + budget
         else:
-            raise ProtocolError(f"ask {number} of {self.link.peer.node_id} has {budget} seconds")
+            raise ProtocolError(f"ask {number} of {self.link.peer_name} has {budget} seconds")
         if number < 0:
-            raise ProtocolError(f"ask {number} of {self.link.peer.node_id} is no ask: they count upwards from 1")
+            raise ProtocolError(f"ask {number} of {self.link.peer_name} is no ask: they count upwards from 1")
         if number in self.slots:
-            raise ProtocolError(f"ask {number} of {self.link.peer.node_id} is open already")
+            raise ProtocolError(f"ask {number} of {self.link.peer_name} is open already")
         slot = self.slots[number] = RemoteSlot(self, number, deadline)
         if number > self._newest:
             self._newest = number

@@ -55,7 +55,12 @@ ACCEPT_PAUSE = 0.1
 
 
 class RemoteNode(ActorSystem):
-    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters."""
+    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters.
+
+    Attributes:
+        connections: one for each peer that has shaken hands.
+        protocol_errors: how many connections were ended because their peer broke the protocol.
+    """
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class RemoteNode(ActorSystem):
         self.codec: Codec = Codec(messages, converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
         self.connections: dict[Connection, None] = {}
+        self.protocol_errors: int = 0
         self.handlers: dict[int, FrameHandler] = {
             Kind.ACTOR: self._on_actor,
             Kind.CANCEL: self._on_cancel,
@@ -160,9 +166,11 @@ class RemoteNode(ActorSystem):
         self.connections[connection] = None
         try:
             reason = await link.run(connection.on_frame)
-            self.log.debug("connection to %s ended: %s", link.peer.node_id, reason)
-        except ProtocolError as error:
-            self.log.warning("connection to %s ended: %s", link.peer.node_id, error)
+            if isinstance(link.error, ProtocolError):
+                self.protocol_errors += 1
+                self.log.warning("connection to %s ended: %s", link.peer_name, reason)
+            else:
+                self.log.debug("connection to %s ended: %s", link.peer_name, reason)
         finally:
             del self.connections[connection]
             connection.close_slots()
@@ -194,7 +202,7 @@ class RemoteNode(ActorSystem):
         try:
             return self.codec.decode(name, body, connection.read_ref)
         except DecodeError as error:
-            self.log.warning("a message for %s from %s is refused: %s", escaped(target), connection.link.peer.node_id, error)
+            self.log.warning("a message for %s from %s is refused: %s", escaped(target), connection.link.peer_name, error)
             self.refuse(slot, RequestRefusedError(str(error)), target)
             return REFUSED
 
