@@ -1,7 +1,10 @@
-"""What all tests share: which library an async test runs on, and how hard Hypothesis tries."""
+"""What all tests share: which library an async test runs on, how hard Hypothesis tries, and that nothing is skipped."""
 
 import os
+import sys
+from collections.abc import Generator
 from inspect import iscoroutinefunction
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -11,6 +14,9 @@ settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True
 settings.register_profile("deep", max_examples=5_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
+# What is about syntax of a later Python cannot even be compiled on an older one, so it is no test there.
+collect_ignore_glob = ["**/*_py312.py"] if sys.version_info < (3, 12) else []
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Async tests run on Trio, unless `@pytest.mark.anyio` asks for both libraries."""
@@ -19,6 +25,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
         if iscoroutinefunction(function) and item.get_closest_marker("anyio") is None:
             item.add_marker("trio")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that skips itself fails: on Linux, where CI runs, nothing may go unchecked unseen."""
+    report = yield
+    return not_skipped(report)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """So does a whole file that does."""
+    report = yield
+    return not_skipped(report)
+
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def not_skipped(report: Report) -> Report:
+    """The report, made a failure if it is a skip; a test that is expected to fail is none."""
+    if report.skipped and sys.platform == "linux" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and no test may be on Linux: collect it where it can run. {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="module", params=["trio", "asyncio"])

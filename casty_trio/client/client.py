@@ -96,7 +96,7 @@ class ClusterClient:
         secret: what the cluster was given as its ``secret``, if it was.
         connect_timeout: how long entering the block may take, in seconds.
         link: sizes and deadlines of the connection.
-        env: the door to clock, randomness and sockets; the real world when left out.
+        env: the door to randomness and sockets; the real world when left out.
 
     Example:
         >>> # async with ClusterClient(contact_points=[("127.0.0.1", 25520)], system_name="shop") as client:
@@ -150,7 +150,7 @@ class ClusterClient:
         self._shards: dict[str, int] = {}
 
     def __repr__(self) -> str:
-        where = self.stream.link.peer.node_id if self.stream.link is not None else "nobody"
+        where = self.stream.link.peer_name if self.stream.link is not None else "nobody"
         return f"<ClusterClient of {self.system_name}, connected to {where}>"
 
     # --- The block --------------------------------------------------------------------------------------------------------
@@ -176,9 +176,7 @@ class ClusterClient:
             with anyio.CancelScope(deadline=deadline):
                 await self._ready.wait()
             if not self._ready.is_set():
-                raise ConnectError(
-                    f"{link.peer.node_id} did not tell the state of the cluster in {self._connect_timeout:g} s"
-                )
+                raise ConnectError(f"{link.peer_name} did not tell the state of the cluster in {self._connect_timeout:g} s")
         except BaseException as error:
             await self._leave(error, None)
             raise

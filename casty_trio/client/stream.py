@@ -24,7 +24,6 @@ from casty_trio.errors import (
     MailboxFullError,
     MessageTooLargeError,
     OutcomeUnknownError,
-    ProtocolError,
     SystemClosedError,
 )
 from casty_trio.link import Link, open_link
@@ -166,9 +165,7 @@ class ClientStream:
         self._held.extendleft(reversed(unsent))  # it was written before anything that is held already
         self._held_size += sum(_size_at_most(body) for _, body in unsent)
         kept = {ask_of(kind, body) for kind, body in self._held}
-        self._client.lose_written(
-            kept, OutcomeUnknownError(f"the connection to {link.peer.node_id} ended before a reply came")
-        )
+        self._client.lose_written(kept, OutcomeUnknownError(f"the connection to {link.peer_name} ended before a reply came"))
         if self._leaving:
             self._drop_all()
         else:
@@ -267,14 +264,12 @@ class ClientStream:
             self._subscribe(link)
         try:
             reason = await link.run(self._on_frame)
-        except ProtocolError as error:  # it costs this connection, as on the other side
-            reason = str(error)
         finally:
             useful = self._open is not None
             self._link = self._open = None
             self._keep_unsent(link)
         if not self._leaving:
-            log.warning("the connection to %s ended: %s", link.peer.node_id, reason)
+            log.warning("the connection to %s ended: %s", link.peer_name, reason)
         return useful
 
     def _subscribe(self, link: Link) -> None:

@@ -19,7 +19,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
-from casty_trio.errors import HandshakeError, HandshakeTimeoutError, LinkClosedError, LinkError
+from casty_trio.errors import HandshakeError, HandshakeTimeoutError, LinkClosedError, LinkError, ProtocolError
 from casty_trio.link.outbox import LinkStatistics, Outbox
 from casty_trio.link.parking import parking_class
 from casty_trio.protocol.frames import Frame
@@ -37,6 +37,8 @@ TURN: Final = 512
 RECEIVE_HANDSHAKE: Final = 8 * 1024
 FAREWELL: Final = 0.5
 """Seconds for the last word to a peer that we refuse, or that broke the protocol."""
+NAME_LIMIT: Final = 80
+"""Characters of a peer's name that are shown."""
 FORCED: Final = 0.05
 """Seconds for closing when there is no time. Not 0: cancelled at once, anyio's asyncio streams would not abort."""
 
@@ -130,6 +132,7 @@ class Link(Outbox):
 
     Attributes:
         session: the session; `session.peer` is who the other end is.
+        peer_name: the peer's own name, fit for errors and logs, whatever it holds.
         error: what ended the link, if it was a fault.
         reason: why it ended, for people; empty while it lives.
 
@@ -145,6 +148,7 @@ class Link(Outbox):
         assert session.peer is not None  # a session is not READY without
         self.session = session
         self.peer: Identity = session.peer
+        self.peer_name: str = escaped(session.peer.node_id, NAME_LIMIT)
         self.error: LinkError | None = None
         self.reason: str = ""
         self._stream = stream
@@ -156,7 +160,7 @@ class Link(Outbox):
 
     def __repr__(self) -> str:
         state = self.reason or ("closing" if self._ending else "open")
-        return f"<Link {self.session.identity.node_id!r} to {self.peer.node_id!r}: {state}>"
+        return f"<Link {self.session.identity.node_id!r} to '{self.peer_name}': {state}>"
 
     def statistics(self) -> LinkStatistics:
         """What this link has carried so far."""
@@ -188,8 +192,9 @@ class Link(Outbox):
         """Read and write until the link ends, and tell why; `error` is set if a fault ended it.
 
         Args:
-            on_frame: called with kind and body of every message and control frame, in order. It must not block. What
-                it raises ends the link and leaves from here. PING and GOODBYE are seen to, and do not reach it.
+            on_frame: called with kind and body of every message and control frame, in order. It must not block. A
+                `ProtocolError` from it is the peer's fault: it ends the link, as a bad frame does, and the peer is told.
+                Anything else it raises ends the link and leaves from here. PING and GOODBYE do not reach it.
             pace: told after each receive how many bytes it was; returns how many seconds to wait before the next one.
 
         Cancel it to end the link at once; what is queued then can be had from `take_unsent`.
@@ -226,8 +231,7 @@ class Link(Outbox):
 
     async def _read(self, on_frame: Callable[[int, memoryview], None], pace: Callable[[int], float] | None) -> None:
         stream, session = self._stream, self.session
-        for kind, body in self._early:
-            on_frame(kind, body)
+        self._hand_over(self._early, on_frame)
         while session.quiet or session.state in _OPEN:
             try:
                 data = await stream.receive(RECEIVE)
@@ -240,18 +244,38 @@ class Link(Outbox):
             self._bytes_in += len(data)
             frames = session.receive_data(data)
             self._frames_in += len(frames)
-            while len(frames) > TURN:
-                for kind, body in frames[:TURN]:
-                    on_frame(kind, body)
+            while len(frames) > TURN and self._hand_over(frames[:TURN], on_frame):
                 del frames[:TURN]
                 await checkpoint()
-            for kind, body in frames:
-                on_frame(kind, body)
-            if not session.quiet:
-                self._answer(session.data_to_send())
+            if len(frames) <= TURN:
+                self._hand_over(frames, on_frame)
             if pace is not None and (pause := pace(len(data))) > 0:
                 await anyio.sleep(pause)
         self._shut(session.reason)
+        if session.state is State.ERROR and self._ending:
+            await self._discard()
+
+    def _hand_over(self, frames: list[Frame], on_frame: Callable[[int, memoryview], None]) -> bool:
+        """Whether all of them meant something."""
+        session, fine = self.session, True
+        try:
+            for kind, body in frames:
+                on_frame(kind, body)
+        except ProtocolError as error:
+            session.fault(error)
+            fine = False
+        if not session.quiet:
+            self._answer(session.data_to_send())
+        return fine
+
+    async def _discard(self) -> None:
+        """Drop what still comes, for the limited time that is left.
+
+        A socket that is closed with bytes unread is reset, and our last word may be lost with it.
+        """
+        with suppress(anyio.EndOfStream, *_LOST):
+            while True:
+                await self._stream.receive(RECEIVE)
 
     def _answer(self, answers: bytes) -> None:
         """Send what the session has to say: PONGs, or after a fault the reason for ending."""

@@ -1,4 +1,4 @@
-"""Reads message types off annotations: ``-> Behavior[Msg]`` of a factory, ``msg: Msg`` of a handler. Floor F1: pure.
+"""Reads message types off annotations: the ``Msg`` in ``-> Behavior[Msg]`` of a factory. Floor F1: pure.
 
 Called while the caller's frame still stands, so that annotations kept as text (``from __future__ import annotations``) find
 names that are local to a function: they are looked up in the function's own globals, its closure, and then in the frames
@@ -15,7 +15,7 @@ import typing
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin
 
-__all__ = ["factory_message_types", "handler_message_types", "is_union", "plain", "union_members"]
+__all__ = ["factory_message_types", "is_union", "plain", "union_members"]
 
 FRAMES = 12
 """How many callers up local names are looked for: a decorator or two, and the wrappers of `Behaviors`."""
@@ -24,7 +24,9 @@ UNRESOLVABLE = (NameError, AttributeError, TypeError, SyntaxError, ValueError, L
 """What evaluating an annotation that is not ours may raise."""
 
 _WRAPPERS = {
-    getattr(typing, name, None) for name in ("Annotated", "Required", "NotRequired", "ReadOnly", "Final", "ClassVar")
+    getattr(typing, name)
+    for name in ("Annotated", "Required", "NotRequired", "ReadOnly", "Final", "ClassVar")
+    if hasattr(typing, name)  # ReadOnly came with 3.13
 }
 _AWAITABLES = (Awaitable, Coroutine)
 
@@ -43,10 +45,8 @@ def plain(annotation: Any) -> Any:
             annotation = origin.__value__[get_args(annotation)]
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
-        elif origin in _WRAPPERS and origin is not None:
+        elif origin in _WRAPPERS:
             annotation = get_args(annotation)[0]
-        elif hasattr(annotation, "__metadata__"):
-            annotation = annotation.__origin__
         else:
             return type(None) if annotation is None else annotation
 
@@ -82,27 +82,6 @@ def factory_message_types(factory: Any) -> tuple[Any, ...]:
     if function is None:
         return ()
     return _first_found(_behaviour_messages, "return", function, _caller())
-
-
-def handler_message_types(handler: Any) -> tuple[Any, ...]:
-    """The message types in the annotation of the message parameter, the second, of a receive handler.
-
-    Parameters:
-        handler: a function, method, partial, or object with ``__call__``.
-
-    Returns:
-        The members of the annotation; () when there is none, or it cannot be resolved here.
-
-    Example:
-        >>> def receive(ctx, msg: int | str): ...
-        >>> handler_message_types(receive)
-        (<class 'int'>, <class 'str'>)
-    """
-    function = _function(handler)
-    name = _second_parameter(handler)
-    if function is None or name is None:
-        return ()
-    return _first_found(_told, name, function, _caller())
 
 
 def _caller() -> types.FrameType | None:
@@ -148,16 +127,6 @@ def _function(target: Any) -> Any:
         else:
             target = kind.__call__
     return None
-
-
-def _second_parameter(handler: Any) -> str | None:
-    # `signature` leaves out what a partial has given and what a method is bound to.
-    try:
-        parameters = list(inspect.signature(handler).parameters.values())
-    except (TypeError, ValueError):
-        return None
-    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return positional[1] if len(positional) > 1 else None
 
 
 def _first_found(

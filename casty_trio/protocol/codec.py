@@ -21,7 +21,7 @@ from casty_trio.protocol.blame import check_classes, find_fault
 from casty_trio.protocol.customised import customised_by
 from casty_trio.protocol.depth import deeper_than
 from casty_trio.protocol.naming import BUILTINS, escaped, message, named_class, wire_name
-from casty_trio.protocol.plans import TOP, Kind, Planner, Shape, accepted, labelled
+from casty_trio.protocol.plans import TOP, Kind, Planner, Shape, accepted, labelled, refusal
 from casty_trio.protocol.shapes import class_of, is_data, subclasses, where
 from casty_trio.protocol.tagged import Hooks, untouched
 
@@ -114,7 +114,12 @@ class Codec:
         for entry in fresh.values():
             self._distrust_refused(entry)
         for entry in fresh.values():
-            self._prepare(entry)
+            try:
+                self._prepare(entry)
+            except (TypeError, ValueError) as problem:  # constraints in an `Annotated` that cannot be, say
+                if isinstance(problem, UnsupportedTypeError):
+                    raise
+                raise refusal(TOP, entry.annotation, f"msgspec refuses it: {problem}") from problem
         self._by_class.update(fresh)
         self._by_name.update({entry.name: entry for entry in fresh.values()})
         self._exact.update(exact)
@@ -173,18 +178,6 @@ class Codec:
             raise DecodeError(f"{name}: {type(problem).__name__}: {reason}") from problem
         finally:
             self._read_ref = before
-
-    def name_of(self, cls: type) -> str:
-        """The wire name of a registered class.
-
-        Raises:
-            UnsupportedTypeError: it is not registered, and cannot be.
-        """
-        return (self._by_class.get(cls) or self._learn(cls)).name
-
-    def knows(self, name: str) -> bool:
-        """Whether messages of a wire name are decoded."""
-        return name in self._by_name or named_class(name) is not None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -267,6 +267,11 @@ class Session:
         """Before the first byte: TLS has verified a certificate of the peer with these URIs, and what it says must fit."""
         self._uris = uris
 
+    def fault(self, error: ProtocolError) -> None:
+        """End the session over a message whose body is not what its kind says; what tells the peer is in `data_to_send`."""
+        if self._state is not State.ERROR:
+            self._end(error)
+
     # --- bytes in --------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> list[Frame]:
@@ -439,8 +444,9 @@ class Session:
 
     def _end(self, error: LinkError) -> None:
         if self._state is State.READY:  # the peer would like to know, too
-            self._put(Kind.GOODBYE, f"protocol error: {error}".encode())
+            self._put(Kind.GOODBYE, f"protocol error: {escaped(str(error))}".encode())
         self._state = State.ERROR
+        self.quiet = False
         self._reader = None
         self._inbox = bytearray()
         self.error, self.reason = error, str(error)

@@ -15,7 +15,6 @@ from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import escaped
 from casty_trio.remote.slots import RemoteSlot
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Connection:
         self._overtaken: set[int] = set()
 
     def __repr__(self) -> str:
-        return f"<Connection to {self.link.peer.node_id}>"
+        return f"<Connection to {self.link.peer_name}>"
 
     def on_frame(self, kind: int, body: memoryview) -> None:
         """Hand a frame to the handler of its kind.
@@ -81,11 +80,11 @@ class Connection:
         elif budget >= 0:
             deadline = trio.current_time() + budget
         else:
-            raise ProtocolError(f"ask {number} of {self.link.peer.node_id} has {budget} seconds")
+            raise ProtocolError(f"ask {number} of {self.link.peer_name} has {budget} seconds")
         if number < 0:
-            raise ProtocolError(f"ask {number} of {self.link.peer.node_id} is no ask: they count upwards from 1")
+            raise ProtocolError(f"ask {number} of {self.link.peer_name} is no ask: they count upwards from 1")
         if number in self.slots:
-            raise ProtocolError(f"ask {number} of {self.link.peer.node_id} is open already")
+            raise ProtocolError(f"ask {number} of {self.link.peer_name} is open already")
         if number > self._newest:
             self._newest = number
         if len(self.slots) >= self._most_asks:
@@ -118,13 +117,13 @@ class Connection:
 
     def _refuse_ask(self, number: int) -> None:
         """An ask above the peer's quota: it is not looked at, its asker hears so at once, and it is counted."""
-        node, peer = self.node, self.link.peer.node_id
+        node, peer = self.node, self.link.peer_name
         error = OverloadedError(f"{node.node_id} has {self._most_asks} asks of this client open already: wait for replies")
         self.refuse(number, error)
         self._overtaken.discard(number)
         node.door.ask_refused()
-        node.quiet.warning(("overloaded", peer), "%s has as many asks open as it may: more are refused", escaped(peer))
-        node.dead_letter(error, node.dead_letters, f"an ask of {escaped(peer)} above its quota")
+        node.quiet.warning(("overloaded", peer), "%s has as many asks open as it may: more are refused", peer)
+        node.dead_letter(error, node.dead_letters, f"an ask of {peer} above its quota")
 
     # --- Refs on this connection -------------------------------------------------------------------------------------
 

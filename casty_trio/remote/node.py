@@ -24,7 +24,6 @@ from casty_trio.errors import (
     DecodeError,
     EncodeError,
     HandshakeError,
-    LinkClosedError,
     ProtocolError,
     RequestRefusedError,
     UnknownActorError,
@@ -58,7 +57,12 @@ ACCEPT_PAUSE = 0.1
 
 
 class RemoteNode(ActorSystem):
-    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters."""
+    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters.
+
+    Attributes:
+        connections: one for each peer that has shaken hands.
+        protocol_errors: how many connections were ended because their peer broke the protocol.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class RemoteNode(ActorSystem):
             tls.check_own(name, "node", node_id)
             self._secure = partial(tls.secure, dialer=False, env=self.env)
         self.connections: dict[Connection, None] = {}
+        self.protocol_errors: int = 0
         self.handlers: dict[int, FrameHandler] = {
             Kind.ACTOR: self._on_actor,
             Kind.CANCEL: self._on_cancel,
@@ -197,11 +202,11 @@ class RemoteNode(ActorSystem):
         pace = Pace(self.door.settings.client_rate, self.door.client_slowed) if limited else None
         try:
             reason = await link.run(connection.on_frame, pace)
-            self.log.debug("connection to %s ended: %s", link.peer.node_id, reason)
-            if link.error is not None and not isinstance(link.error, LinkClosedError):
+            if isinstance(link.error, ProtocolError):
+                self.protocol_errors += 1
                 self._complain(link, reason)
-        except ProtocolError as error:
-            self._complain(link, str(error))
+            else:
+                self.log.debug("connection to %s ended: %s", link.peer_name, reason)
         finally:
             del self.connections[connection]
             connection.close_slots()
@@ -209,8 +214,8 @@ class RemoteNode(ActorSystem):
             self._connection_ended = trio.Event()
 
     def _complain(self, link: Link, why: str) -> None:
-        peer = link.peer.node_id
-        self.quiet.warning(("ended", peer), "connection to %s ended: %s", escaped(peer), why)
+        peer = link.peer_name
+        self.quiet.warning(("ended", peer), "connection to %s ended: %s", peer, why)
 
     # --- Frames ------------------------------------------------------------------------------------------------------
 
@@ -237,9 +242,9 @@ class RemoteNode(ActorSystem):
         try:
             return self.codec.decode(name, body, connection.read_ref)
         except DecodeError as error:
-            peer = connection.link.peer.node_id
+            peer = connection.link.peer_name
             text = "a message for %s from %s is refused: %s"
-            self.quiet.warning(("message", peer, name[:80]), text, escaped(target), escaped(peer), error)
+            self.quiet.warning(("message", peer, name[:80]), text, escaped(target), peer, error)
             self.refuse(slot, RequestRefusedError(str(error)), target)
             return REFUSED
 

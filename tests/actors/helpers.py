@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from trio.lowlevel import Task, current_root_task
 
-from casty_trio import ActorContext, ActorRef, Behavior, Behaviors, SystemStatistics
+from casty_trio import ActorContext, ActorRef, ActorSystem, AskError, Behavior, Behaviors, SystemStatistics
 
 R = TypeVar("R")
 
@@ -30,6 +30,15 @@ class Fail:
 
     error: BaseException
     reply_to: Ref | None = None
+
+
+async def ask_into(results: list[Any], system: ActorSystem, ref: Ref, timeout: float = 5.0, tag: object = None) -> None:
+    """Ask, and put the reply or the error into a list."""
+    try:
+        reply: Any = await system.ask(ref, lambda reply_to: Get(reply_to, tag), timeout=timeout)
+        results.append(reply)
+    except AskError as error:
+        results.append(error)
 
 
 def run(program: Callable[[], Awaitable[R]]) -> R:

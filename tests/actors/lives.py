@@ -12,6 +12,7 @@ from casty_trio import (
     ActorSystem,
     Behavior,
     Behaviors,
+    Directive,
     Event,
     OneForOneStrategy,
     SupervisionStrategy,
@@ -110,3 +111,8 @@ def parent(children: dict[str, Behavior[Any]]) -> Behavior[Any]:
         return Behaviors.receive(lambda ctx, message: refs[message[0]].tell(message[1]))
 
     return Behaviors.setup(begin)
+
+
+def always(directive: Directive) -> SupervisionStrategy:
+    """Decides the same about everything."""
+    return OneForOneStrategy(decider=lambda failure: directive)

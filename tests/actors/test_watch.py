@@ -11,9 +11,7 @@ from casty_trio import (
     ActorFailed,
     ActorFailedError,
     ActorStopped,
-    ActorStoppedError,
     ActorSystem,
-    AskTimeoutError,
     Behavior,
     Behaviors,
     DeathPactError,
@@ -25,7 +23,7 @@ from casty_trio import (
     UnhandledMessage,
     UsageError,
 )
-from tests.actors.helpers import Ctx, Fail, Gated, Get, Ref, assert_adds_up, counter, hung, recorder, silent
+from tests.actors.helpers import Ctx, Fail, Gated, Get, Ref, assert_adds_up, counter, hung, recorder
 from tests.actors.lives import Boom, Story, heard, obedient, opened, supervised
 
 
@@ -438,56 +436,6 @@ async def test_what_cannot_be_watched_is_refused() -> None:
 
             answer: str = await system.ask(system.spawn(Behaviors.receive(receive)), Get)
             assert answer == "refused"
-
-
-# --- Asks that watch ----------------------------------------------------------------------------------------------------
-
-
-async def test_an_ask_that_watches_ends_with_its_target(autojump_clock: MockClock) -> None:
-    """L5: it has handled the message, has not replied, and stops."""
-    async with opened() as system:
-        for failure in (False, True):
-            ref: Any = system.spawn(counter())
-            silent_one = system.spawn(silent())
-            async with trio.open_nursery() as nursery:
-
-                async def ask(silent_one: Any = silent_one) -> None:
-                    with pytest.raises(ActorStoppedError):
-                        await system.ask(silent_one, Get, timeout=100, watch=True)
-
-                nursery.start_soon(ask)
-                await wait_all_tasks_blocked()
-                await system.stop(silent_one)
-            assert trio.current_time() == 0
-            total: int = await system.ask(ref, Get, watch=True)
-            assert total == 0
-            assert not ref.cell.extras.watchers
-            del failure
-
-
-async def test_an_ask_that_does_not_watch_waits_for_its_timeout(autojump_clock: MockClock) -> None:
-    """L5: nobody can tell "not yet" from "never"; None of `ask_or_none` is for the timeout alone."""
-    async with opened() as system:
-        ref = system.spawn(silent())
-        with pytest.raises(AskTimeoutError):
-            await system.ask(ref, Get, timeout=3, watch=True)
-        assert trio.current_time() == 3
-        assert await system.ask_or_none(ref, Get, timeout=2) is None
-        assert trio.current_time() == 5
-        await system.stop(ref)
-        with pytest.raises(ActorStoppedError):
-            await system.ask_or_none(ref, Get)
-        answer: int | None = await system.ask_or_none(system.spawn(counter(4)), Get)
-        assert answer == 4
-
-
-async def test_what_cannot_be_watched_is_not_asked() -> None:
-    """L5: the error comes before the message is sent."""
-    async with opened() as system:
-        with pytest.raises(UsageError):
-            await system.ask(system.dead_letters, Get, watch=True)
-        now = system.statistics()
-        assert (now.dead_letters, now.asks) == (0, 0)
 
 
 async def test_watchers_of_the_failed_hear_why() -> None:

@@ -217,16 +217,16 @@ async def test_a_node_that_is_started_again(anyio_backend_name: str) -> None:
             await client.ask(carts, to("b", Ignore), timeout=60)
         outcomes.append("unknown")
 
-    async with ClusterClient([("127.0.0.1", first.port)], NAME) as client, anyio.create_task_group() as tasks:
+    async with ClusterClient([("127.0.0.1", first.port)], NAME) as client:
         carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
         await client.ask(carts, to("a", GetAll))
-        for _ in range(3):
-            tasks.start_soon(wait, client, carts)
-        await anyio.wait_all_tasks_blocked()
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(first.stop)
-        while client.statistics().link is not None:  # noqa: ASYNC110 - nothing tells when a connection has ended
-            await anyio.sleep(0.01)
+        async with anyio.create_task_group() as tasks:  # left when each of them has heard that the connection has ended
+            for _ in range(3):
+                tasks.start_soon(wait, client, carts)
+            await anyio.wait_all_tasks_blocked()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(first.stop)
+        assert client.statistics().link is None
         for number in range(50):
             carts.tell(ShardEnvelope("a", Put(number)))
         second = await anyio.to_thread.run_sync(NodeInThread, first.port)

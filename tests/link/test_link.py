@@ -1,5 +1,7 @@
 """A link over an in-memory stream: what leaves when, what is refused, and how it ends. On Trio and on asyncio."""
 
+from collections.abc import Callable
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -314,6 +316,48 @@ async def test_a_bad_frame_ends_the_link_and_tells_the_peer() -> None:
         assert other.result == "goodbye: protocol error: a frame of kind 99 is not allowed here"
         assert other.bodies == [b"written"]
         assert [bytes(body) for _, body in one.link.take_unsent()] == [b"not any more"]
+
+
+def strict(allowed: bytes, reason: str, heard: list[bytes]) -> Callable[[int, memoryview], None]:
+    """An owner who knows one body."""
+
+    def on_frame(kind: int, body: memoryview) -> None:
+        heard.append(bytes(body))
+        if body != allowed:
+            raise ProtocolError(reason)
+
+    return on_frame
+
+
+async def test_a_malformed_body_ends_the_link_and_tells_the_peer() -> None:
+    """W2: what the owner finds wrong in a body is as bad as a bad frame; no more is handed over, and nothing is raised."""
+    one, other = await linked()
+    heard, reason = list[bytes](), "no \n" + 300 * "x"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other.run)
+        for body in (b"good", b"bad", b"good"):
+            other.link.write(Kind.ACTOR, body)
+        assert await one.link.run(strict(b"good", reason, heard)) == f"protocol error: {reason}"
+    assert heard == [b"good", b"bad"]
+    assert isinstance(one.link.error, ProtocolError)
+    assert other.result is not None
+    assert other.result.startswith("goodbye: protocol error: no ")
+    assert other.result.isprintable()
+    assert len(other.result) < 250
+    assert other.link.error is None
+
+
+async def test_a_malformed_body_after_our_goodbye_is_only_noted() -> None:
+    """W2: the peer has had its last word from us already."""
+    one, other = await linked()
+    heard = list[bytes]()
+    async with anyio.create_task_group() as tasks:
+        await other.pipe.send(*encode_frame(Kind.ACTOR, b"bad", 1024))
+        one.link.close("enough")
+        tasks.start_soon(other.run)
+        assert await one.link.run(strict(b"good", "wrong", heard)) == "protocol error: wrong"
+    assert heard == [b"bad"]
+    assert other.result == "goodbye: enough"
 
 
 async def test_an_error_of_the_owner_leaves_run_as_it_is() -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Generic, NewType, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, NewType, Optional, TypeVar, Union
 
 import pytest
 
-from casty_trio.model.annotations import factory_message_types, handler_message_types, plain, union_members
+from casty_trio.model.annotations import factory_message_types, plain, union_members
 from casty_trio.model.behavior import Behavior, Behaviors, Sharded
-from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 
 if TYPE_CHECKING:
@@ -221,82 +220,27 @@ def test_own_names_win_over_those_of_callers() -> None:
     assert factory_message_types(one)[0].__name__ == "A"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax came with 3.12")
-def test_type_aliases_are_followed() -> None:
-    """``type X = A | B``, nested, generic, and local."""
-    space: dict[str, Any] = {"A": A, "B": B, "Behavior": Behavior}
-    exec(  # noqa: S102 - the syntax is newer than this file
-        "type X = A | B\ntype Y = X | int\ntype Z[T] = list[T] | A\ntype Bad = Missing\n"
-        "def x(e: str) -> Behavior[X]: ...\ndef y(e: str) -> Behavior[Y]: ...\n"
-        "def z(e: str) -> Behavior[Z[int]]: ...\ndef bad(e: str) -> Behavior[Bad]: ...\n"
-        "def text(e: str) -> 'Behavior[Y]': ...\n",
-        space,
-    )
-    found = {name: factory_message_types(space[name]) for name in ("x", "y", "z", "bad", "text")}
-    assert found == {"x": (A, B), "y": (A, B, int), "z": (list[int], A), "bad": (), "text": (A, B, int)}
+def test_a_name_that_is_not_bound_yet_is_not_found() -> None:
+    """The enclosing function makes the class only afterwards; that is no error."""
 
+    def early(entity_id: str) -> Behavior[Later]:
+        Later()
+        return Behaviors.same()
 
-# --- handlers ---
+    found = factory_message_types(early)
 
-
-def receive(ctx: ActorContext[Any], msg: A | B) -> Behavior[Any]:
-    return Behaviors.same()
-
-
-async def receive_later(ctx: ActorContext[Any], msg: Annotated[A, 1]) -> None:
-    return None
-
-
-def with_more(name: str, ctx: ActorContext[Any], msg: A) -> None:
-    return None
-
-
-def too_few(msg: A) -> None:
-    return None
-
-
-def keywords(ctx: ActorContext[Any], *, msg: A) -> None:
-    return None
-
-
-class Handler(Generic[T]):
-    def __call__(self, ctx: ActorContext[Any], msg: A) -> None:
-        return None
-
-    def on(self, ctx: ActorContext[Any], msg: B) -> None:
-        return None
-
-
-@pytest.mark.parametrize(
-    ("handler", "expected"),
-    [
-        (receive, (A, B)),
-        (receive_later, (A,)),
-        (functools.partial(with_more, "name"), (A,)),
-        (too_few, ()),
-        (keywords, ()),
-        (Handler(), (A,)),
-        (Handler[int]().on, (B,)),
-        (lambda ctx, msg: None, ()),
-        (None, ()),
-        (dict, ()),
-    ],
-)
-def test_a_handlers_messages_are_in_its_second_parameter(handler: Any, expected: tuple[Any, ...]) -> None:
-    """After what a partial or an object has taken."""
-    assert handler_message_types(handler) == expected
-
-
-def test_a_handler_may_name_local_classes() -> None:
-    """As a factory may."""
-
-    class Local:
+    class Later:
         pass
 
-    def handle(ctx: ActorContext[Any], msg: Local | None) -> None:
-        return None
+    assert found == ()
+    assert factory_message_types(early) == (Later,)
 
-    assert handler_message_types(handle) == (Local, type(None))
+
+def test_a_factory_read_near_the_bottom_of_the_stack() -> None:
+    """In a thread there are fewer callers than are looked at."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(factory_message_types, made_and_forgotten()).result() == ()
+        assert pool.submit(factory_message_types, several).result() == (A, B, int)
 
 
 def test_plain_and_union_members() -> None:

@@ -13,6 +13,7 @@ from casty_trio.errors import DecodeError, EncodeError, UnknownTypeNameError
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.depth import deeper_than
+from casty_trio.protocol.naming import wire_name
 from tests.protocol.test_codec_laws import CODEC, MESSAGES, FakeRef, OpenAttrs, Simple, Tree, Unions, read_ref, write_ref
 
 MIB = 1024 * 1024
@@ -90,17 +91,17 @@ def test_an_unknown_name_in_a_field_is_named_too() -> None:
     """Tagged values are looked up the same way."""
     body = msgspec.msgpack.encode({"anything": ["os:system", ["true"]]})
     with pytest.raises(UnknownTypeNameError, match="os:system"):
-        CODEC.decode(CODEC.name_of(OpenAttrs), body, read_ref)
+        CODEC.decode(wire_name(OpenAttrs), body, read_ref)
 
 
 def test_a_registered_class_that_is_no_member_of_the_union_is_refused() -> None:
     """A union takes its members, not whatever is registered."""
     name, body = CODEC.encode(Unions(1, [], {}, None, b"", [], _added()), write_ref)
     fields = msgspec.msgpack.decode(body)
-    fields["several"] = [[CODEC.name_of(Simple), {"name": "x"}]]
+    fields["several"] = [[wire_name(Simple), {"name": "x"}]]
     with pytest.raises(DecodeError, match="no member"):
         CODEC.decode(name, msgspec.msgpack.encode(fields), read_ref)
-    fields["several"], fields["base"] = [], [CODEC.name_of(Simple), {"name": "x"}]
+    fields["several"], fields["base"] = [], [wire_name(Simple), {"name": "x"}]
     with pytest.raises(DecodeError, match="belongs"):
         CODEC.decode(name, msgspec.msgpack.encode(fields), read_ref)
 
@@ -140,7 +141,7 @@ def test_what_a_class_raises_becomes_a_decode_error(cls: Any) -> None:
     """The cause is chained."""
     codec = Codec([cls])
     with pytest.raises(DecodeError) as caught:
-        codec.decode(codec.name_of(cls), msgspec.msgpack.encode({"n": -1}), read_ref)
+        codec.decode(wire_name(cls), msgspec.msgpack.encode({"n": -1}), read_ref)
     assert isinstance(caught.value.__cause__, BoomError | KeyError)
 
 
@@ -159,7 +160,7 @@ def test_a_bad_ref_is_a_decode_error() -> None:
 def test_wrong_types_in_a_body_are_refused(wrong: Any) -> None:
     """Text for an int is refused, not converted."""
     with pytest.raises(DecodeError):
-        CODEC.decode(CODEC.name_of(Simple), msgspec.msgpack.encode({"name": "n", "count": wrong}), read_ref)
+        CODEC.decode(wire_name(Simple), msgspec.msgpack.encode({"name": "n", "count": wrong}), read_ref)
 
 
 # --- depth ---
@@ -265,7 +266,7 @@ def test_a_megabyte_of_empty_values_takes_no_memory(cls: type, name: str, filler
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     with pytest.raises(DecodeError):
-        codec.decode(codec.name_of(cls), bomb, read_ref)
+        codec.decode(wire_name(cls), bomb, read_ref)
     assert tracemalloc.get_traced_memory()[1] - before < 2 * MIB
 
 

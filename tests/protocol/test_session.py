@@ -376,3 +376,11 @@ def test_the_diagram_shows_every_state() -> None:
 def test_the_table_leads_nowhere_from_the_end() -> None:
     assert not [source for source, _ in TRANSITIONS if source in (State.CLOSED, State.ERROR)]
     assert set(TRANSITIONS.values()) | {State.DIALING, State.AWAIT_HELLO} == set(State)
+
+
+def test_a_session_tells_who_and_where_it_is() -> None:
+    """In its `repr`: the side, this end's name, the state."""
+    here, there = dialer(), acceptor()
+    assert (repr(here), repr(there)) == ("<Session dialer 'alice' DIALING>", "<Session acceptor 'bob' AWAIT_HELLO>")
+    shake(here, there)
+    assert (repr(here), repr(there)) == ("<Session dialer 'alice' READY>", "<Session acceptor 'bob' READY>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import socket
 
@@ -19,8 +20,22 @@ def crowd(port: int) -> list[socket.socket]:
     return [socket.create_connection(("127.0.0.1", port)) for _ in range(CROWD)]
 
 
+class Complaints(logging.Handler):
+    """What the node has to say, a stream of it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._put, self.told = trio.open_memory_channel[str](math.inf)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._put.send_nowait(record.getMessage())
+
+
 async def main() -> None:
-    logging.disable(logging.CRITICAL)
+    complaints = Complaints()
+    log = logging.getLogger("casty_trio")
+    log.addHandler(complaints)
+    log.propagate = False
     async with ClusteredActorSystem(NAME, "127.0.0.1", 0, "node-1") as node:
         open_shop(node)
         port = node.address.port or 0
@@ -33,7 +48,7 @@ async def main() -> None:
             highest = max(stranger.fileno() for stranger in strangers)
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 5, hard))
             for _ in range(3):
-                await trio.sleep(0.15)
+                assert "cannot accept connections" in await complaints.told.receive()
                 await client.ask(carts, to("a", GetAll))
             print("meanwhile")
             for stranger in strangers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from weakref import WeakKeyDictionary
 
 import trio
 from anyio.abc import ByteStream
@@ -31,15 +32,24 @@ async def linked(
     identity = Identity(NAME, "client", name, next(UIDS))
     stream = await dial(sim, name)
     link = await open_link(stream, Session(identity, dialer=True, nonce=bytes(32), limits=LinkSettings()))
+    ends = _ends[link] = trio.Event()
+
+    async def run() -> None:
+        await link.run(lambda kind, body: (heard(kind, body), None)[1])
+        ends.set()
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(link.run, lambda kind, body: (heard(kind, body), None)[1])
+        nursery.start_soon(run)
         yield link
         nursery.cancel_scope.cancel()
 
 
+_ends: WeakKeyDictionary[Link, trio.Event] = WeakKeyDictionary()
+"""For each link of `linked`: set when it has ended."""
+
+
 async def ended(link: Link) -> str:
-    """Wait until the node has ended a link; why, as this end sees it."""
+    """Wait until the node has ended a link of `linked`; why, as this end sees it."""
     with trio.fail_after(60):
-        while not link.reason:  # noqa: ASYNC110 - virtual time; `run` runs elsewhere
-            await trio.sleep(0.01)
+        await _ends[link].wait()
     return link.reason

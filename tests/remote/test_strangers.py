@@ -186,7 +186,7 @@ NAN = float("nan")
     ],
 )
 def test_a_malformed_frame_ends_that_connection_only(kind: int, body: bytes) -> None:
-    """W2: with a reason; the node goes on."""
+    """W2: with a reason, which the peer is told; the node goes on, and counts it."""
 
     async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient, carts: Carts) -> None:
         async with linked(sim) as link:
@@ -195,9 +195,30 @@ def test_a_malformed_frame_ends_that_connection_only(kind: int, body: bytes) -> 
                 link.write_control(kind, body)
             else:
                 link.write(kind, body)
-            await ended(link)
+            assert (await ended(link)).startswith("goodbye: protocol error: ")
+            assert link.error is None
         await trio.sleep(1)
         assert len(node.connections) == 1
+        assert node.protocol_errors == 1
+
+    beside(program)
+
+
+def test_one_that_takes_no_goodbye_is_left_in_time() -> None:
+    """W6: it neither reads nor closes; the node gives it half a second for its last word, and another to close."""
+
+    async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient, carts: Carts) -> None:
+        stream = await dial(sim)
+        session = Session(Identity(NAME, "client", "deaf", 78), dialer=True, nonce=bytes(32), limits=LinkSettings())
+        await open_link(stream, session)
+        [piece] = session.frame(Kind.ENTITY, b"")
+        await stream.send(piece)
+        await trio.sleep(0.2)
+        assert len(node.connections) == 2
+        await trio.sleep(0.9)
+        assert len(node.connections) == 1
+        assert node.protocol_errors == 1
+        await stream.aclose()
 
     beside(program)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -14,34 +13,25 @@ from casty_trio import (
     ActorFailed,
     ActorFailedError,
     ActorRef,
-    ActorStarted,
     ActorStoppedError,
     AskTimeoutError,
     Behavior,
     Behaviors,
     ClusteredActorSystem,
-    DeadLetter,
-    EncodeError,
-    Event,
     Lagged,
-    Mailbox,
-    MessageTooLargeError,
     NameInUseError,
     SelfAskError,
     ShardEnvelope,
-    SystemClosedError,
     UnknownActorError,
-    UnknownMessageTypeError,
-    UnsupportedTypeError,
     UsageError,
 )
 from casty_trio.testing import Simulation, simulate
+from tests.sharding.nodes import Runner
 from tests.sim.shop import (
     SHARDS,
     Carts,
     Ctx,
     Fail,
-    Fill,
     GetAll,
     Late,
     Leave,
@@ -51,33 +41,12 @@ from tests.sim.shop import (
     assert_adds_up,
     cart,
     carts_of,
-    census,
     make_client,
     make_node,
     open_shop,
-    small_link,
     to,
     wants,
 )
-
-Program = Callable[[ClusteredActorSystem, Carts], Awaitable[None]]
-Runner = Callable[..., None]
-
-
-@pytest.fixture(params=[False, True], ids=["direct", "checked"])
-def on_node(request: pytest.FixtureRequest) -> Runner:
-    """Runs a program on a node with carts: as it is, and with ``check_serialization=True``, so that one node is as two."""
-
-    def run(program: Program, **settings: Any) -> None:
-        async def scenario(sim: Simulation) -> None:
-            async with make_node(sim, check_serialization=request.param, **settings) as node:
-                assert node.check_serialization is request.param
-                await program(node, open_shop(node))
-
-        simulate(scenario, 1)
-
-    return run
-
 
 # --- One actor per id ------------------------------------------------------------
 
@@ -452,397 +421,6 @@ def test_a_context_that_outlives_its_entity() -> None:
             assert kept[0].self == node.resolve_entity("keeper", "ü")
 
     simulate(scenario, 1)
-
-
-# --- Spawning a type ------------------------------------------------------------
-
-
-def test_a_sharded_type_needs_a_name_and_no_mailbox() -> None:
-    """Both are refused by name, and so is a sharded behaviour below the top."""
-
-    async def scenario(sim: Simulation) -> None:
-        async with make_node(sim) as node:
-            with pytest.raises(UsageError, match="needs a name"):
-                node.spawn(Behaviors.sharded(cart))
-            with pytest.raises(UsageError, match="mailboxes of their own"):
-                node.spawn(Behaviors.sharded(cart), "cart", mailbox=Mailbox(5))
-            for bad in ("a/b", "", "a b"):
-                with pytest.raises(UsageError):
-                    node.spawn(Behaviors.sharded(cart), bad)
-            with pytest.raises(NameInUseError):
-                node.spawn(Behaviors.sharded(cart), "$1")
-            assert node.statistics().actors == 0
-            failed = list[str]()
-
-            def begin(ctx: Ctx) -> Behavior[int]:
-                with pytest.raises(UsageError, match="sharded"):
-                    ctx.spawn(Behaviors.sharded(cart), "cart")
-                failed.append("refused")
-                return Behaviors.receive(lambda ctx, message: None)
-
-            node.spawn(Behaviors.setup(begin), "other")
-            await trio.sleep(1)
-            assert failed == ["refused"]
-
-    simulate(scenario, 1)
-
-
-def untold(entity_id):  # type: ignore[no-untyped-def] # that is what the test is about
-    """A factory without annotations."""
-    return cart(entity_id)
-
-
-def unsendable(entity_id: str) -> Behavior[trio.Event]:
-    raise NotImplementedError
-
-
-def test_a_factory_that_does_not_tell_its_messages() -> None:
-    """W1: refused with the remedy, which works."""
-
-    async def scenario(sim: Simulation) -> None:
-        async with make_node(sim) as node:
-            with pytest.raises(UnknownMessageTypeError, match=r"annotate it .*messages=\[CartMessage\]"):
-                node.spawn(Behaviors.sharded(untold, num_shards=SHARDS), "cart")
-            with pytest.raises(UnsupportedTypeError):
-                node.spawn(Behaviors.sharded(unsendable), "events")
-            assert node.statistics().actors == 0
-        async with make_node(sim, messages=[Msg]) as node:
-            node.spawn(Behaviors.sharded(untold, num_shards=SHARDS), "cart")
-            async with make_client(sim) as client:
-                carts_of(client).tell(ShardEnvelope("a", Put(1)))
-                assert await client.ask(carts_of(client), to("a", GetAll)) == (1,)
-
-    simulate(scenario, 1)
-
-
-@pytest.mark.parametrize("num_shards", [0, -1, 65_537])
-def test_numbers_of_shards_that_cannot_be(num_shards: int) -> None:
-    """They are refused where they are given."""
-    with pytest.raises(ValueError, match="num_shards must be 1 to 65536"):
-        Behaviors.sharded(cart, num_shards=num_shards)
-
-
-@pytest.mark.parametrize("num_shards", [1, 65_536])
-def test_the_least_and_the_most_shards(num_shards: int) -> None:
-    """K1: clients are told of both, also of many such types."""
-
-    async def scenario(sim: Simulation) -> None:
-        async with make_node(sim) as node, make_client(sim, 2) as early:
-            for name in ("cart", "other", "third"):
-                node.spawn(Behaviors.sharded(cart, num_shards=num_shards), name)
-            async with make_client(sim) as client:
-                await trio.sleep(1)
-                for each in (client, early):
-                    carts: Carts = each.entity_ref("cart", num_shards=num_shards)
-                    assert await each.ask(carts, to("a", GetAll)) == ()
-                    assert each.statistics().connections == 1
-                    assert each.num_shards("third") == num_shards
-
-    simulate(scenario, 1)
-
-
-def test_spawning_outside_the_block() -> None:
-    """A system that is not open, or not any more, spawns no types."""
-
-    async def scenario(sim: Simulation) -> None:
-        node = make_node(sim)
-        with pytest.raises(SystemClosedError):
-            open_shop(node)
-        async with node:
-            open_shop(node)
-        with pytest.raises(SystemClosedError):
-            node.spawn(Behaviors.sharded(cart), "late")
-
-    simulate(scenario, 1)
-
-
-def test_leaving_with_thousands_of_entities() -> None:
-    """L3: no task is left, and the counts add up to the end."""
-
-    async def scenario(sim: Simulation) -> None:
-        before = census()
-        async with make_node(sim) as node:
-            carts = open_shop(node)
-            for number in range(3_000):
-                carts.tell(ShardEnvelope(f"{number}", Put(number)))
-                if number % 10 == 0:
-                    carts.tell(ShardEnvelope(f"{number}", Leave()))
-            await trio.sleep(1)
-            assert node.statistics().actors == 2_701
-        assert_adds_up(node.statistics())
-        assert node.statistics().handled == 3_300
-        assert census() == before
-
-    simulate(scenario, 1)
-
-
-def test_the_events_of_an_entity() -> None:
-    """L14: its start and its dead letters are events like any actor's."""
-    seen = list[str]()
-
-    async def scenario(sim: Simulation) -> None:
-        async with make_node(sim) as node, trio.open_nursery() as nursery:
-            carts = open_shop(node)
-            await trio.sleep(1)
-
-            async def watch(*, task_status: trio.TaskStatus[None]) -> None:
-                async with node.events(Event) as events:
-                    task_status.started()
-                    async for event in events:
-                        seen.append(type(event).__name__)
-
-            await nursery.start(watch)
-            for message in (Put(1), Leave(), Put(2)):
-                carts.tell(ShardEnvelope("a", message))
-            await trio.sleep(1)
-            nursery.cancel_scope.cancel()
-
-    simulate(scenario, 1)
-    assert seen == [ActorStarted.__name__, DeadLetter.__name__, "ActorStopped"]
-
-
-# --- Checked ------------------------------------------------------------
-
-
-class Opaque:
-    """Nothing that can be sent."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Holds anything."""
-
-    inside: object
-
-
-def checked(program: Program) -> None:
-    async def scenario(sim: Simulation) -> None:
-        link = small_link()
-        async with make_node(sim, check_serialization=True, link=link, messages=[Holder, Whatever]) as node:
-            await program(node, open_shop(node))
-
-    simulate(scenario, 1)
-
-
-@dataclass(frozen=True)
-class Whatever:
-    """Wants what it holds back; nothing says what that may be."""
-
-    inside: list[object]
-    reply_to: ActorRef[object]
-
-
-def mirror(entity_id: str) -> Behavior[Whatever]:
-    def receive(ctx: Ctx, message: Whatever) -> None:
-        match message.inside:
-            case ["opaque"]:
-                message.reply_to.tell(Opaque())
-            case ["large"]:
-                message.reply_to.tell(bytes(20_000))
-            case _:
-                message.reply_to.tell(message.inside)
-
-    return Behaviors.receive(receive)
-
-
-@pytest.mark.parametrize("through", ["region", "entity"])
-def test_what_cannot_be_sent_fails_when_it_is_checked(through: str) -> None:
-    """W4: at the sender, in the call, through either kind of ref; too large is as bad as unencodable."""
-
-    async def program(node: ClusteredActorSystem, carts: Any) -> None:
-        entity: Any = node.resolve_entity("cart", "a")
-        for message, error in (
-            (Opaque(), UnsupportedTypeError),
-            (Holder(Opaque()), EncodeError),
-            (Fill(bytes(20_000)), MessageTooLargeError),
-        ):
-            what = message if through == "entity" else ShardEnvelope("a", message)
-            ref = entity if through == "entity" else carts
-            with pytest.raises(error):
-                ref.tell(what)
-            with pytest.raises(error):
-                await ref.send(what)
-            with pytest.raises(error):
-                await node.ask(ref, lambda reply_to, what=what: what)
-        assert node.statistics().sent == 0
-        assert node.statistics().asks == 0
-        assert await node.ask(carts, to("a", GetAll)) == ()
-
-    checked(program)
-
-
-def test_messages_and_replies_are_copies_when_they_are_checked() -> None:
-    """What an actor gets is what it would get from another node."""
-
-    async def program(node: ClusteredActorSystem, carts: Carts) -> None:
-        mirrors: ActorRef[ShardEnvelope[Whatever]] = node.spawn(Behaviors.sharded(mirror), "mirror")
-        mine: list[object] = [[1], "a"]
-        back = await node.ask(mirrors, to("a", Whatever, mine))
-        assert back == mine
-        assert back is not mine
-        assert isinstance(back, list)
-        assert back[0] is not mine[0]
-
-    checked(program)
-
-
-@dataclass(frozen=True)
-class Grow:
-    """Has the entity add to the list that it gets."""
-
-    inside: list[int]
-    reply_to: ActorRef[int]
-
-
-def grower(entity_id: str) -> Behavior[Grow]:
-    def receive(ctx: Ctx, message: Grow) -> None:
-        message.inside.append(0)
-        message.reply_to.tell(len(message.inside))
-
-    return Behaviors.receive(receive)
-
-
-@pytest.mark.parametrize(("settings", "mutated"), [({}, [1]), ({"check_serialization": False}, [1, 0])])
-def test_messages_are_checked_in_simulations(settings: dict[str, Any], mutated: list[int]) -> None:
-    """W4: unless they are told not to, so that a list an entity changes is its own."""
-
-    async def scenario(sim: Simulation) -> None:
-        async with make_node(sim, **settings) as node:
-            growers: ActorRef[ShardEnvelope[Grow]] = node.spawn(Behaviors.sharded(grower), "grower")
-            mine = [1]
-            assert await node.ask(growers, to("a", Grow, mine)) == 2
-            assert mine == mutated
-
-    simulate(scenario, 1)
-
-
-def test_messages_are_not_checked_in_the_real_world() -> None:
-    """W4: it costs what the wire costs; who wants it says so."""
-    assert not ClusteredActorSystem("shop", "127.0.0.1", 0, "node-1").check_serialization
-    assert ClusteredActorSystem("shop", "127.0.0.1", 0, "node-1", check_serialization=True).check_serialization
-
-
-@dataclass(frozen=True)
-class TellIt:
-    """Has the entity tell, send or ask an actor something."""
-
-    how: str
-    actor: ActorRef[Any]
-    reply_to: ActorRef[object]
-
-
-@dataclass(frozen=True)
-class Carry:
-    """Carries a list, and perhaps a reply ref."""
-
-    inside: list[int]
-    reply_to: ActorRef[Any] | None = None
-
-
-LISTS = dict[str, list[int]]()
-
-
-def teller(entity_id: str) -> Behavior[TellIt]:
-    mine = LISTS[entity_id] = [1]
-
-    async def receive(ctx: Ctx, message: TellIt) -> None:
-        actor = message.actor
-        match message.how:
-            case "tell opaque":
-                actor.tell(Opaque())
-            case "send opaque":
-                await actor.send(Opaque())
-            case "ask opaque":
-                await ctx.ask(actor, lambda reply_to: Opaque())
-            case "tell large":
-                actor.tell(Carry([0] * 20_000))
-            case "tell":
-                actor.tell(Carry(mine))
-            case "send":
-                await actor.send(Carry(mine))
-            case "ask":
-                await ctx.ask(actor, lambda reply_to: Carry(mine, reply_to))
-            case "stop":
-                await ctx.system.stop(actor)
-        message.reply_to.tell(message.actor)
-
-    return Behaviors.receive(receive)
-
-
-def told(program: Callable[[ClusteredActorSystem, ActorRef[Any], ActorRef[Any], list[object]], Awaitable[None]]) -> None:
-    """Runs a program with tellers, and an actor, no entity, that keeps what it is told and changes it."""
-
-    async def scenario(sim: Simulation) -> None:
-        kept = list[object]()
-
-        def receive(ctx: Ctx, message: Any) -> None:
-            kept.append(message)
-            if isinstance(message, Carry):
-                message.inside.append(len(kept))
-                if message.reply_to is not None:
-                    message.reply_to.tell(message.inside)
-
-        async with make_node(sim, link=small_link(), messages=[Carry]) as node:
-            tellers: ActorRef[Any] = node.spawn(Behaviors.sharded(teller), "teller")
-            await program(node, tellers, node.spawn(Behaviors.receive(receive), "keeper"), kept)
-
-    simulate(scenario, 1)
-
-
-@pytest.mark.parametrize("how", ["tell opaque", "send opaque", "ask opaque", "tell large"])
-def test_what_an_entity_tells_other_actors_is_checked_too(how: str) -> None:
-    """W4: at the entity, which fails of it; the actor, whose ref was in a message, gets nothing."""
-
-    async def program(node: ClusteredActorSystem, tellers: ActorRef[Any], keeper: ActorRef[Any], kept: list[object]) -> None:
-        with pytest.raises(ActorFailedError) as caught:
-            await node.ask(tellers, to("a", TellIt, how, keeper))
-        assert isinstance(caught.value.__cause__, MessageTooLargeError if "large" in how else UnsupportedTypeError)
-        assert kept == []
-        assert_adds_up(node.statistics())
-
-    told(program)
-
-
-@pytest.mark.parametrize("how", ["tell", "send", "ask"])
-def test_other_actors_get_copies_from_entities(how: str) -> None:
-    """W4: the list that the actor changes is its own; and the ref comes back equal."""
-
-    async def program(node: ClusteredActorSystem, tellers: ActorRef[Any], keeper: ActorRef[Any], kept: list[object]) -> None:
-        back = await node.ask(tellers, to("a", TellIt, how, keeper))
-        assert back == keeper
-        assert hash(back) == hash(keeper)
-        await trio.sleep(1)
-        assert [each.inside for each in kept if isinstance(each, Carry)] == [[1, 1]]
-        assert LISTS["a"] == [1]
-        assert_adds_up(node.statistics())
-
-    told(program)
-
-
-def test_an_actor_can_be_stopped_by_a_ref_that_was_checked() -> None:
-    """W4: such a ref is as good as the actor's own."""
-
-    async def program(node: ClusteredActorSystem, tellers: ActorRef[Any], keeper: ActorRef[Any], kept: list[object]) -> None:
-        back: ActorRef[Any] = await node.ask(tellers, to("a", TellIt, "stop", keeper))
-        assert node.lookup("/keeper") is None
-        await node.wait_stopped(back)
-        back.tell(Carry([]))
-        assert node.statistics().dead_letters == 1
-        assert_adds_up(node.statistics())
-
-    told(program)
-
-
-@pytest.mark.parametrize("what", ["opaque", "large"])
-def test_a_reply_that_cannot_be_sent_fails_when_it_is_checked(what: str) -> None:
-    """W4 and L5: where it is told; so the entity fails, and the asker hears of it at once."""
-
-    async def program(node: ClusteredActorSystem, carts: Carts) -> None:
-        mirrors: ActorRef[ShardEnvelope[Whatever]] = node.spawn(Behaviors.sharded(mirror), "mirror")
-        with pytest.raises(ActorFailedError, match=r"Unsupported|TooLarge"):
-            await node.ask(mirrors, to("a", Whatever, [what]))
-
-    checked(program)
 
 
 def test_asks_time_out_and_are_skipped_as_ever(on_node: Runner) -> None:

@@ -1,0 +1,219 @@
+"""Leaving a client's block, and being cancelled in it (L3, L12)."""
+
+import math
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import trio
+
+from casty_trio import (
+    ClusterClient,
+    ClusteredActorSystem,
+    ConnectError,
+    HandshakeError,
+    OutcomeUnknownError,
+    ShardEnvelope,
+    SystemClosedError,
+)
+from casty_trio.testing import Conditions, Simulation, simulate
+from tests.sim.shop import (
+    PORT,
+    Carts,
+    GetAll,
+    Ignore,
+    Late,
+    Put,
+    both,
+    carts_of,
+    census,
+    make_client,
+    make_node,
+    open_shop,
+    to,
+)
+
+# --- Leaving ------------------------------------------------------------
+
+
+def test_what_was_told_last_arrives() -> None:
+    """Leaving flushes: 5 000 tells right before the end are handled."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            local = open_shop(node)
+            async with make_client(sim) as client:
+                for number in range(5_000):
+                    carts_of(client).tell(ShardEnvelope("a", Put(number)))
+            await trio.sleep(1)
+            assert await node.ask(local, to("a", GetAll)) == tuple(range(5_000))
+
+    simulate(scenario, 1)
+
+
+def test_the_exception_of_the_body_leaves_unchanged() -> None:
+    """L12: the very object, with no group around it."""
+    mine = KeyError("mine")
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            open_shop(node)
+            await trio.sleep(1)
+            before = census()
+            with pytest.raises(KeyError) as caught:
+                async with make_client(sim):
+                    raise mine
+            assert caught.value is mine
+            await trio.sleep(1)
+            assert census() == before
+
+    simulate(scenario, 1)
+
+
+def test_asks_of_others_end_when_the_block_is_left() -> None:
+    """L5: a task outside the block that waits for a reply hears that there will be none."""
+    ended = list[str]()
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node, trio.open_nursery() as nursery:
+            open_shop(node)
+            async with make_client(sim) as client:
+                carts = carts_of(client)
+
+                async def wait() -> None:
+                    try:
+                        await client.ask(carts, to("a", Ignore), timeout=math.inf)
+                    except (SystemClosedError, OutcomeUnknownError) as error:
+                        ended.append(type(error).__name__)
+
+                nursery.start_soon(wait)
+                await trio.sleep(1)
+            await trio.sleep(1)
+            assert len(ended) == 1
+            assert client.statistics().asks == 0
+
+    simulate(scenario, 1)
+
+
+def test_an_ask_while_the_block_is_being_left() -> None:
+    """It is refused as what it is: the client is closed, and no mailbox is full."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node, trio.open_nursery() as nursery:
+            open_shop(node)
+            leaving = trio.Event()
+
+            async def ask_late(client: ClusterClient, carts: Carts) -> None:
+                await leaving.wait()
+                with pytest.raises(SystemClosedError):
+                    await client.ask(carts, to("a", GetAll))
+
+            async with make_client(sim) as client:
+                nursery.start_soon(ask_late, client, carts_of(client))
+                await trio.sleep(1)
+                leaving.set()
+
+    simulate(scenario, 1)
+
+
+def test_a_refusal_for_good_while_reconnecting_ends_the_block() -> None:
+    """L12: the one error of ours is raised by itself, not in a group."""
+
+    async def scenario(sim: Simulation) -> None:
+        async def nodes(running: trio.Event) -> None:
+            async with make_node(sim) as node:
+                open_shop(node)
+                running.set()
+                await trio.sleep(1)
+            other = ClusteredActorSystem("other", "node-1", PORT, "node-1", env=sim.env("node-1"), insecure=True)
+            async with other:
+                await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            running = trio.Event()
+            nursery.start_soon(nodes, running)
+            await running.wait()
+            with pytest.raises(HandshakeError, match="system"):
+                async with make_client(sim):
+                    await trio.sleep(60)
+            nursery.cancel_scope.cancel()
+
+    simulate(scenario, 1)
+
+
+# --- Cancellation ------------------------------------------------------------
+
+STEP, MOST_STEPS = 0.000_2, 400
+
+
+async def live(sim: Simulation) -> None:
+    """A short life."""
+    async with make_client(sim, connect_timeout=0.05) as client:
+        carts = carts_of(client)
+        carts.tell(ShardEnvelope("a", Put(1)))
+        await client.ask(carts, to("a", GetAll))
+
+
+async def cancel_after(steps: int, by: str, scope: trio.CancelScope) -> None:
+    """Cancel after so many short whiles, or rounds of the scheduler."""
+    for _ in range(steps):
+        if by == "time":
+            await trio.sleep(STEP)
+        else:
+            await trio.lowlevel.checkpoint()
+    scope.cancel()
+
+
+async def count_lives(sim: Simulation, by: str) -> int:
+    """Cancel a little later each time, until a life ends before that; how often that was."""
+    await trio.sleep(1)
+    before = census()
+    for k in range(MOST_STEPS):
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope, suppress(ConnectError):
+                nursery.start_soon(cancel_after, k, by, scope)
+                await live(sim)
+            nursery.cancel_scope.cancel()
+        await trio.sleep(0.1)  # what it said last is on its way to the node
+        assert census() == before, census() - before
+        if not scope.cancelled_caught:
+            return k
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize(("world", "by"), [("node", "steps"), ("node", "time"), ("mute", "time"), ("nobody", "time")])
+def test_cancelled_at_every_step_of_its_life(world: str, by: str) -> None:
+    """L3 and L12: whatever it was at, no task and no connection is left, and the cancellation is what leaves."""
+
+    lives = list[int]()
+
+    async def scenario(sim: Simulation) -> None:
+        if by == "steps":
+            sim.network.set_conditions(Conditions(delay=(0, 0)))  # so that all happens in one moment, step by step
+        if world == "nobody":
+            lives.append(await count_lives(sim, by))
+        elif world == "mute":
+            async with await sim.env("node-1").listen("node-1", PORT):
+                lives.append(await count_lives(sim, by))
+        else:
+            async with make_node(sim) as node:
+                open_shop(node).tell(ShardEnvelope("a", Put(1)))
+                lives.append(await count_lives(sim, by))
+                assert not node.connections
+
+    result = simulate(scenario, 3)
+    assert 20 < lives[0] < MOST_STEPS
+    assert result.network.connections > 10 or world == "nobody"
+
+
+def test_cancelled_in_the_middle_of_an_ask() -> None:
+    """The block ends as the caller's scope says, and leaves no ask behind."""
+
+    async def scenario(sim: Simulation, node: Any, client: ClusterClient, carts: Any) -> None:
+        with trio.move_on_after(1) as scope:
+            await client.ask(carts, to("a", Late, 1, 3.0))
+        assert scope.cancelled_caught
+        assert client.statistics().asks == 0
+        assert await client.ask(carts, to("a", GetAll)) == ()
+
+    both(scenario)
