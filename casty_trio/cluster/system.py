@@ -14,7 +14,14 @@ import trio
 
 from casty_trio.cluster.extension import Extension
 from casty_trio.env import Env
-from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, UsageError, WaitTimeoutError
+from casty_trio.errors import (
+    LinkClosedError,
+    LinkFullError,
+    MessageTooLargeError,
+    ProtocolError,
+    UsageError,
+    WaitTimeoutError,
+)
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
@@ -164,9 +171,10 @@ class ClusteredActorSystem(RemoteNode):
                 self._push(connection, body)
 
     def _on_subscribe(self, connection: Connection, body: memoryview) -> None:
-        if not connection.subscribed:  # once is enough: the answer is larger than the question
-            connection.subscribed = True
-            self._push(connection, self._state())
+        if connection.subscribed:  # the answer is so much larger than the question
+            raise ProtocolError("a second SUBSCRIBE on one connection: changes are told without")
+        connection.subscribed = True
+        self._push(connection, self._state())
 
     def _push(self, connection: Connection, body: bytes) -> None:
         try:

@@ -46,6 +46,10 @@ pack_header: Callable[[int, int], bytes] = _HEADER.pack
 unpack_header: Callable[..., tuple[int, int]] = _HEADER.unpack_from  # of a buffer, at an offset
 
 
+NOTABLE_AT_ONCE = 100
+"""So many frames of notable kinds may come together."""
+
+
 class Kind:
     """What a frame is. Plain integers, for they are compared once per message."""
 
@@ -126,7 +130,8 @@ class FrameReader:
     Args:
         max_frame: the largest length a frame may declare, in bytes.
         max_message: the largest body a split message may have, in bytes.
-        notable: kinds whose arrival sets `noted`, so that nobody has to look at every frame to find a rare one.
+        notable: kinds whose arrival sets `noted`, so that nobody has to look at every frame to find a rare one. More than
+            a hundred of them at once are a fault: a peer waits for answers before it sends so many.
 
     Attributes:
         fault: why reading ended for good, or `None`.
@@ -138,7 +143,18 @@ class FrameReader:
         [(33, b'hi')]
     """
 
-    __slots__ = ("_max_frame", "_max_message", "_notable", "_partial", "_plain", "_rest", "_split", "fault", "noted")
+    __slots__ = (
+        "_max_frame",
+        "_max_message",
+        "_notable",
+        "_notes",
+        "_partial",
+        "_plain",
+        "_rest",
+        "_split",
+        "fault",
+        "noted",
+    )
 
     def __init__(self, max_frame: int, max_message: int, notable: frozenset[int] = frozenset()) -> None:
         self._max_frame = max_frame
@@ -150,6 +166,7 @@ class FrameReader:
         self._partial = bytearray()  # its pieces so far
         self.fault: ProtocolError | None = None
         self.noted: bool = False
+        self._notes = 0  # how many notable frames the present `feed` has met
 
     def feed(self, data: bytes) -> list[Frame]:
         """The messages that these bytes complete, in order.
@@ -161,6 +178,7 @@ class FrameReader:
         """
         frames: list[Frame] = []
         self.noted = False
+        self._notes = 0
         if self.fault is not None:
             return frames
         offset = self._resume(data, frames) if self._rest else 0
@@ -175,6 +193,8 @@ class FrameReader:
                 if not self._allows(length, kind) or stop > end:
                     break
                 self._accept(kind, view[offset + HEADER_SIZE : stop], frames)
+                if self.fault is not None:
+                    break
                 plain = self._plain
             offset = stop
         if offset < end and self.fault is None:
@@ -242,7 +262,11 @@ class FrameReader:
             body, self._partial = memoryview(self._partial).toreadonly(), bytearray()
             self._split, self._plain = 0, RUNNING_KINDS - self._notable
         frames.append((kind, body))
-        self.noted = self.noted or kind in self._notable
+        if kind in self._notable:
+            self.noted = True
+            self._notes += 1
+            if self._notes > NOTABLE_AT_ONCE:
+                self._fail(f"more than {NOTABLE_AT_ONCE} {kind_name(kind)} frames and the like at once")
 
     def _fail(self, why: str) -> None:
         self.fault = ProtocolError(why)

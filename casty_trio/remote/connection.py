@@ -102,8 +102,12 @@ class Connection:
         slot = self.slots.get(number)
         if slot is not None:
             slot.expire()
-        elif number > self._newest and len(self._overtaken) < OVERTAKEN:
-            self._overtaken.add(number)
+        elif number > self._newest:
+            if len(self._overtaken) < OVERTAKEN:
+                self._overtaken.add(number)
+            else:
+                peer = self.link.peer.node_id
+                self.node.quiet.warning(("cancels", peer), "%s gives up more asks than it can have made", escaped(peer))
 
     def refuse(self, number: int, error: Exception) -> None:
         """Tell the asker that there will be no reply, and why."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
@@ -35,7 +36,9 @@ TOLD_MOST: Final = 100
 
 
 KEPT: Final = 40
-"""Characters of a reason by which two refusals count as of one kind."""
+"""Characters by which two reasons count as one; numbers in them do not."""
+
+DIGITS: Final = re.compile(r"\d+")
 
 
 class Quiet:
@@ -168,7 +171,7 @@ class Door:
         """The handshake has failed, or was cut short."""
         code = error.code if error.code in NAMED else "other"
         self._refused[code] += 1
-        key = (code, visit.address, error.reason[:KEPT])
+        key = (code, visit.address, DIGITS.sub("", error.reason)[:KEPT])
         self._quiet.warning(key, "%s refused a connection from %s: %s", self._name, visit.address, error)
 
     def ask_refused(self) -> None:

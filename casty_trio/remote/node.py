@@ -40,7 +40,7 @@ from casty_trio.protocol.handshake import NONCE_SIZE, Identity, escaped
 from casty_trio.protocol.secret import authenticator_of
 from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
-from casty_trio.remote.door import Door, Pace, Quiet, Visit, check_listener
+from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listener
 from casty_trio.remote.refs import RemoteRef
 from casty_trio.remote.slots import RemoteSlot
 from casty_trio.tls import Config
@@ -242,11 +242,15 @@ class RemoteNode(ActorSystem):
         try:
             return self.codec.decode(name, body, connection.read_ref)
         except DecodeError as error:
-            peer = connection.link.peer_name
-            text = "a message for %s from %s is refused: %s"
-            self.quiet.warning(("message", peer, name[:80]), text, escaped(target), peer, error)
+            self.tell_refused(connection, name, target, error)
             self.refuse(slot, RequestRefusedError(str(error)), target)
             return REFUSED
+
+    def tell_refused(self, connection: Connection, kind: str, target: str, error: Exception) -> None:
+        """Log that a peer's message is refused; once in a while for each kind of them."""
+        peer = connection.link.peer.node_id
+        text = "a message for %s from %s is refused: %s"
+        self.quiet.warning(("message", peer, kind[:KEPT]), text, escaped(target), escaped(peer), error)
 
     def refuse(self, slot: RemoteSlot | ReplySlot | None, error: Exception, target: str) -> None:
         """A peer's message cannot be delivered: say so to its asker, if it has one, and count it."""

@@ -17,6 +17,9 @@ from casty_trio.sharding.region import EntityRef, Region, RegionCell, RegionRef
 
 __all__ = ["Sharding"]
 
+NAME_LIMIT = 255
+"""No sharded type has a longer name; what a peer writes instead is cut."""
+
 
 class Sharding(Extension):
     """The sharded types of one node."""
@@ -81,7 +84,9 @@ class Sharding(Extension):
         slot = connection.open_slot(frame.ask, frame.budget) if frame.ask else None
         region = self._regions.get(frame.shard_type)
         if region is None or region.num_shards != frame.num_shards or not frame.entity_id:
-            self.system.refuse(slot, self._problem(region, frame), frame.shard_type)
+            problem = self._problem(region, frame)
+            self.system.tell_refused(connection, frame.shard_type, frame.shard_type, problem)
+            self.system.refuse(slot, problem, frame.shard_type)
             return
         message = self.system.decode(connection, frame.name, frame.body, slot, frame.shard_type)
         if message is not REFUSED:
@@ -89,7 +94,7 @@ class Sharding(Extension):
 
     def _problem(self, region: Region | None, frame: wire.EntityFrame) -> Exception:
         if region is None:
-            return UnknownActorError(f"{self.system.node_id} has no sharded type {frame.shard_type!r}")
+            return UnknownActorError(f"{self.system.node_id} has no sharded type {frame.shard_type[:NAME_LIMIT]!r}")
         if not frame.entity_id:
             return UnknownActorError("an entity id is a text that is not empty")
         return ShardCountError(

@@ -335,10 +335,20 @@ def test_pings_are_answered_and_not_handed_over() -> None:
     assert (kind, bytes(body)) == (Kind.PONG, b"42")
 
 
-def test_a_flood_of_pings_makes_few_answers() -> None:
-    _, other = ready()
-    other.receive_data(frame(Kind.PING, bytes(32)) * 10_000)
+def test_a_flood_of_pings_ends_the_connection() -> None:
+    """W2: what came before it is handed over, and little is answered."""
+    one, other = ready()
+    assert other.receive_data(frame(Kind.PING, bytes(32)) * 100) == []
+    assert len(one.receive_data(other.data_to_send())) == 100
+    frames = other.receive_data(frame(Kind.ACTOR) + frame(Kind.PING, bytes(32)) * 101 + frame(Kind.ACTOR) * 2)
+    assert len(frames) == 1
     assert len(other.data_to_send()) < 5000
+    assert other.state is State.ERROR
+    assert "more than 100 PING" in str(other.error)
+
+
+def test_a_ping_is_small() -> None:
+    _, other = ready()
     other.receive_data(frame(Kind.ACTOR) + frame(Kind.PING, bytes(33)))
     assert other.state is State.ERROR
 
