@@ -279,11 +279,13 @@ class Link(Outbox):
 
     def _answer(self, answers: bytes) -> None:
         """Send what the session has to say: PONGs, or after a fault the reason for ending."""
+        if not answers:
+            return
         if self.session.state is State.ERROR:
             self._shut(self.session.reason)
             self._end_with(answers, flush=False)
             self._limit_time(FAREWELL)
-        elif answers and not self._ending:
+        elif not self._ending:
             self._put_control(answers)  # a peer that takes no answers goes without
 
     async def _write(self) -> None:

@@ -106,8 +106,8 @@ class Connection:
             if len(self._overtaken) < OVERTAKEN:
                 self._overtaken.add(number)
             else:
-                peer = self.link.peer.node_id
-                self.node.quiet.warning(("cancels", peer), "%s gives up more asks than it can have made", escaped(peer))
+                peer = self.link.peer_name
+                self.node.quiet.warning(("cancels", peer), "%s gives up more asks than it can have made", peer)
 
     def refuse(self, number: int, error: Exception) -> None:
         """Tell the asker that there will be no reply, and why."""

@@ -248,9 +248,9 @@ class RemoteNode(ActorSystem):
 
     def tell_refused(self, connection: Connection, kind: str, target: str, error: Exception) -> None:
         """Log that a peer's message is refused; once in a while for each kind of them."""
-        peer = connection.link.peer.node_id
+        peer = connection.link.peer_name
         text = "a message for %s from %s is refused: %s"
-        self.quiet.warning(("message", peer, kind[:KEPT]), text, escaped(target), escaped(peer), error)
+        self.quiet.warning(("message", peer, kind[:KEPT]), text, escaped(target), peer, error)
 
     def refuse(self, slot: RemoteSlot | ReplySlot | None, error: Exception, target: str) -> None:
         """A peer's message cannot be delivered: say so to its asker, if it has one, and count it."""

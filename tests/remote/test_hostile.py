@@ -88,7 +88,7 @@ NAMED: dict[str, list[str]] = {
     "silent": ["crowded: it had to give way"],
     "tiny": [
         "connection to tiny-8 ended: protocol error: more than 100 PING frames",
-        "connection to tiny-13 ended: a second SUBSCRIBE",
+        "connection to tiny-13 ended: protocol error: a second SUBSCRIBE",
         "a message for x from tiny-32 is refused: node-1 has no sharded type 'x'",
         "tiny-many-cancels gives up more asks than it can have made",
     ],
