@@ -16,6 +16,7 @@ from casty_trio.cluster.extension import Extension
 from casty_trio.env import Env
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, UsageError, WaitTimeoutError
 from casty_trio.model.behavior import Behavior
+from casty_trio.model.checks import check_count, check_flag, check_seconds, check_types
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
@@ -76,7 +77,9 @@ class ClusteredActorSystem(RemoteNode):
         link: LinkSettings | None = None,
         env: Env | None = None,
     ) -> None:
-        messages = tuple(messages)
+        messages = check_types("messages", messages)
+        if check_serialization is not None:
+            check_flag("check_serialization", check_serialization)
         super().__init__(
             name,
             host,
@@ -120,7 +123,10 @@ class ClusteredActorSystem(RemoteNode):
 
         Raises:
             WaitTimeoutError: there were fewer by then.
+            SettingsError: ``n`` is no number from 1, or the timeout is negative or no number.
         """
+        check_count("n", n, 1)
+        check_seconds("timeout", timeout)
         if n > 1:  # membership of one: more than this node cannot come up
             await trio.sleep(timeout)
             raise WaitTimeoutError(f"{self.name}: 1 of {n} members is up after {timeout:g} s")

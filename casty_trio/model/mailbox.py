@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from casty_trio.errors import SettingsError
+from casty_trio.model.checks import check_choice, check_count
 
 __all__ = ["Mailbox", "Overflow"]
 
@@ -34,7 +34,6 @@ class Mailbox:
     overflow: Overflow = "drop_new"
 
     def __post_init__(self) -> None:
-        if not self.capacity >= 1:
-            raise SettingsError(f"Mailbox.capacity must be at least 1, not {self.capacity!r}")
-        if self.overflow not in get_args(Overflow):
-            raise SettingsError(f"Mailbox.overflow must be one of {get_args(Overflow)}, not {self.overflow!r}")
+        if self.capacity != math.inf:
+            check_count("Mailbox.capacity", self.capacity, 1)
+        check_choice("Mailbox.overflow", self.overflow, get_args(Overflow))

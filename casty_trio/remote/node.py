@@ -32,6 +32,7 @@ from casty_trio.errors import (
 )
 from casty_trio.link import open_link
 from casty_trio.model.address import ActorAddress, check_name
+from casty_trio.model.checks import check_flag, check_host, check_instance, check_port
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import refs, wire
@@ -76,6 +77,7 @@ class RemoteNode(ActorSystem):
         link: LinkSettings | None = None,
         env: Env | None = None,
     ) -> None:
+        _check_arguments(host, port, bind_host, converter, insecure, link)
         super().__init__(name, env=env)
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
@@ -251,6 +253,18 @@ class _Refused:
 
 
 REFUSED = _Refused()
+
+
+def _check_arguments(
+    host: object, port: object, bind_host: object, converter: object, insecure: object, link: object
+) -> None:
+    check_host("host", host)
+    check_port("port", port)
+    if bind_host is not None:
+        check_host("bind_host", bind_host)
+    check_instance("converter", converter, cattrs.Converter)
+    check_flag("insecure", insecure)
+    check_instance("link", link, LinkSettings)
 
 
 def _check_listener(host: str, insecure: bool) -> None:
