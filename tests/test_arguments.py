@@ -126,7 +126,7 @@ def clients() -> Iterator[Row]:
     yield "connect_timeout", keyword(client, "connect_timeout"), *SOME_SECONDS
     yield "address_map", keyword(client, "address_map"), "a function of host and port", [1, {"a": "b"}]
     yield "contact_points", keyword(client, "contact_points"), "pairs of host and port", [None, 5, "node-1:25520", b"x"]
-    yield "contact_points", keyword(client, "contact_points"), "at least one pair of host and port", [[], ()]
+    yield "contact_points", keyword(client, "contact_points"), "at least one pair of host and port", [[]]
     pair = "a pair of a host and a port from 1 to 65535"
     bad = ["node-1", ("", 1), ("a", "1"), (1, 1), ("a", 1, 2), ODD]
     yield "each of contact_points", lambda value: client(contact_points=[value]), pair, bad

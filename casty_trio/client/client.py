@@ -429,12 +429,11 @@ class ClusterClient:
             raise SystemClosedError("the client is used outside its block: write 'async with ClusterClient(...) as client'")
 
 
-def _checked_contacts(contact_points: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-    points: Any = contact_points  # programs without a checker give anything
-    if not isinstance(points, Iterable) or isinstance(points, str | bytes):
-        refuse("contact_points", points, "pairs of host and port")
+def _checked_contacts(contact_points: Iterable[Any]) -> tuple[tuple[str, int], ...]:
+    if isinstance(contact_points, str | bytes) or not isinstance(contact_points, Iterable):
+        refuse("contact_points", contact_points, "pairs of host and port")
     contacts: list[tuple[str, int]] = []
-    for contact in points:
+    for contact in contact_points:
         match contact:
             case (str(host), int(port)) if host:
                 check_host("a host in contact_points", host)
@@ -443,7 +442,7 @@ def _checked_contacts(contact_points: Iterable[tuple[str, int]]) -> tuple[tuple[
             case _:
                 refuse("each of contact_points", contact, "a pair of a host and a port from 1 to 65535")
     if not contacts:
-        refuse("contact_points", points, "at least one pair of host and port: a node of the cluster")
+        refuse("contact_points", contacts, "at least one pair of host and port: a node of the cluster")
     return tuple(contacts)
 
 

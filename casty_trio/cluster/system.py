@@ -7,12 +7,12 @@ subscribed, when it subscribes and whenever it changes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import cattrs
 import trio
 
-from casty_trio.cluster.extension import Extension
+from casty_trio.cluster.extension import installed
 from casty_trio.env import Env
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, UsageError, WaitTimeoutError
 from casty_trio.model.behavior import Behavior
@@ -59,9 +59,6 @@ class ClusteredActorSystem(RemoteNode):
         >>> trio.run(main)
     """
 
-    extensions: ClassVar[list[type[Extension]]] = []
-    """What the composition root installed."""
-
     def __init__(
         self,
         name: str,
@@ -96,7 +93,7 @@ class ClusteredActorSystem(RemoteNode):
         self.check_serialization: bool = self.env.check_serialization if check_serialization is None else check_serialization
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self._state_version = 0
-        self._extensions = [extension(self) for extension in self.extensions]
+        self._extensions = [extension(self) for extension in installed()]
         for each in self._extensions:
             self.handlers.update(each.frames())
 
