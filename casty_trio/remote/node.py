@@ -56,12 +56,7 @@ ACCEPT_PAUSE = 0.1
 
 
 class RemoteNode(ActorSystem):
-    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters.
-
-    Attributes:
-        connections: one for each peer that has shaken hands.
-        protocol_errors: how many connections were ended because their peer broke the protocol.
-    """
+    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters."""
 
     def __init__(
         self,
@@ -84,6 +79,7 @@ class RemoteNode(ActorSystem):
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
         self.connections: dict[Connection, None] = {}
         self.protocol_errors: int = 0
+        """How many connections were ended because their peer broke the protocol."""
         self.handlers: dict[int, FrameHandler] = {
             Kind.ACTOR: self._on_actor,
             Kind.CANCEL: self._on_cancel,
