@@ -1,7 +1,6 @@
 """Every setting and argument with every bad value: the error names the parameter, what it may be, and what it was (L14)."""
 
 import math
-import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -82,7 +81,7 @@ def backoff(**settings: Any) -> Backoff:
 def values() -> Iterator[Row]:
     """Settings that are values of their own."""
     yield "num_shards", lambda value: Behaviors.sharded(behavior, num_shards=value), *counts(1, 65_536)
-    yield "Mailbox.capacity", Mailbox, *counts(1)
+    yield "Mailbox.capacity", Mailbox, "a whole number, 1 or more, or math.inf", counts(1)[1]
     yield "Mailbox.overflow", lambda value: Mailbox(1, value), "one of 'drop_new', 'drop_oldest', 'reject'", ["x", None, 1]
     link = {"max_frame": counts(1024, 2**31), "max_message": counts(65_536, 2**31), "queue": counts(4_194_304)}
     for name, (allowed, bad) in {**link, "handshake_timeout": SOME_SECONDS, "close_timeout": SOME_SECONDS}.items():
@@ -143,8 +142,7 @@ def refusal(error: BaseException, name: str, allowed: str, value: Any) -> None:
     assert isinstance(error, SettingsError)
     assert isinstance(error, UsageError | ValueError)
     assert str(error).startswith(f"{name} must be {allowed}"), str(error)
-    assert re.search(r", not .+\Z", str(error))
-    assert repr(value)[:200] in str(error)
+    assert str(error).endswith(f", not {value!r:.200}")
     assert len(str(error)) < 500
 
 

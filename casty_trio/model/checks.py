@@ -39,10 +39,13 @@ def refuse(what: str, value: object, allowed: str) -> NoReturn:
     raise SettingsError(f"{what} must be {allowed}, not {value!r:.200}")
 
 
-def check_count(what: str, value: Any, least: int, most: float = math.inf) -> None:
-    """See that a value is a whole number within bounds."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        refuse(what, value, f"a whole number, {least} or more" if most == math.inf else f"a whole number, {least} to {most}")
+def check_count(what: str, value: Any, least: int, most: float | None = None) -> None:
+    """See that a value is a whole number within bounds; ``math.inf`` is one only where ``most`` is that."""
+    if most == math.inf and isinstance(value, float) and value == math.inf:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= (most or math.inf):
+        above = {None: " or more", math.inf: " or more, or math.inf"}.get(most, f" to {most}")
+        refuse(what, value, f"a whole number, {least}{above}")
 
 
 def check_number(what: str, value: Any, allowed: str, least: float, most: float = math.inf) -> None:

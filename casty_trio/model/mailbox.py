@@ -20,7 +20,7 @@ class Mailbox:
     Signals (stop, a child's failure, `Terminated`) never count, and are never dropped.
 
     Attributes:
-        capacity: how many messages may wait; 1 or more, or ``math.inf``.
+        capacity: how many messages may wait; a whole number from 1, or ``math.inf``.
         overflow: what `ActorRef.tell` does when it is full. ``"drop_new"`` makes the new message a dead letter,
             ``"drop_oldest"`` the one that waited longest, ``"reject"`` raises `MailboxFullError` at the teller.
             `ActorRef.send` waits for room whatever it says.
@@ -34,6 +34,5 @@ class Mailbox:
     overflow: Overflow = "drop_new"
 
     def __post_init__(self) -> None:
-        if self.capacity != math.inf:
-            check_count("Mailbox.capacity", self.capacity, 1)
+        check_count("Mailbox.capacity", self.capacity, 1, math.inf)
         check_choice("Mailbox.overflow", self.overflow, get_args(Overflow))
