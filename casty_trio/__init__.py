@@ -8,7 +8,7 @@ The floors, lowest first; a lower one never imports an upper one:
 
 from casty_trio.actors import ActorSystem as ActorSystem
 from casty_trio.client import ClientStatistics as ClientStatistics, ClusterClient as ClusterClient
-from casty_trio.cluster import ClusteredActorSystem as ClusteredActorSystem
+from casty_trio.cluster import ClusteredActorSystem as ClusteredActorSystem, install as _install
 from casty_trio.env import Env as Env, RealEnv as RealEnv
 from casty_trio.errors import (
     ActorFailedError as ActorFailedError,
@@ -80,6 +80,6 @@ from casty_trio.model import (
     UnhandledMessage as UnhandledMessage,
 )
 from casty_trio.protocol.naming import message as message
-from casty_trio.sharding import Sharding
+from casty_trio.sharding import Sharding as _Sharding
 
-ClusteredActorSystem.extensions = [Sharding]
+_install(_Sharding)

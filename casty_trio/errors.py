@@ -36,7 +36,7 @@ class SelfAskError(UsageError, RuntimeError):
 
 
 class SettingsError(UsageError, ValueError):
-    """A setting has a value it cannot have."""
+    """A setting or an argument has a value, or a type, that it cannot have; the text names it, and what it may be."""
 
 
 class InsecureListenerError(UsageError, ValueError):

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import trio
 
 from casty_trio.actors.refs import LocalRef
-from casty_trio.errors import CastyError, SettingsError, SystemClosedError
+from casty_trio.errors import CastyError, SystemClosedError
+from casty_trio.model.checks import check_count
 from casty_trio.model.events import Event, Lagged
 from casty_trio.model.ref import ActorRef
 
@@ -29,8 +30,7 @@ class _Iteration(AsyncIterator[E | Lagged]):
     """The bounded buffer of one iterator; what is lost is counted in its place, and takes no room."""
 
     def __init__(self, capacity: int) -> None:
-        if not capacity >= 1:
-            raise SettingsError(f"events(capacity={capacity!r}): at least one event has to fit")
+        check_count("capacity", capacity, 1)
         self._capacity = capacity
         self._buffer: deque[E | Lagged] = deque()
         self._events = 0

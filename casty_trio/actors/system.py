@@ -26,6 +26,7 @@ from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedEr
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
+from casty_trio.model.checks import check_instance, check_seconds
 from casty_trio.model.context import System
 from casty_trio.model.events import DeadLetter, Event, Lagged
 from casty_trio.model.mailbox import Mailbox
@@ -66,6 +67,8 @@ class ActorSystem(System):
 
     def __init__(self, name: str = "casty", *, settings: ActorSettings | None = None, env: Env | None = None) -> None:
         self._name = check_name(name, "system")
+        check_instance("settings", settings, ActorSettings)
+        check_instance("env", env, Env)
         self.settings: ActorSettings = settings if settings is not None else ActorSettings()
         self.high_water_mask: int = _mask(self.settings.high_water)
         self.env: Env = env if env is not None else RealEnv()
@@ -179,15 +182,15 @@ class ActorSystem(System):
             ActorFailedError: it failed on this message; the exception is the cause.
             MailboxFullError: its bounded mailbox had no room.
             SelfAskError: an actor asks itself.
-            UsageError: the timeout is negative, or no number.
+            SettingsError: the timeout is negative, or no number.
             AskError: the base of these, and of those that only other nodes give.
 
         Example:
             >>> # total: int = await system.ask(counter, lambda reply_to: Get(reply_to))
         """
         self._check_open()
-        if not timeout >= 0:
-            raise UsageError(f"ask(timeout={timeout!r}): give seconds, 0 or more; math.inf waits without end")
+        if type(timeout) is not float or not timeout >= 0:  # looked at closely only when it is no usual one
+            check_seconds("timeout", timeout)
         watched = self._cell_of(ref) if watch else None
         slot = AskSlot(self, ref, timeout)
         message = msg_factory(slot)
@@ -234,7 +237,10 @@ class ActorSystem(System):
         Raises:
             UsageError: it is not an actor of this system, or it is the actor that calls: that returns
                 `Behaviors.stopped()`.
+            SettingsError: the grace is negative, or no number.
         """
+        if grace is not None:
+            check_seconds("grace", grace)
         cell = self._cell_of(ref)
         if cell.task is trio.lowlevel.current_task():
             raise UsageError(f"{cell.path} would wait for itself: an actor stops itself by returning Behaviors.stopped()")

@@ -34,7 +34,6 @@ from casty_trio.errors import (
     MailboxFullError,
     ProtocolError,
     ReplyDecodeError,
-    SettingsError,
     ShardCountError,
     SystemClosedError,
     UnknownActorError,
@@ -45,6 +44,16 @@ from casty_trio.link.parking import Parking, TrioParking, parking_class, running
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import BoundFactory
 from casty_trio.model.blocks import leave_nursery
+from casty_trio.model.checks import (
+    MOST_SHARDS,
+    check_count,
+    check_host,
+    check_instance,
+    check_port,
+    check_seconds,
+    check_types,
+    refuse,
+)
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
@@ -121,11 +130,17 @@ class ClusterClient:
         env: Env | None = None,
     ) -> None:
         self.contact_points: tuple[tuple[str, int], ...] = _checked_contacts(contact_points)
-        if not connect_timeout > 0:
-            raise SettingsError(f"connect_timeout must be greater than 0, not {connect_timeout!r}")
+        check_host("client_host", client_host)
+        check_port("client_port", client_port)
+        check_seconds("connect_timeout", connect_timeout, positive=True)
+        check_instance("converter", converter, cattrs.Converter)
+        check_instance("link", link, LinkSettings)
+        check_instance("env", env, Env)
+        if address_map is not None and not callable(address_map):
+            refuse("address_map", address_map, "a function of host and port")
         self.system_name: str = check_name(system_name, "system")
         self.address_map: Callable[[str, int], tuple[str, int]] = address_map if address_map is not None else _as_it_is
-        self.codec: Codec = Codec(messages, converter=converter)
+        self.codec: Codec = Codec(check_types("messages", messages), converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
         self.env: Env = env if env is not None else RealEnv()
         uid = self.env.uid()
@@ -232,8 +247,7 @@ class ClusterClient:
         """
         self._check_open()
         check_name(shard_type, "sharded type")
-        if type(num_shards) is not int or not 1 <= num_shards <= 65_536:
-            raise SettingsError(f"num_shards must be 1 to 65536, not {num_shards!r}")
+        check_count("num_shards", num_shards, 1, MOST_SHARDS)
         ref = self._regions.get(shard_type)
         there = self._shards.get(shard_type, ref.num_shards if ref is not None else num_shards)
         if there != num_shards:
@@ -273,7 +287,8 @@ class ClusterClient:
             MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
             SystemClosedError: the client has left its block, or is about to: it was cancelled, or refused for good.
-            UsageError: the ref is not this client's, or the timeout is negative or no number.
+            UsageError: the ref is not this client's.
+            SettingsError: the timeout is negative or no number.
 
         Example:
             >>> # total: int = await client.ask(carts, lambda r: ShardEnvelope("user-1", GetTotal(reply_to=r)))
@@ -282,8 +297,8 @@ class ClusterClient:
         target: Any = ref  # a WireRef, if it is ours
         if getattr(ref, "client", None) is not self:
             raise UsageError(f"{ref!r} is not a ref of this client")
-        if not timeout >= 0:
-            raise UsageError(f"ask(timeout={timeout!r}): give seconds, 0 or more; math.inf waits without end")
+        if type(timeout) is not float or not timeout >= 0:  # looked at closely only when it is no usual one
+            check_seconds("timeout", timeout)
         self._asked += 1
         ask = ClientAsk(self, self._asked, ref, timeout, self._open_parking())
         kind, body = target.frame(msg_factory(ask), ask.number, timeout if timeout < math.inf else None)
@@ -432,16 +447,20 @@ class ClusterClient:
             raise SystemClosedError("the client is used outside its block: write 'async with ClusterClient(...) as client'")
 
 
-def _checked_contacts(contact_points: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+def _checked_contacts(contact_points: Iterable[Any]) -> tuple[tuple[str, int], ...]:
+    if isinstance(contact_points, str | bytes) or not isinstance(contact_points, Iterable):
+        refuse("contact_points", contact_points, "pairs of host and port")
     contacts: list[tuple[str, int]] = []
     for contact in contact_points:
         match contact:
-            case (str(host), int(port)) if host and 0 < port < 65_536:
+            case (str(host), int(port)) if host:
+                check_host("a host in contact_points", host)
+                check_port("a port in contact_points", port, least=1)
                 contacts.append((host, port))
             case _:
-                raise SettingsError(f"a contact point is (host, port), the port from 1 to 65535, not {contact!r}")
+                refuse("each of contact_points", contact, "a pair of a host and a port from 1 to 65535")
     if not contacts:
-        raise SettingsError("contact_points is empty: name at least one node of the cluster")
+        refuse("contact_points", contacts, "at least one pair of host and port: a node of the cluster")
     return tuple(contacts)
 
 

@@ -18,7 +18,7 @@ from casty_trio.remote import FrameHandler
 if TYPE_CHECKING:
     from casty_trio.cluster.system import ClusteredActorSystem
 
-__all__ = ["Extension"]
+__all__ = ["Extension", "install", "installed"]
 
 
 class Extension(ABC):
@@ -49,3 +49,16 @@ class Extension(ABC):
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes] | None:
         """A ref as it is written to any peer, if it is one of this extension's own kind."""
         return None
+
+
+_installed: dict[type[Extension], None] = {}
+
+
+def install(extension: type[Extension]) -> None:
+    """Give every system that is made from now on a service of this kind; for the package's face. Twice is once."""
+    _installed[extension] = None
+
+
+def installed() -> tuple[type[Extension], ...]:
+    """The kinds of services that systems get."""
+    return tuple(_installed)

@@ -7,12 +7,12 @@ subscribed, when it subscribes and whenever it changes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import cattrs
 import trio
 
-from casty_trio.cluster.extension import Extension
+from casty_trio.cluster.extension import installed
 from casty_trio.env import Env
 from casty_trio.errors import (
     LinkClosedError,
@@ -23,6 +23,7 @@ from casty_trio.errors import (
     WaitTimeoutError,
 )
 from casty_trio.model.behavior import Behavior
+from casty_trio.model.checks import check_count, check_flag, check_seconds, check_types
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
@@ -70,9 +71,6 @@ class ClusteredActorSystem(RemoteNode):
         >>> trio.run(main)
     """
 
-    extensions: ClassVar[list[type[Extension]]] = []
-    """What the composition root installed."""
-
     def __init__(
         self,
         name: str,
@@ -91,7 +89,9 @@ class ClusteredActorSystem(RemoteNode):
         access: AccessSettings | None = None,
         env: Env | None = None,
     ) -> None:
-        messages = tuple(messages)
+        messages = check_types("messages", messages)
+        if check_serialization is not None:
+            check_flag("check_serialization", check_serialization)
         super().__init__(
             name,
             host,
@@ -111,7 +111,7 @@ class ClusteredActorSystem(RemoteNode):
         self.check_serialization: bool = self.env.check_serialization if check_serialization is None else check_serialization
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self._state_version = 0
-        self._extensions = [extension(self) for extension in self.extensions]
+        self._extensions = [extension(self) for extension in installed()]
         for each in self._extensions:
             self.handlers.update(each.frames())
 
@@ -138,7 +138,10 @@ class ClusteredActorSystem(RemoteNode):
 
         Raises:
             WaitTimeoutError: there were fewer by then.
+            SettingsError: ``n`` is no number from 1, or the timeout is negative or no number.
         """
+        check_count("n", n, 1)
+        check_seconds("timeout", timeout)
         if n > 1:  # membership of one: more than this node cannot come up
             await trio.sleep(timeout)
             raise WaitTimeoutError(f"{self.name}: 1 of {n} members is up after {timeout:g} s")

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from casty_trio.model.annotations import factory_message_types
+from casty_trio.model.checks import MOST_SHARDS, check_count
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
@@ -234,7 +235,7 @@ class Behaviors:
             num_shards: into how many shards the ids are hashed; the same on every node and client, 1 to 65 536.
 
         Raises:
-            ValueError: ``num_shards`` is out of range.
+            SettingsError: ``num_shards`` is no whole number from 1 to 65 536.
 
         Example:
             >>> def cart(entity_id: str) -> Behavior[str]:
@@ -242,8 +243,7 @@ class Behaviors:
             >>> Behaviors.sharded(cart, num_shards=10).num_shards
             10
         """
-        if not 1 <= num_shards <= 65_536:
-            raise ValueError(f"num_shards must be 1 to 65536, not {num_shards}")
+        check_count("num_shards", num_shards, 1, MOST_SHARDS)
         return Sharded(factory, num_shards, factory_message_types(factory))
 
 

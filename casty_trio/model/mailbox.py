@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from casty_trio.errors import SettingsError
+from casty_trio.model.checks import check_choice, check_count
 
 __all__ = ["Mailbox", "Overflow"]
 
@@ -20,7 +20,7 @@ class Mailbox:
     Signals (stop, a child's failure, `Terminated`) never count, and are never dropped.
 
     Attributes:
-        capacity: how many messages may wait; 1 or more, or ``math.inf``.
+        capacity: how many messages may wait; a whole number from 1, or ``math.inf``.
         overflow: what `ActorRef.tell` does when it is full. ``"drop_new"`` makes the new message a dead letter,
             ``"drop_oldest"`` the one that waited longest, ``"reject"`` raises `MailboxFullError` at the teller.
             `ActorRef.send` waits for room whatever it says.
@@ -34,7 +34,5 @@ class Mailbox:
     overflow: Overflow = "drop_new"
 
     def __post_init__(self) -> None:
-        if not self.capacity >= 1:
-            raise SettingsError(f"Mailbox.capacity must be at least 1, not {self.capacity!r}")
-        if self.overflow not in get_args(Overflow):
-            raise SettingsError(f"Mailbox.overflow must be one of {get_args(Overflow)}, not {self.overflow!r}")
+        check_count("Mailbox.capacity", self.capacity, 1, math.inf)
+        check_choice("Mailbox.overflow", self.overflow, get_args(Overflow))

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from casty_trio.errors import SettingsError
+from casty_trio.model.checks import check_count, check_seconds
 
 __all__ = ["AccessSettings", "ActorSettings", "LinkSettings"]
 
-
-def _positive(owner: object, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        if not value > 0:
-            raise SettingsError(f"{type(owner).__name__}.{name} must be greater than 0, not {value!r}")
+LARGEST = 2**31
+"""The largest frame, and the largest message, that two ends can agree on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +17,9 @@ class LinkSettings:
     """One connection: how large, how much, how long.
 
     Attributes:
-        max_frame: the largest frame on the wire, in bytes; larger messages are split into several.
-        max_message: the largest encoded message, in bytes; a larger one is refused at its sender.
-        queue: how many bytes may wait to be written before `tell` overflows and `send` waits.
+        max_frame: the largest frame on the wire, in bytes, 1024 or more; larger messages are split into several.
+        max_message: the largest encoded message, in bytes, ``max_frame`` or more; a larger one is refused at its sender.
+        queue: how many bytes, ``max_message`` or more, may wait to be written before `tell` overflows and `send` waits.
         handshake_timeout: how long a connection may take from open to ready, in seconds.
         close_timeout: how long closing may take to flush what is queued, in seconds.
     """
@@ -35,13 +31,11 @@ class LinkSettings:
     close_timeout: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive(self, "max_frame", "max_message", "queue", "handshake_timeout", "close_timeout")
-        if self.max_frame < 1024:
-            raise SettingsError(f"LinkSettings.max_frame must be at least 1024 bytes, not {self.max_frame}")
-        if self.max_message < self.max_frame:
-            raise SettingsError("LinkSettings.max_message must not be smaller than max_frame")
-        if self.queue < self.max_message:
-            raise SettingsError("LinkSettings.queue must not be smaller than max_message")
+        check_count("LinkSettings.max_frame", self.max_frame, 1024, LARGEST)
+        check_count("LinkSettings.max_message", self.max_message, self.max_frame, LARGEST)
+        check_count("LinkSettings.queue", self.queue, self.max_message)
+        check_seconds("LinkSettings.handshake_timeout", self.handshake_timeout, positive=True)
+        check_seconds("LinkSettings.close_timeout", self.close_timeout, positive=True)
 
 
 LEAST_RATE = 64 * 1024
@@ -65,9 +59,9 @@ class AccessSettings:
     client_rate: int = 64 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        _positive(self, "max_unauthenticated", "max_connections", "client_asks", "client_rate")
-        if self.client_rate < LEAST_RATE:
-            raise SettingsError(f"AccessSettings.client_rate must be at least {LEAST_RATE} bytes, not {self.client_rate}")
+        for name in ("max_unauthenticated", "max_connections", "client_asks"):
+            check_count(f"AccessSettings.{name}", getattr(self, name), 1)
+        check_count("AccessSettings.client_rate", self.client_rate, LEAST_RATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +85,8 @@ class ActorSettings:
     logged_dead_letters: int = 10
 
     def __post_init__(self) -> None:
-        _positive(self, "batch", "high_water", "stash_capacity")
-        for name in ("grace", "hook_timeout", "logged_dead_letters"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"ActorSettings.{name} must not be negative, but is {getattr(self, name)!r}")
+        for name in ("batch", "high_water", "stash_capacity"):
+            check_count(f"ActorSettings.{name}", getattr(self, name), 1)
+        for name in ("grace", "hook_timeout"):
+            check_seconds(f"ActorSettings.{name}", getattr(self, name))
+        check_count("ActorSettings.logged_dead_letters", self.logged_dead_letters, 0)

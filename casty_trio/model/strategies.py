@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from casty_trio.errors import SettingsError
+from casty_trio.model.checks import check_count, check_instance, check_number, check_seconds, refuse
 
 __all__ = [
     "AllForOneStrategy",
@@ -63,12 +63,13 @@ class Backoff:
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 < self.initial <= self.maximum:
-            raise SettingsError(f"Backoff needs 0 < initial <= maximum, not {self.initial!r} and {self.maximum!r}")
-        if not self.factor >= 1:
-            raise SettingsError(f"Backoff.factor must be at least 1, not {self.factor!r}")
-        if not 0 <= self.jitter < 1:
-            raise SettingsError(f"Backoff.jitter must be from 0 to less than 1, not {self.jitter!r}")
+        check_seconds("Backoff.initial", self.initial, positive=True)
+        check_number("Backoff.maximum", self.maximum, f"seconds, {self.initial!r} (initial) or more", self.initial)
+        check_number("Backoff.factor", self.factor, "a number, 1 or more", 1)
+        jitter = "a number from 0 to less than 1"
+        check_number("Backoff.jitter", self.jitter, jitter, 0)
+        if self.jitter >= 1:
+            refuse("Backoff.jitter", self.jitter, jitter)
 
     def delay(self, restarts: int, rng: random.Random) -> float:
         """The wait before the n-th restart of a window, in seconds."""
@@ -98,10 +99,11 @@ class SupervisionStrategy:
     decider: Decider | None = None
 
     def __post_init__(self) -> None:
-        if self.max_restarts < 0:
-            raise SettingsError(f"max_restarts must not be negative, but is {self.max_restarts}")
-        if not self.within > 0:
-            raise SettingsError(f"within must be greater than 0 seconds, not {self.within!r}")
+        check_count("max_restarts", self.max_restarts, 0)
+        check_seconds("within", self.within, positive=True)
+        check_instance("backoff", self.backoff, Backoff)
+        if self.decider is not None and not callable(self.decider):
+            refuse("decider", self.decider, "a function of an exception")
 
     def decide(self, failure: Exception) -> Directive:
         """What a failure means."""

@@ -30,6 +30,7 @@ from casty_trio.errors import (
 )
 from casty_trio.link import Link, Secure, open_link
 from casty_trio.model.address import ActorAddress, check_name
+from casty_trio.model.checks import check_flag, check_host, check_instance, check_port
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.model.statistics import AccessStatistics
@@ -57,12 +58,7 @@ ACCEPT_PAUSE = 0.1
 
 
 class RemoteNode(ActorSystem):
-    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters.
-
-    Attributes:
-        connections: one for each peer that has shaken hands.
-        protocol_errors: how many connections were ended because their peer broke the protocol.
-    """
+    """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters."""
 
     def __init__(
         self,
@@ -81,6 +77,9 @@ class RemoteNode(ActorSystem):
         access: AccessSettings | None = None,
         env: Env | None = None,
     ) -> None:
+        _check_arguments(host, port, bind_host, converter, insecure, link)
+        check_instance("access", access, AccessSettings)
+        check_instance("tls", tls, Config)
         super().__init__(name, env=env)
         self._authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
@@ -297,3 +296,15 @@ class _Refused:
 
 
 REFUSED = _Refused()
+
+
+def _check_arguments(
+    host: object, port: object, bind_host: object, converter: object, insecure: object, link: object
+) -> None:
+    check_host("host", host)
+    check_port("port", port)
+    if bind_host is not None:
+        check_host("bind_host", bind_host)
+    check_instance("converter", converter, cattrs.Converter)
+    check_flag("insecure", insecure)
+    check_instance("link", link, LinkSettings)

@@ -17,7 +17,7 @@ from math import inf
 import anyio
 import trio
 
-from casty_trio.errors import SettingsError
+from casty_trio.model.checks import check_count, check_number, refuse
 
 __all__ = ["Conditions", "Parking", "Pipe", "Route"]
 
@@ -44,13 +44,13 @@ class Conditions:
     window: int = 65_536
 
     def __post_init__(self) -> None:
-        least, most = self.delay
-        if not 0 <= least <= most < inf:
-            raise SettingsError(f"delay={self.delay} must be two seconds, the least and the most")
-        if not 0 <= self.cut <= 1:
-            raise SettingsError(f"cut={self.cut} must be a probability")
-        if self.window < 1:
-            raise SettingsError(f"window={self.window} must be at least one byte")
+        match self.delay:
+            case (float() | int() as least, float() | int() as most) if 0 <= least <= most < inf:
+                pass
+            case _:
+                refuse("Conditions.delay", self.delay, "the least and the most seconds")
+        check_number("Conditions.cut", self.cut, "a number from 0 to 1", 0, 1)
+        check_count("Conditions.window", self.window, 1)
 
 
 class Route:

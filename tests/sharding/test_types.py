@@ -13,6 +13,7 @@ from casty_trio import (
     Event,
     Mailbox,
     NameInUseError,
+    SettingsError,
     ShardEnvelope,
     SystemClosedError,
     UnknownMessageTypeError,
@@ -100,7 +101,7 @@ def test_a_factory_that_does_not_tell_its_messages() -> None:
 @pytest.mark.parametrize("num_shards", [0, -1, 65_537])
 def test_numbers_of_shards_that_cannot_be(num_shards: int) -> None:
     """They are refused where they are given."""
-    with pytest.raises(ValueError, match="num_shards must be 1 to 65536"):
+    with pytest.raises(SettingsError, match="num_shards must be a whole number, 1 to 65536"):
         Behaviors.sharded(cart, num_shards=num_shards)
 
 

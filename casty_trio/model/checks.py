@@ -1,0 +1,98 @@
+"""Settings and arguments that programs give, checked one way everywhere. Floor F1: pure.
+
+Whatever is wrong with a value, its size or its type, the error is a `SettingsError` that names the parameter, what it may be
+and what it was. A bool is no number here, and nothing is converted: a wrong value shows at the door, not in a task later.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from typing import Any, NoReturn
+
+from casty_trio.errors import SettingsError
+
+__all__ = [
+    "MOST_SHARDS",
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_host",
+    "check_instance",
+    "check_number",
+    "check_port",
+    "check_seconds",
+    "check_types",
+    "refuse",
+]
+
+MOST_SHARDS = 65_536
+LONGEST_HOST = 255
+
+
+def refuse(what: str, value: object, allowed: str) -> NoReturn:
+    """Say that a value is not allowed.
+
+    Raises:
+        SettingsError: always.
+    """
+    raise SettingsError(f"{what} must be {allowed}, not {value!r:.200}")
+
+
+def check_count(what: str, value: Any, least: int, most: float | None = None) -> None:
+    """See that a value is a whole number within bounds; ``math.inf`` is one only where ``most`` is that."""
+    if most == math.inf and isinstance(value, float) and value == math.inf:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= (most or math.inf):
+        above = {None: " or more", math.inf: " or more, or math.inf"}.get(most, f" to {most}")
+        refuse(what, value, f"a whole number, {least}{above}")
+
+
+def check_number(what: str, value: Any, allowed: str, least: float, most: float = math.inf) -> None:
+    """See that a value is a number within bounds, whole or not; ``allowed`` says which."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        refuse(what, value, allowed)
+
+
+def check_seconds(what: str, value: Any, *, positive: bool = False) -> None:
+    """See that a value is a length of time; ``math.inf`` is one."""
+    allowed = "seconds, more than 0" if positive else "seconds, 0 or more"
+    check_number(what, value, allowed, 0)
+    if positive and not value > 0:
+        refuse(what, value, allowed)
+
+
+def check_choice(what: str, value: object, choices: Collection[object]) -> None:
+    """See that a value is one of a few."""
+    if value not in choices:
+        refuse(what, value, f"one of {', '.join(map(repr, choices))}")
+
+
+def check_flag(what: str, value: object) -> None:
+    """See that a value is a bool."""
+    if not isinstance(value, bool):
+        refuse(what, value, "True or False")
+
+
+def check_instance(what: str, value: object, kind: type) -> None:
+    """See that a value that may be left out is None or of a class."""
+    if value is not None and not isinstance(value, kind):
+        refuse(what, value, f"of class {kind.__module__}.{kind.__qualname__}")
+
+
+def check_host(what: str, value: object) -> None:
+    """See that a value can be the name or the address of a host; what it names is up to the system."""
+    if not isinstance(value, str) or len(value) > LONGEST_HOST:
+        refuse(what, value, f"a text of at most {LONGEST_HOST} characters")
+
+
+def check_port(what: str, value: object, *, least: int = 0) -> None:
+    """See that a value is a TCP port; 0 stands for a free one, where that makes sense."""
+    check_count(what, value, least, 65_535)
+
+
+def check_types(what: str, value: Iterable[object]) -> tuple[object, ...]:
+    """The message types in an argument."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        refuse(what, value, "an iterable of message types")
+    return tuple(value)
