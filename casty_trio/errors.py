@@ -110,6 +110,10 @@ class AskTimeoutError(AskError, TimeoutError):
     """No reply came in time."""
 
 
+class NodeGoneError(CastyError):
+    """The node of an actor was declared gone: it did not come back in time, or another start of it did."""
+
+
 class DeathPactError(CastyError):
     """An actor that was watched has ended, and the watcher has no ``on_signal`` to be told: it ends too."""
 

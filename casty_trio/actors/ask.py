@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 import trio
 from trio.lowlevel import Abort, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
 
-from casty_trio.actors.refs import ReplySlot
+from casty_trio.actors.refs import Carrier, ReplySlot
 from casty_trio.errors import AskError, AskTimeoutError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.deadlines import DeadlineHeap
@@ -41,6 +41,7 @@ class AskSlot(ReplySlot):
     __slots__ = ("_number", "_system", "_task", "_timeout", "_value", "error", "target")
 
     def __init__(self, system: ActorSystem, target: object, timeout: float) -> None:
+        self.carrier: Carrier | None = None
         self.closed: bool = False
         self.deadline: float = trio.current_time() + timeout
         self.target: object = target
@@ -55,7 +56,7 @@ class AskSlot(ReplySlot):
     def number(self) -> int:
         """The ask's number in its system; given when first needed."""
         if not self._number:
-            self._number = self._system.next_incarnation()
+            self._number = self._system.name_ask(self)
         return self._number
 
     @property
@@ -80,6 +81,8 @@ class AskSlot(ReplySlot):
 
     def expire(self) -> None:
         self.fail(AskTimeoutError(f"no reply from {self.target!r} within {self._timeout:g} s"))
+        if self.carrier is not None:
+            self.carrier.give_up(self)
 
     @property
     def waits_until(self) -> float:
@@ -107,6 +110,8 @@ class AskSlot(ReplySlot):
 
     def _close(self) -> None:
         self.closed = True
+        if self._number:
+            self._system.forget_ask(self._number)
         self.target = None  # the heap may keep what is closed for a while: only itself
         task, self._task = self._task, None
         if task is not None:
@@ -114,8 +119,12 @@ class AskSlot(ReplySlot):
 
     def _abort(self, _: object) -> Abort:
         self.closed = True
+        if self._number:
+            self._system.forget_ask(self._number)
         self.deadline = trio.current_time()  # the caller waits no longer
         self.target = self._task = None
+        if self.carrier is not None:
+            self.carrier.give_up(self)
         return Abort.SUCCEEDED
 
 

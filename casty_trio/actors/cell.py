@@ -23,7 +23,6 @@ from casty_trio.actors.life import adopt, begin, run_post_stop
 from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
 from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.post import STOP, UNCOUNTED, Post, Stop
-from casty_trio.actors.refs import ReplySlot
 from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.spying import observe, spied
 from casty_trio.actors.supervision import escalates, judge
@@ -39,7 +38,6 @@ from casty_trio.errors import (
 from casty_trio.model.behavior import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, is_wrapped
 from casty_trio.model.events import ActorFailed, ActorRestarted, ActorStarted, ActorStopped, UnhandledMessage
 from casty_trio.model.interpreter import PLAIN, Blueprint
-from casty_trio.model.signals import Terminated
 from casty_trio.model.strategies import Directive
 from casty_trio.model.words import add_note, in_words
 
@@ -458,10 +456,7 @@ class Cell(Post[M]):
         if extras.stopped is not None:
             extras.stopped.set()
         for watcher in extras.watchers:
-            if isinstance(watcher, ReplySlot):
-                watcher.fail(ActorStoppedError(f"{self.path} has stopped"))
-            elif not watcher.ended:
-                watcher.ref.put(Notice(Terminated(self.ref, failure)))
+            watcher.hear_end(self.ref, failure)
 
     def _leave(self, item: object, failure: Exception | None = None) -> None:
         if self._room is not None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from casty_trio.actors.refs import AdapterRef, LocalRef
+from casty_trio.actors.refs import AdapterRef, LocalRef, WatchableRef
 from casty_trio.errors import SystemClosedError, UsageError
 from casty_trio.model.context import ActorContext
 
@@ -74,10 +74,10 @@ class Context(ActorContext[M]):
         ref.cell.stop(self._cell.system.settings.grace)
 
     def watch(self, ref: ActorRef[Any]) -> None:
-        self._cell.watch(self._local(ref))
+        self._cell.watch(self._watchable(ref))
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
-        self._cell.unwatch(self._local(ref))
+        self._cell.unwatch(self._watchable(ref))
 
     @property
     def timers(self) -> Timers[M]:
@@ -136,7 +136,9 @@ class Context(ActorContext[M]):
     ) -> R:
         return await self._cell.system.ask(ref, msg_factory, timeout=timeout, watch=watch)
 
-    def _local(self, ref: ActorRef[Any]) -> LocalRef[Any]:
-        if isinstance(ref, LocalRef) and ref.cell.system is self._cell.system and ref.cell is not self._cell:
+    def _watchable(self, ref: ActorRef[Any]) -> WatchableRef[Any]:
+        if isinstance(ref, WatchableRef) and ref.belongs_to(self._cell.system) and ref is not self._cell.ref:
             return ref
-        raise UsageError(f"{self._cell.path} cannot watch {ref!r}: it is not another actor of this system")
+        raise UsageError(
+            f"{self._cell.path} cannot watch {ref!r}: it is not another actor of this system, or of a node it knows"
+        )

@@ -11,7 +11,7 @@ from casty_trio.actors.timers import Timers
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
-    from casty_trio.actors.refs import LocalRef, ReplySlot
+    from casty_trio.actors.refs import WatchableRef, Watcher
 
 __all__ = ["Extras"]
 
@@ -37,8 +37,8 @@ class Extras:
         self.stash: Stash[Any] = Stash(cell)
         self.stopped: trio.Event | None = None
         self.timers: Timers[Any] = Timers(cell)
-        self.watchers: dict[Cell[Any] | ReplySlot, None] = {}
-        self.watching: dict[LocalRef[Any], None] = {}
+        self.watchers: dict[Watcher, None] = {}
+        self.watching: dict[WatchableRef[Any], None] = {}
 
     def stop(self) -> None:
         """End the timers, and a wait before a restart."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from casty_trio.actors.orders import Restart
+from casty_trio.actors.refs import LocalRef
 from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.waiting import arm
 from casty_trio.model.behavior import STOPPED, Behavior, Hooks
@@ -109,7 +110,7 @@ async def _clear(cell: Cell[Any]) -> None:
     extras.timers.cancel_all()
     extras.stash.unstash_all()
     if cell.children is not None:
-        for ref in [ref for ref in extras.watching if ref.cell.parent is cell.children]:
+        for ref in [ref for ref in extras.watching if isinstance(ref, LocalRef) and ref.cell.parent is cell.children]:
             cell.unwatch(ref)  # also one that has ended, and whose notice waits
         await cell.children.close(trio.current_time() + cell.system.settings.grace)
         cell.children = None

@@ -18,7 +18,7 @@ from casty_trio.actors.context import Context
 from casty_trio.actors.extras import Extras
 from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
 from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
-from casty_trio.actors.refs import BoundedRef, LocalRef, ReplySlot, Room
+from casty_trio.actors.refs import BoundedRef, LocalRef, ReplySlot, Room, WatchableRef
 from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import mark
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from casty_trio.actors.family import Family
     from casty_trio.actors.system import ActorSystem
     from casty_trio.model.mailbox import Mailbox
+    from casty_trio.model.ref import ActorRef
 
 __all__ = ["STOP", "UNCOUNTED", "Post", "Stop"]
 
@@ -312,23 +313,23 @@ class Post(Generic[M]):
             self.extras.high = 2 * queued
             self.system.publish(MailboxHighWater, self.ref, queued)
 
-    def watch(self, ref: LocalRef[Any]) -> None:
+    def watch(self, ref: WatchableRef[Any]) -> None:
         """Hear of another actor's end."""
         watching = self.extras.watching
         if ref in watching or self.ended:
             return
         watching[ref] = None
-        target = ref.cell
-        if target.ended:
-            self.ref.put(Notice(Terminated(ref, target.last_failure)))
-        else:
-            target.extras.watchers[cast("Cell[M]", self)] = None
+        ref.add_watcher(self)
 
-    def unwatch(self, ref: LocalRef[Any]) -> None:
+    def unwatch(self, ref: WatchableRef[Any]) -> None:
         """Hear of it no more, also if it has ended and the notice is on its way."""
         self.extras.watching.pop(ref, None)
-        if not ref.cell.ended:
-            ref.cell.extras.watchers.pop(cast("Cell[M]", self), None)
+        ref.remove_watcher(self)
+
+    def hear_end(self, ref: ActorRef[Any], failure: Exception | None) -> None:
+        """An actor that it watches has ended."""
+        if not self.ended:
+            self.ref.put(Notice(Terminated(ref, failure)))
 
 
 def check_beginning(behavior: object) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
 from trio.lowlevel import Abort, checkpoint, current_task, reschedule, wait_task_rescheduled
 
 from casty_trio.actors.mail import Adapted, Asked
-from casty_trio.errors import AskError, MailboxFullError, SelfAskError
+from casty_trio.errors import ActorStoppedError, AskError, MailboxFullError, SelfAskError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from casty_trio.actors.cell import Cell
+    from casty_trio.actors.system import ActorSystem
     from casty_trio.model.mailbox import Mailbox
 
-__all__ = ["AdapterRef", "AskableRef", "BoundedRef", "LocalRef", "ReplySlot", "Room"]
+__all__ = ["AdapterRef", "AskableRef", "BoundedRef", "LocalRef", "ReplySlot", "Room", "WatchableRef", "Watcher"]
 
 M = TypeVar("M", contravariant=True)
 
@@ -33,8 +34,12 @@ M = TypeVar("M", contravariant=True)
 class ReplySlot(ActorRef[Any]):
     """The reply ref of an ask; it travels with the message, so whoever cannot answer can say so at once."""
 
-    __slots__ = ("closed", "deadline")
+    __slots__ = ("carried", "carrier", "closed", "deadline")
 
+    carrier: Carrier | None
+    """What took the ask to another node, and has to know when nobody waits any more; None for a local one."""
+    carried: int
+    """The number it has there."""
     closed: bool
     """The ask is over: answered, failed, timed out, or given up by its caller."""
     deadline: float
@@ -49,6 +54,24 @@ class ReplySlot(ActorRef[Any]):
     def fail(self, error: AskError) -> None:
         """End the ask with an error; without effect when it is over."""
 
+    def hear_end(self, ref: ActorRef[Any], failure: Exception | None) -> None:
+        """The actor that was asked has ended."""
+        self.fail(ActorStoppedError(f"{ref.path} has stopped"))
+
+
+class Carrier(Protocol):
+    """What takes asks to another node."""
+
+    def give_up(self, slot: ReplySlot) -> None:
+        """Nobody waits for the reply of an ask any more."""
+
+
+class Watcher(Protocol):
+    """What hears of an actor's end: an actor, an ask, or another node."""
+
+    def hear_end(self, ref: ActorRef[Any], failure: Exception | None) -> None:
+        """The actor has ended."""
+
 
 class AskableRef(ActorRef[M]):
     """A ref that can carry an ask's slot beside the message."""
@@ -60,7 +83,25 @@ class AskableRef(ActorRef[M]):
         """Deliver a message whose sender waits on ``slot``; fail the slot if it cannot be delivered."""
 
 
-class LocalRef(AskableRef[M]):
+class WatchableRef(AskableRef[M]):
+    """A ref whose actor's end can be heard of."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def belongs_to(self, system: ActorSystem) -> bool:
+        """Whether it is that system's own word for the actor."""
+
+    @abstractmethod
+    def add_watcher(self, watcher: Watcher) -> None:
+        """Let it hear of the end, once; at once when that has been."""
+
+    @abstractmethod
+    def remove_watcher(self, watcher: Watcher) -> None:
+        """It need not hear of the end any more; without effect when it did not watch."""
+
+
+class LocalRef(WatchableRef[M]):
     """A ref to an actor of this system with an unbounded mailbox."""
 
     __slots__ = ("__weakref__", "_cell", "incarnation", "mask", "outbox", "sent")
@@ -95,6 +136,20 @@ class LocalRef(AskableRef[M]):
     async def send(self, message: M) -> None:
         await checkpoint()
         self.tell(message)
+
+    def belongs_to(self, system: ActorSystem) -> bool:
+        return self._cell.system is system
+
+    def add_watcher(self, watcher: Watcher) -> None:
+        cell = self._cell
+        if cell.ended:
+            watcher.hear_end(self, cell.last_failure)
+        else:
+            cell.extras.watchers[watcher] = None
+
+    def remove_watcher(self, watcher: Watcher) -> None:
+        if not self._cell.ended:
+            self._cell.extras.watchers.pop(watcher, None)
 
     def put(self, item: object) -> None:
         """Put something into the mailbox that is no message of anybody's."""

@@ -19,7 +19,7 @@ from casty_trio.actors.ask import AskSlot, Deadlines, Expiring
 from casty_trio.actors.cell import Cell
 from casty_trio.actors.events import EventStream
 from casty_trio.actors.family import Family
-from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
+from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot, WatchableRef
 from casty_trio.actors.tree import draw
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedError, UnknownActorError, UsageError
@@ -77,6 +77,7 @@ class ActorSystem(System):
         self.event_stream: EventStream = EventStream()
         self._root = Family("")
         self._asks: Deadlines[AskSlot] = Deadlines()
+        self._named_asks: dict[int, AskSlot] = {}
         self._deadlines: Deadlines[Expiring] = Deadlines()
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
@@ -191,7 +192,7 @@ class ActorSystem(System):
         self._check_open()
         if type(timeout) is not float or not timeout >= 0:  # looked at closely only when it is no usual one
             check_seconds("timeout", timeout)
-        watched = self._cell_of(ref) if watch else None
+        watched = self._watched(ref) if watch else None
         slot = AskSlot(self, ref, timeout)
         message = msg_factory(slot)
         if isinstance(ref, AskableRef):
@@ -333,6 +334,20 @@ class ActorSystem(System):
         self._incarnation += 1
         return self._incarnation
 
+    def name_ask(self, slot: AskSlot) -> int:
+        """Give an ask a number under which its reply ref is found while it waits."""
+        number = self.next_incarnation()
+        self._named_asks[number] = slot
+        return number
+
+    def forget_ask(self, number: int) -> None:
+        """The ask of that number is over."""
+        self._named_asks.pop(number, None)
+
+    def ask_named(self, number: int) -> AskSlot | None:
+        """The ask of that number, if it waits."""
+        return self._named_asks.get(number)
+
     def publish(self, event_type: Callable[..., Event], *fields: object) -> None:
         """Publish an event, if anybody listens."""
         self.event_stream.publish(event_type, *fields)
@@ -367,13 +382,20 @@ class ActorSystem(System):
         self._root.add(cell)
         return cell
 
-    async def _wait_watching(self, cell: Cell[Any], slot: AskSlot) -> None:
-        watchers = cell.extras.watchers
-        watchers[slot] = None
+    async def _wait_watching(self, ref: WatchableRef[Any], slot: AskSlot) -> None:
+        ref.add_watcher(slot)
         try:
-            await slot.wait_closed()
+            if slot.closed:  # it has ended already
+                await trio.lowlevel.checkpoint()
+            else:
+                await slot.wait_closed()
         finally:
-            watchers.pop(slot, None)
+            ref.remove_watcher(slot)
+
+    def _watched(self, ref: ActorRef[Any]) -> WatchableRef[Any]:
+        if isinstance(ref, WatchableRef) and ref.belongs_to(self):
+            return ref
+        raise UsageError(f"{ref!r} is not an actor that the system {self._name} can watch")
 
     def _check_open(self) -> None:
         if self._nursery_manager is None or self._left:

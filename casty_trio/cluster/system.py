@@ -30,6 +30,7 @@ from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Connection, RemoteNode
+from casty_trio.remote.peers import AddressMap
 from casty_trio.tls import Config
 
 __all__ = ["ClusteredActorSystem"]
@@ -46,6 +47,10 @@ class ClusteredActorSystem(RemoteNode):
         port: likewise; 0 picks a free one, and `address` tells which.
         node_id: the node's own name.
         bind_host: where it listens, if that is not where it is reached.
+        bind_port: likewise; 0 picks a free one.
+        advertised_host: where other nodes and clients reach it, if that is not ``host``; say, behind an address translation.
+        advertised_port: likewise.
+        address_map: turns the host and port of another node into those to dial, for tunnels and port mappings.
         messages: message types beyond those that are read from the annotations of sharded behaviours.
         converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
         check_serialization: send messages between this node's own callers and its sharded actors through the codec as well,
@@ -79,6 +84,10 @@ class ClusteredActorSystem(RemoteNode):
         node_id: str,
         *,
         bind_host: str | None = None,
+        bind_port: int | None = None,
+        advertised_host: str | None = None,
+        advertised_port: int | None = None,
+        address_map: AddressMap | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         check_serialization: bool | None = None,
@@ -98,6 +107,10 @@ class ClusteredActorSystem(RemoteNode):
             port,
             node_id,
             bind_host=bind_host,
+            bind_port=bind_port,
+            advertised_host=advertised_host,
+            advertised_port=advertised_port,
+            address_map=address_map,
             messages=messages,
             converter=converter,
             tls=tls,

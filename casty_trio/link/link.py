@@ -19,10 +19,10 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
-from casty_trio.errors import HandshakeError, HandshakeTimeoutError, LinkClosedError, LinkError, ProtocolError
+from casty_trio.errors import HandshakeError, HandshakeTimeoutError, LinkClosedError, LinkError, LinkFullError, ProtocolError
 from casty_trio.link.outbox import LinkStatistics, Outbox
 from casty_trio.link.parking import parking_class
-from casty_trio.protocol.frames import Frame
+from casty_trio.protocol.frames import Frame, Kind
 from casty_trio.protocol.handshake import escaped
 from casty_trio.protocol.session import HANDSHAKING, Identity, Session, State
 
@@ -39,6 +39,7 @@ FAREWELL: Final = 0.5
 """Seconds for the last word to a peer that we refuse, or that broke the protocol."""
 NAME_LIMIT: Final = 80
 """Characters of a peer's name that are shown."""
+PONG_SIZE: Final = 8
 FORCED: Final = 0.05
 """Seconds for closing when there is no time. Not 0: cancelled at once, anyio's asyncio streams would not abort."""
 
@@ -157,6 +158,8 @@ class Link(Outbox):
         self._ran = False
         self._lost = ""  # how the connection broke, if it did
         self._bytes_in = self._frames_in = 0
+        self._confirmed = 0  # bytes out that the peer has read, as its last PONG says
+        self._keeper = anyio.CancelScope()  # around the watch for a silent peer
 
     def __repr__(self) -> str:
         state = self.reason or ("closing" if self._ending else "open")
@@ -173,7 +176,13 @@ class Link(Outbox):
             peak=max(self._peak, self.pending_bytes),
             waiting=len(self._waiters),
             refused=self._refused,
+            unconfirmed=self.unconfirmed,
         )
+
+    @property
+    def unconfirmed(self) -> int:
+        """Bytes of messages that the stream has taken and the peer may not have read; an upper bound."""
+        return self._bytes_out + self._flying - self._confirmed
 
     def close(self, reason: str) -> None:
         """Ask for an orderly end: what is queued is flushed, then a goodbye, then `run` returns.
@@ -194,7 +203,7 @@ class Link(Outbox):
         Args:
             on_frame: called with kind and body of every message and control frame, in order. It must not block. A
                 `ProtocolError` from it is the peer's fault: it ends the link, as a bad frame does, and the peer is told.
-                Anything else it raises ends the link and leaves from here. PING and GOODBYE do not reach it.
+                Anything else it raises ends the link and leaves from here. PING, PONG and GOODBYE do not reach it.
             pace: told after each receive how many bytes it was; returns how many seconds to wait before the next one.
 
         Cancel it to end the link at once; what is queued then can be had from `take_unsent`.
@@ -224,7 +233,9 @@ class Link(Outbox):
             if self._ending:
                 self._limit_time(self.session.limits.close_timeout)
             tasks.start_soon(self._write, name=f"{self!r} writer")
+            tasks.start_soon(self._keep_alive, name=f"{self!r} keep-alive")
             await self._read(on_frame, pace)
+            self._keeper.cancel()
             if self._lost or not self._ending:  # else the writer still has something to say, for a limited time
                 tasks.cancel_scope.cancel()
         self.error, self.reason = self._verdict()
@@ -279,6 +290,8 @@ class Link(Outbox):
 
     def _answer(self, answers: bytes) -> None:
         """Send what the session has to say: PONGs, or after a fault the reason for ending."""
+        if len(self.session.pong) == PONG_SIZE:
+            self._confirmed = max(self._confirmed, min(int.from_bytes(self.session.pong, "big"), self._bytes_out))
         if not answers:
             return
         if self.session.state is State.ERROR:
@@ -306,6 +319,39 @@ class Link(Outbox):
                 return
             else:
                 await parking.park()  # for as long as nobody writes; ended by `run`
+
+    async def _keep_alive(self) -> None:
+        """Ask a silent peer for a sign of life, and give the connection up when none comes.
+
+        Who looks too late, because the process was paused or a handler blocked it, judges nobody for that time: what the
+        peer said meanwhile may not have been read yet.
+        """
+        settings = self.session.limits
+        heard, quiet_since = self._bytes_in, anyio.current_time()
+        with self._keeper:
+            while True:
+                due = anyio.current_time() + settings.keep_alive
+                await anyio.sleep_until(due)
+                now = anyio.current_time()
+                if self._bytes_in != heard:
+                    heard, quiet_since = self._bytes_in, now
+                elif now - due > settings.keep_alive:
+                    quiet_since += now - due
+                elif now - quiet_since >= settings.dead_after:
+                    self._lose(f"nothing came from the peer for {now - quiet_since:.1f} s")
+                    self._limit_time(0)
+                    return
+                if quiet_since < now or self.unconfirmed:
+                    self._ping()
+
+    def _ping(self) -> None:
+        with suppress(LinkClosedError, LinkFullError):  # then it has other reasons to answer
+            self.write_control(Kind.PING, self._bytes_out.to_bytes(8, "big"))
+
+    def abandon(self, reason: str) -> None:
+        """End at once, without a goodbye; `take_unsent` may be called before `run` returns."""
+        self._lose(reason)
+        self._limit_time(0)
 
     def _lose(self, why: str) -> None:
         self._lost = self._lost or why

@@ -43,6 +43,7 @@ class LinkStatistics:
         peak: the most bytes that ever waited at one time, as seen whenever some were taken.
         waiting: how many callers of `send` wait for room.
         refused: how many messages and control frames found no room.
+        unconfirmed: bytes that were written, and that the peer is not known to have read.
     """
 
     bytes_in: int
@@ -53,6 +54,7 @@ class LinkStatistics:
     peak: int
     waiting: int
     refused: int
+    unconfirmed: int
 
 
 class _Waiter:

@@ -16,7 +16,9 @@ __all__ = [
     "DeadLetter",
     "Event",
     "Lagged",
+    "LinkLost",
     "MailboxHighWater",
+    "NodeGone",
     "SpyEvent",
     "UnhandledMessage",
 ]
@@ -90,6 +92,43 @@ class MailboxHighWater(Event, frozen=True):
 
     ref: ActorRef[Any]
     queued: int
+
+
+class LinkLost(Event, frozen=True):
+    """A connection to another node has broken, or was ended by it.
+
+    Attributes:
+        node_id: the other node.
+        host: where it is dialled.
+        port: likewise.
+        unconfirmed: bytes that were written to the connection and that nobody knows the fate of; at most so many.
+        reason: why it ended, for people.
+    """
+
+    node_id: str
+    host: str
+    port: int
+    unconfirmed: int
+    reason: str
+
+
+class NodeGone(Event, frozen=True):
+    """Another node is not waited for any more. What watched its actors has heard so, and that start of it is never talked
+    to again.
+
+    Attributes:
+        node_id: the other node.
+        host: where it was dialled.
+        port: likewise.
+        uid: which start of it.
+        reason: why, for people.
+    """
+
+    node_id: str
+    host: str
+    port: int
+    uid: int
+    reason: str
 
 
 class SpyEvent(Event, frozen=True):

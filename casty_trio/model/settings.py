@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from casty_trio.model.checks import check_count, check_seconds
+from casty_trio.model.checks import check_count, check_number, check_seconds
 
 __all__ = ["AccessSettings", "ActorSettings", "LinkSettings"]
 
@@ -22,6 +22,9 @@ class LinkSettings:
         queue: how many bytes, ``max_message`` or more, may wait to be written before `tell` overflows and `send` waits.
         handshake_timeout: how long a connection may take from open to ready, in seconds.
         close_timeout: how long closing may take to flush what is queued, in seconds.
+        keep_alive: after how many seconds without a word from the peer it is asked for one, and asked again.
+        dead_after: after how many such seconds the connection is given up, ``keep_alive`` or more; ``math.inf`` is never.
+        gone_after: after how many seconds without a connection another node is declared gone, if somebody here waits for it.
     """
 
     max_frame: int = 64 * 1024
@@ -29,6 +32,9 @@ class LinkSettings:
     queue: int = 8 * 1024 * 1024
     handshake_timeout: float = 5.0
     close_timeout: float = 1.0
+    keep_alive: float = 2.0
+    dead_after: float = 13.0
+    gone_after: float = 30.0
 
     def __post_init__(self) -> None:
         check_count("LinkSettings.max_frame", self.max_frame, 1024, LARGEST)
@@ -36,6 +42,9 @@ class LinkSettings:
         check_count("LinkSettings.queue", self.queue, self.max_message)
         check_seconds("LinkSettings.handshake_timeout", self.handshake_timeout, positive=True)
         check_seconds("LinkSettings.close_timeout", self.close_timeout, positive=True)
+        check_seconds("LinkSettings.keep_alive", self.keep_alive, positive=True)
+        check_number("LinkSettings.dead_after", self.dead_after, "seconds, keep_alive or more", self.keep_alive)
+        check_seconds("LinkSettings.gone_after", self.gone_after, positive=True)
 
 
 LEAST_RATE = 64 * 1024

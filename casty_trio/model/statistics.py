@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["AccessStatistics", "SystemStatistics"]
+__all__ = ["AccessStatistics", "PeerStatistics", "SystemStatistics"]
 
 
 class SystemStatistics(msgspec.Struct, frozen=True):
@@ -47,3 +47,35 @@ class AccessStatistics(msgspec.Struct, frozen=True):
     refused: dict[str, int]
     overloaded: int
     slowed: int
+
+
+class PeerStatistics(msgspec.Struct, frozen=True):
+    """A snapshot of what a node has to do with another one.
+
+    Attributes:
+        node_id: the other node's name; its address before it was reached.
+        host: where it is dialled.
+        port: likewise.
+        uid: the start of it that we are, or were last, connected with; 0 for none.
+        connected: whether there is a connection.
+        dials: how often it was dialled.
+        held: messages that wait for a connection.
+        held_bytes: how many bytes they are.
+        queued_bytes: bytes that wait to be written to the connection there is.
+        asks: our asks that it has not answered.
+        watching: our watches of its actors.
+        watched: our actors that it watches.
+    """
+
+    node_id: str
+    host: str
+    port: int
+    uid: int
+    connected: bool
+    dials: int
+    held: int
+    held_bytes: int
+    queued_bytes: int
+    asks: int
+    watching: int
+    watched: int

@@ -71,6 +71,8 @@ class Kind:
     REPLY = 34
     TERMINATED = 35
     STATE = 36
+    WATCH = 37
+    UNWATCH = 38
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

@@ -30,6 +30,7 @@ __all__ = [
     "WELCOME",
     "Authenticator",
     "Confirm",
+    "Dial",
     "Identity",
     "NoAuthentication",
     "Offer",
@@ -58,6 +59,8 @@ REFUSALS: Final = {
     "authentication": "the peer could not prove that it may connect",
     "protocol": "the peer sent bytes that the handshake does not allow",
     "busy": "the peer is welcome, but not now",
+    "crossing": "both ends dialled at once, and the other connection is the one that is kept",
+    "gone": "the peer's node was declared gone, and is never talked to again: it has to start anew",
     "closed": "the connection ended before the handshake did; never sent, there is nobody to read it",
 }
 """The codes of `HandshakeError` and what they mean. A driver may refuse with codes of its own as well."""
@@ -92,7 +95,13 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
-    """The body of HELLO, and the larger part of WELCOME: there ``versions`` holds the one that was chosen."""
+    """The body of HELLO, and the larger part of WELCOME: there ``versions`` holds the one that was chosen.
+
+    Attributes:
+        dial: how often this node has dialled that address; only nodes say so, for crossing dials.
+        seen_uid: the node behind that address which it last let in.
+        seen: that node's ``dial`` of the time.
+    """
 
     versions: _Versions
     system: _Name
@@ -104,11 +113,22 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     nonce: Annotated[bytes, Meta(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]
     max_frame: _Size
     max_message: _Size
+    dial: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    seen_uid: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    seen: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
     @property
     def identity(self) -> Identity:
         """Who made this offer."""
         return Identity(self.system, self.role, self.node_id, self.uid, self.host, self.port)
+
+
+class Dial(msgspec.Struct, frozen=True):
+    """What a node says of its dials to an address; see `Offer`."""
+
+    number: int = 0
+    seen_uid: int = 0
+    seen: int = 0
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True):

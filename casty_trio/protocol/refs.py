@@ -1,4 +1,4 @@
-"""How refs are written inside messages: three MessagePack extension types. Floor F1, pure.
+"""How refs are written inside messages: four MessagePack extension types. Floor F1, pure.
 
 An address names an actor anywhere; a reply slot is a number that only means something on the connection it came over; an
 entity is named by type and id, so the ref is good wherever the entity moves.
@@ -16,9 +16,11 @@ from casty_trio.model.address import ActorAddress
 __all__ = [
     "ADDRESS",
     "ENTITY",
+    "HOME",
     "REPLY",
     "pack_address",
     "pack_entity",
+    "pack_home",
     "pack_reply",
     "unpack_address",
     "unpack_entity",
@@ -28,6 +30,7 @@ __all__ = [
 ADDRESS: Final = 1
 REPLY: Final = 2
 ENTITY: Final = 3
+HOME: Final = 4
 
 
 class _Address(msgspec.Struct, array_like=True, frozen=True):
@@ -65,6 +68,11 @@ def unpack_address(payload: memoryview) -> ActorAddress:
 def pack_reply(number: int) -> tuple[int, bytes]:
     """The reply slot of an ask, for the connection that carries the ask."""
     return REPLY, number.to_bytes(8, "big")
+
+
+def pack_home(number: int) -> tuple[int, bytes]:
+    """The reply slot of an ask of the node it is sent to: to that node, a ref of its own; `unpack_reply` reads it."""
+    return HOME, number.to_bytes(8, "big")
 
 
 def unpack_reply(payload: memoryview) -> int:

@@ -43,6 +43,7 @@ from casty_trio.protocol.handshake import (
     PROTOCOL_VERSIONS,
     REFUSALS,
     Authenticator,
+    Dial,
     Identity,
     NoAuthentication,
     Offer,
@@ -126,7 +127,7 @@ HANDSHAKING: Final = frozenset(
     {State.DIALING, State.AWAIT_WELCOME, State.AWAIT_READY, State.AWAIT_HELLO, State.AWAIT_CONFIRM}
 )
 _OVER: Final = frozenset({State.CLOSED, State.ERROR})
-_NOTABLE: Final = frozenset({Kind.PING, Kind.GOODBYE})
+_NOTABLE: Final = frozenset({Kind.PING, Kind.PONG, Kind.GOODBYE})
 
 
 class Session:
@@ -139,6 +140,7 @@ class Session:
         limits: sizes; the smaller of both ends' `max_frame` and `max_message` counts for what is sent.
         authenticator: how both ends prove that they may connect.
         accept_roles: the peers an acceptor takes; a dialer takes nodes only.
+        dial: what a dialing node says of its dials.
         admit: asked about an authenticated peer before this end's last handshake frame; what it returns is the refusal.
 
     Attributes:
@@ -146,6 +148,7 @@ class Session:
         version: the protocol version both ends speak, likewise.
         error: why the session is in `ERROR`.
         reason: why it is over, for people.
+        pong: the body of the last PONG.
         quiet: the last bytes held messages only: there is nothing to send, and the state is as it was.
 
     Example:
@@ -168,7 +171,8 @@ class Session:
         limits: LinkSettings,
         authenticator: Authenticator | None = None,
         accept_roles: tuple[str, ...] = ("node", "client"),
-        admit: Callable[[Identity], HandshakeError | None] | None = None,
+        admit: Callable[[Offer], HandshakeError | None] | None = None,
+        dial: Dial | None = None,
     ) -> None:
         if len(nonce) != NONCE_SIZE:
             raise ValueError(f"a nonce has {NONCE_SIZE} bytes, not {len(nonce)}")
@@ -179,6 +183,7 @@ class Session:
         self.error: LinkError | None = None
         self.reason: str = ""
         self.quiet: bool = False
+        self.pong: bytes = b""
         self._state = State.DIALING if dialer else State.AWAIT_HELLO
         self._side: Side = "dialer" if dialer else "acceptor"
         self._peer_side: Side = "acceptor" if dialer else "dialer"
@@ -186,6 +191,7 @@ class Session:
         self._authenticator = authenticator or NoAuthentication()
         self._accept_roles = ("node",) if dialer else accept_roles
         self._admit = admit
+        self._dial = dial or Dial()
         self._hello = b""
         self._transcript = b""
         self._uris: tuple[str, ...] | None = None  # of the peer's certificate, if it has shown one
@@ -277,7 +283,7 @@ class Session:
     def receive_data(self, data: bytes) -> list[Frame]:
         """Take what one receive returned; returns the messages it completed, in order, none before `READY`.
 
-        PING and GOODBYE are handled here and not returned. Frames that came before a fault are.
+        PING, PONG and GOODBYE are handled here and not returned. Frames that came before a fault are.
         """
         reader = self._reader
         if reader is None:
@@ -307,7 +313,9 @@ class Session:
                 self._reader = None
                 self.reason = self.reason or f"goodbye: {escaped(bytes(body).decode('utf-8', 'replace'))}"
                 return messages
-            if kind != Kind.PING:
+            if kind == Kind.PONG:
+                self.pong = bytes(body)
+            elif kind != Kind.PING:
                 messages.append((kind, body))
             elif len(body) > MAX_PING:
                 self._end(ProtocolError(f"a PING of {len(body)} bytes; {MAX_PING} are allowed"))
@@ -425,7 +433,7 @@ class Session:
             raise HandshakeError("authentication", "the peer did not prove that it may connect")
 
     def _ask_admission(self, offer: Offer) -> None:
-        refusal = self._admit(offer.identity) if self._admit is not None else None
+        refusal = self._admit(offer) if self._admit is not None else None
         if refusal is not None:
             raise refusal
 
@@ -434,7 +442,8 @@ class Session:
     def _offer(self, versions: tuple[int, ...]) -> bytes:
         me, limits = self.identity, self.limits
         who = (me.system, me.role, me.node_id, me.uid, me.host, me.port)
-        return handshake.encode(Offer(versions, *who, self._nonce, limits.max_frame, limits.max_message))
+        sizes = (limits.max_frame, limits.max_message)
+        return handshake.encode(Offer(versions, *who, self._nonce, *sizes, *msgspec.structs.astuple(self._dial)))
 
     def _put(self, kind: int, body: bytes) -> None:
         self._outbox += b"".join(encode_frame(kind, body, MAX_HANDSHAKE_FRAME))

@@ -34,6 +34,9 @@ __all__ = [
     "ReplyFrame",
     "ShardTypeState",
     "StateFrame",
+    "TerminatedFrame",
+    "UnwatchFrame",
+    "WatchFrame",
     "nack",
     "nack_error",
     "pack",
@@ -41,6 +44,7 @@ __all__ = [
     "pack_entity",
     "pack_reply",
     "unpack",
+    "unpack_actor",
     "unpack_entity",
     "unpack_reply",
 ]
@@ -101,6 +105,28 @@ class CancelFrame(msgspec.Struct, array_like=True, frozen=True):
     ask: int
 
 
+class WatchFrame(msgspec.Struct, array_like=True, frozen=True):
+    """Tell us when that actor ends, or has ended; incarnation 0 means whoever lives there now."""
+
+    path: str
+    incarnation: int
+
+
+class UnwatchFrame(msgspec.Struct, array_like=True, frozen=True):
+    """We need not hear of that actor any more; path and incarnation as in the WATCH."""
+
+    path: str
+    incarnation: int
+
+
+class TerminatedFrame(msgspec.Struct, array_like=True, frozen=True):
+    """An actor that you watch has ended; path and incarnation as in the WATCH, and what it failed with, if it did."""
+
+    path: str
+    incarnation: int
+    failure: str | None
+
+
 class MemberState(msgspec.Struct, array_like=True, frozen=True):
     """A node, as clients see it."""
 
@@ -146,7 +172,17 @@ pack: Final = msgspec.msgpack.Encoder().encode
 _Raw: Final = msgspec.Raw
 _decoders: Final[dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]]] = {
     frame: msgspec.msgpack.Decoder(frame)
-    for frame in (EntityFrame, ActorFrame, ReplyFrame, NackFrame, CancelFrame, StateFrame)
+    for frame in (
+        EntityFrame,
+        ActorFrame,
+        ReplyFrame,
+        NackFrame,
+        CancelFrame,
+        StateFrame,
+        WatchFrame,
+        UnwatchFrame,
+        TerminatedFrame,
+    )
 }
 
 
@@ -174,6 +210,17 @@ def unpack_entity(body: memoryview | bytes) -> EntityFrame:
         return _decode_entity(body)
     except _MALFORMED as error:
         raise ProtocolError(f"the body of an EntityFrame is malformed: {error}") from error
+
+
+_decode_actor: Final = msgspec.msgpack.Decoder(ActorFrame).decode
+
+
+def unpack_actor(body: memoryview | bytes) -> ActorFrame:
+    """Decode a message to an actor; as `unpack`, without the look-up."""
+    try:
+        return _decode_actor(body)
+    except _MALFORMED as error:
+        raise ProtocolError(f"the body of an ActorFrame is malformed: {error}") from error
 
 
 _decode_reply: Final = msgspec.msgpack.Decoder(ReplyFrame).decode

@@ -19,6 +19,7 @@ from casty_trio.remote.slots import RemoteSlot
 
 if TYPE_CHECKING:
     from casty_trio.remote.node import RemoteNode
+    from casty_trio.remote.peer import Peer
 
 __all__ = ["Connection"]
 
@@ -37,11 +38,13 @@ class TooManyAsks(Exception):  # noqa: N818 - it never leaves this file
 class Connection:
     """A ready link, and what the node keeps for it."""
 
-    __slots__ = ("_handlers", "_most_asks", "_newest", "_overtaken", "link", "node", "slots", "subscribed")
+    __slots__ = ("_handlers", "_most_asks", "_newest", "_overtaken", "dial", "link", "node", "peer", "slots", "subscribed")
 
-    def __init__(self, node: RemoteNode, link: Link) -> None:
+    def __init__(self, node: RemoteNode, link: Link, peer: Peer | None = None, dial: int = 0) -> None:
         self.node: RemoteNode = node
         self.link: Link = link
+        self.peer: Peer | None = peer
+        self.dial: int = dial
         self.slots: dict[int, RemoteSlot] = {}
         self.subscribed: bool = False
         self._handlers = node.handlers
@@ -65,6 +68,11 @@ class Connection:
             handler(self, body)
         except TooManyAsks as refused:
             self._refuse_ask(refused.number)
+
+    def retire(self, reason: str) -> None:
+        """A newer connection takes its place: what came in on this one and was not handled yet never will be."""
+        self._handlers = _Deaf()
+        self.link.abandon(reason)
 
     # --- Asks that came in ------------------------------------------------------------------------------------------------
 
@@ -133,6 +141,8 @@ class Connection:
 
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes]:
         """A ref as it is written to this peer."""
+        if self.peer is not None:
+            return self.peer.write_ref(ref)
         if isinstance(ref, RemoteSlot) and ref.connection is self:
             return refs.pack_reply(ref.number)
         return self.node.write_ref(ref)
@@ -143,9 +153,11 @@ class Connection:
             number = refs.unpack_reply(payload)
             return self.slots.get(number) or RemoteSlot(self, number, math.inf)
         if code == refs.ADDRESS:
-            return self.node.resolve(refs.unpack_address(payload))
+            return self.node.resolve_sent(refs.unpack_address(payload), self)
         if code == refs.ENTITY:
             return self.node.resolve_entity(*refs.unpack_entity(payload))
+        if code == refs.HOME and self.peer is not None:
+            return self.peer.own_slot(refs.unpack_reply(payload))
         raise DecodeError(f"extension type {code} is no ref")
 
     def slot_address(self, number: int) -> ActorAddress:
@@ -155,3 +167,14 @@ class Connection:
     def dead_letter(self, message: object, recipient: ActorRef[Any], reason: str) -> None:
         """Make a message nobody will get visible."""
         self.node.dead_letter(message, recipient, reason)
+
+
+class _Deaf(dict[int, Any]):
+    """In the place of a connection's handlers: frames mean nothing any more."""
+
+    def get(self, key: int, default: Any = None) -> Any:
+        return _ignore
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing with a frame."""

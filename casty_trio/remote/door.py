@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 from anyio.abc import ByteStream, SocketAttribute
@@ -21,7 +21,10 @@ from anyio.abc import ByteStream, SocketAttribute
 from casty_trio.errors import HandshakeError, InsecureListenerError
 from casty_trio.model.settings import AccessSettings
 from casty_trio.model.statistics import AccessStatistics
-from casty_trio.protocol.handshake import REFUSALS, Identity
+from casty_trio.protocol.handshake import REFUSALS, Offer
+
+if TYPE_CHECKING:
+    from casty_trio.remote.peer import Peer
 
 __all__ = ["Door", "Pace", "Quiet", "Visit", "check_listener"]
 
@@ -102,18 +105,20 @@ class Visit:
     """One connection that a peer opened, from the door on.
 
     Attributes:
+        peer: the other node, once it was let in as the connection to it.
         scope: cancelled when the visitor has to give way before it has shaken hands.
     """
 
-    __slots__ = ("_door", "_inside", "address", "scope")
+    __slots__ = ("_door", "_inside", "address", "peer", "scope")
 
     def __init__(self, door: Door, address: str) -> None:
         self._door = door
         self._inside = False
         self.address: str = address
+        self.peer: Peer | None = None
         self.scope: trio.CancelScope = trio.CancelScope()
 
-    def admit(self, peer: Identity) -> HandshakeError | None:
+    def admit(self, peer: Offer) -> HandshakeError | None:
         """The refusal of a peer that has proved who it is, if there is no room for it."""
         refusal = self._door.admit(self)
         self._inside = refusal is None

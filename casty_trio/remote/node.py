@@ -17,7 +17,7 @@ import cattrs
 import trio
 from anyio.abc import ByteStream, Listener
 
-from casty_trio.actors.refs import ReplySlot
+from casty_trio.actors.refs import AskableRef, ReplySlot
 from casty_trio.actors.system import ActorSystem
 from casty_trio.env import Env
 from casty_trio.errors import (
@@ -27,6 +27,7 @@ from casty_trio.errors import (
     ProtocolError,
     RequestRefusedError,
     UnknownActorError,
+    UsageError,
 )
 from casty_trio.link import Link, Secure, open_link
 from casty_trio.model.address import ActorAddress, check_name
@@ -37,12 +38,13 @@ from casty_trio.model.statistics import AccessStatistics
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import NONCE_SIZE, Identity, escaped
+from casty_trio.protocol.handshake import NONCE_SIZE, Authenticator, Identity, Offer, escaped
 from casty_trio.protocol.secret import authenticator_of
 from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listener
-from casty_trio.remote.refs import RemoteRef
+from casty_trio.remote.peer import Peer
+from casty_trio.remote.peers import AddressMap, Peers
 from casty_trio.remote.slots import RemoteSlot
 from casty_trio.tls import Config
 
@@ -52,6 +54,9 @@ FrameHandler = Callable[[Connection, memoryview], None]
 
 SLOT_PATH = re.compile(r"/\$clients/([0-9]{1,19})/([0-9]{1,19})")
 """Where clients' reply refs stand; nobody's uid or number has more digits."""
+
+ASK_PATH = re.compile(r"/\$asks/([0-9]{1,19})")
+"""Where reply refs of this node's own asks stand."""
 
 ACCEPT_PAUSE = 0.1
 """How long to wait after the system could not accept a connection (out of file descriptors, say), in seconds."""
@@ -68,6 +73,10 @@ class RemoteNode(ActorSystem):
         node_id: str,
         *,
         bind_host: str | None = None,
+        bind_port: int | None = None,
+        advertised_host: str | None = None,
+        advertised_port: int | None = None,
+        address_map: AddressMap | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         tls: Config | None = None,
@@ -78,25 +87,34 @@ class RemoteNode(ActorSystem):
         env: Env | None = None,
     ) -> None:
         _check_arguments(host, port, bind_host, converter, insecure, link)
+        _check_advertised(bind_port, advertised_host, advertised_port)
         check_instance("access", access, AccessSettings)
         check_instance("tls", tls, Config)
         super().__init__(name, env=env)
-        self._authenticator = authenticator_of(secret)
+        self.authenticator: Authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
         self._secure: Secure | None = None
+        self.secure_dial: Secure | None = None
         if tls is not None:
             tls.check_own(name, "node", node_id)
             self._secure = partial(tls.secure, dialer=False, env=self.env)
+            self.secure_dial = partial(tls.secure, dialer=True, env=self.env)
         self.connections: dict[Connection, None] = {}
         self.protocol_errors: int = 0
         self.handlers: dict[int, FrameHandler] = {
             Kind.ACTOR: self._on_actor,
             Kind.CANCEL: self._on_cancel,
         }
-        self._host, self._port = host, port
+        self.peers: Peers = Peers(self, address_map)
+        self.handlers.update(self.peers.frames())
+        self.leaving: bool = False
+        self._host = advertised_host if advertised_host is not None else host
+        self._port = advertised_port if advertised_port is not None else port
+        self._port_is_bound = advertised_port is None
         self._bind_host = bind_host if bind_host is not None else host
+        self._bind_port = bind_port if bind_port is not None else port
         self.quiet: Quiet = Quiet(self.log, self.env.now)
         self.door: Door = Door(access if access is not None else AccessSettings(), node_id, self.quiet)
         self._accepting = trio.CancelScope()
@@ -128,9 +146,10 @@ class RemoteNode(ActorSystem):
         """
         if self._nursery_manager is not None:
             return await super().__aenter__()  # tells so, before the address is found to be taken
-        listener = await self.env.listen(self._bind_host, self._port)
+        listener = await self.env.listen(self._bind_host, self._bind_port)
         try:
-            self._port = self.env.local_port(listener)
+            if self._port_is_bound:
+                self._port = self.env.local_port(listener)
             await super().__aenter__()
         except BaseException:
             with trio.CancelScope(shield=True, deadline=trio.current_time()):
@@ -142,6 +161,8 @@ class RemoteNode(ActorSystem):
     async def _shut_down(self) -> None:
         """Actors first, while their replies can still leave; then the connections, each after a goodbye."""
         await super()._shut_down()
+        self.leaving = True
+        self.peers.poke()
         self._accepting.cancel()
         for connection in self.connections:
             connection.link.close(f"{self.node_id} leaves")
@@ -166,10 +187,22 @@ class RemoteNode(ActorSystem):
     async def _welcome(self, stream: ByteStream) -> None:
         """The life of one connection that a peer opened."""
         with self.door.visit(stream) as visit:
-            link = await self._shake_hands(stream, visit)
+            try:
+                link = await self._shake_hands(stream, visit)
+            finally:
+                if visit.peer is not None:
+                    visit.peer.accept_over()
             if link is not None:
                 self.door.came_in(visit)
-                await self._serve_peer(link)
+                await self.serve_peer(link, visit.peer)
+
+    def _admit(self, visit: Visit, offer: Offer) -> HandshakeError | None:
+        refusal = visit.admit(offer)
+        if refusal is None and offer.role == "node":
+            peer = self.peers.at(offer.host, offer.port) if offer.host and offer.port else None
+            refusal = self.peers.admit(offer)
+            visit.peer = peer if refusal is None else None
+        return refusal
 
     async def _shake_hands(self, stream: ByteStream, visit: Visit) -> Link | None:
         """The link to a peer that may come in; what becomes of others is counted and told."""
@@ -178,9 +211,8 @@ class RemoteNode(ActorSystem):
             dialer=False,
             nonce=self.env.token(NONCE_SIZE),
             limits=self.link_settings,
-            authenticator=self._authenticator,
-            accept_roles=("client",),  # other nodes come with membership
-            admit=visit.admit,
+            authenticator=self.authenticator,
+            admit=partial(self._admit, visit),
         )
         link: Link | None = None
         try:
@@ -193,10 +225,14 @@ class RemoteNode(ActorSystem):
                 self.door.refused(visit, HandshakeError("crowded", "it had to give way to newer ones before it was done"))
         return link
 
-    async def _serve_peer(self, link: Link) -> None:
-        """The life of one connection after its handshake."""
-        connection = Connection(self, link)
+    async def serve_peer(self, link: Link, peer: Peer | None = None, dial: int = 0) -> None:
+        """The life of one connection after its handshake; ``dial`` numbers those that this node has dialled."""
+        connection = Connection(self, link, peer, dial)
         self.connections[connection] = None
+        if peer is not None:
+            peer.attach(connection)
+        if self.leaving:
+            link.close(f"{self.node_id} leaves")
         limited = link.peer.role == "client"
         pace = Pace(self.door.settings.client_rate, self.door.client_slowed) if limited else None
         try:
@@ -209,6 +245,8 @@ class RemoteNode(ActorSystem):
         finally:
             del self.connections[connection]
             connection.close_slots()
+            if peer is not None:
+                peer.detach(connection, link.reason)
             self._connection_ended.set()
             self._connection_ended = trio.Event()
 
@@ -222,19 +260,32 @@ class RemoteNode(ActorSystem):
         connection.cancel(wire.unpack(wire.CancelFrame, body).ask)
 
     def _on_actor(self, connection: Connection, body: memoryview) -> None:
-        """A client reaches the reply refs of clients this way, and no actor: those are not exposed."""
-        frame = wire.unpack(wire.ActorFrame, body)
-        target = self._slot_at(frame.path)
+        """Another node reaches every actor; a client reaches reply refs this way, and no actor: those are not exposed."""
+        frame = wire.unpack_actor(body)
         slot = connection.open_slot(frame.ask, frame.budget) if frame.ask else None
+        target: ActorRef[Any] | None = None
+        if connection.peer is not None:
+            target = self.peers.find_local(frame.path, frame.incarnation)
         if target is None:
-            self.refuse(slot, UnknownActorError(f"{escaped(frame.path)} is not exposed to clients"), frame.path)
+            target = self._slot_at(frame.path)
+        if target is None:
+            self.refuse(slot, self._unknown(connection, frame.path), frame.path)
             return
         message = self.decode(connection, frame.name, frame.body, slot, frame.path)
-        if message is not REFUSED:
-            try:
-                target.tell(message)
-            except EncodeError as error:
-                self.refuse(slot, error, frame.path)
+        if message is REFUSED:
+            return
+        if slot is not None and isinstance(target, AskableRef):
+            target.tell_asked(message, slot)
+            return
+        try:
+            target.tell(message)
+        except EncodeError as error:
+            self.refuse(slot, error, frame.path)
+
+    def _unknown(self, connection: Connection, path: str) -> Exception:
+        if connection.peer is None:
+            return UnknownActorError(f"{escaped(path)} is not exposed to clients")
+        return UnknownActorError(f"{self.node_id} has no such actor at {escaped(path)}")
 
     def decode(self, connection: Connection, name: str, body: Any, slot: ReplySlot | None, target: str) -> Any:
         """The message in a frame, or `REFUSED`; a bad one costs itself only: a nack, a dead letter, a line in the log."""
@@ -267,20 +318,53 @@ class RemoteNode(ActorSystem):
         """A ref as it is written to any peer; what is relative to one connection is seen to before."""
         return refs.pack_address(ref.address)
 
-    def resolve(self, address: ActorAddress) -> ActorRef[Any]:
-        """The ref for an address that came over the wire: the local one if it is ours and alive."""
-        if address.uid == self.uid:
+    def resolve(self, uri: str | ActorAddress) -> ActorRef[Any]:
+        """The ref to an actor by its address, on this node or another; nothing is sent for it.
+
+        Parameters:
+            uri: ``casty://system@host:port/path``, or the `address` of a ref. A path alone means whoever lives there when a
+                message arrives; with uid and incarnation it means one actor for good.
+
+        Raises:
+            InvalidNameError: the text is no such address.
+            UsageError: the address belongs to a system of another name.
+
+        Example:
+            >>> # greeter: ActorRef[Greet] = system.resolve("casty://shop@10.0.0.2:25520/greeter")
+        """
+        self._check_open()
+        address = ActorAddress.parse(uri) if isinstance(uri, str) else uri
+        if address.system != self.name:
+            raise UsageError(f"{address} is not in the system {self.name}: nodes talk to those of one name only")
+        return self._resolve(address, dial=True)
+
+    def resolve_sent(self, address: ActorAddress, connection: Connection) -> ActorRef[Any]:
+        """The ref for an address that a peer has sent. A client's word is no reason to dial anybody."""
+        return self._resolve(address, dial=connection.peer is not None)
+
+    def lives_at(self, host: str, port: int) -> bool:
+        """Whether that is this node's own address."""
+        return (host, port) == (self._host, self._port)
+
+    def _resolve(self, address: ActorAddress, *, dial: bool) -> ActorRef[Any]:
+        ours = address.uid == self.uid or (
+            address.uid == 0 and (address.host is None or self.lives_at(address.host, address.port or 0))
+        )
+        if ours:
             ref = self._slot_at(address.path) or self.lookup(address.path)
             if ref is not None and address.incarnation in (0, ref.address.incarnation):
                 return ref
-        return RemoteRef(self, address)
+        return self.peers.ref(address, dial=dial)
 
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
         """The ref of an entity; only where shards are known."""
         raise DecodeError(f"{shard_type}/{entity_id}: no sharded types here")
 
-    def _slot_at(self, path: str) -> RemoteSlot | None:
-        """The open reply ref of a client of this node, its gateway."""
+    def _slot_at(self, path: str) -> ReplySlot | None:
+        """The open reply ref of a client of this node, its gateway, or of an ask of this node."""
+        asked = ASK_PATH.fullmatch(path)
+        if asked is not None:
+            return self.ask_named(int(asked[1]))
         match = SLOT_PATH.fullmatch(path)
         if match is None:
             return None
@@ -308,3 +392,12 @@ def _check_arguments(
     check_instance("converter", converter, cattrs.Converter)
     check_flag("insecure", insecure)
     check_instance("link", link, LinkSettings)
+
+
+def _check_advertised(bind_port: object, host: object, port: object) -> None:
+    if bind_port is not None:
+        check_port("bind_port", bind_port)
+    if host is not None:
+        check_host("advertised_host", host)
+    if port is not None:
+        check_port("advertised_port", port, least=1)

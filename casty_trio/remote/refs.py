@@ -1,41 +1,117 @@
-"""Refs to actors that are not here. Floor F3."""
+"""Refs to actors of other nodes. Floor F3."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import trio
 from trio.lowlevel import checkpoint
 
-from casty_trio.actors.refs import AskableRef, ReplySlot
-from casty_trio.errors import UnknownActorError
+from casty_trio.actors.refs import ReplySlot, WatchableRef, Watcher
+from casty_trio.errors import (
+    LinkClosedError,
+    LinkFullError,
+    MailboxFullError,
+    NodeGoneError,
+    UnknownActorError,
+)
 from casty_trio.model.address import ActorAddress
+from casty_trio.protocol import wire
+from casty_trio.protocol.frames import Kind
 
 if TYPE_CHECKING:
+    from casty_trio.actors.system import ActorSystem
     from casty_trio.remote.node import RemoteNode
+    from casty_trio.remote.peer import Peer, Target
 
 __all__ = ["RemoteRef"]
 
+NOWHERE = "nobody at that address can be reached from here"
 
-class RemoteRef(AskableRef[Any]):
-    """A ref to an actor of a past incarnation, or of a node there is no connection to: what it is told is a dead letter."""
 
-    __slots__ = ("_address", "_node")
+class RemoteRef(WatchableRef[Any]):
+    """A ref to an actor of another node, or to one that is nowhere: a past incarnation of ours, say.
 
-    def __init__(self, node: RemoteNode, address: ActorAddress) -> None:
+    Args:
+        node: whose ref it is.
+        address: the actor's.
+        peer: the actor's node; None makes what it is told a dead letter.
+    """
+
+    __slots__ = ("_address", "_node", "_path", "_peer", "_uid")
+
+    def __init__(self, node: RemoteNode, address: ActorAddress, peer: Peer | None) -> None:
         self._node = node
         self._address = address
+        self._peer = peer
+        self._path = (address.path, address.incarnation)
+        self._uid = address.uid
 
     @property
     def address(self) -> ActorAddress:
         return self._address
 
     def tell(self, message: Any) -> None:
-        self._node.dead_letter(message, self, "nobody at that address can be reached from here")
+        peer = self._peer
+        if peer is None:
+            self._node.dead_letter(message, self, NOWHERE)
+            return
+        name, body = self._node.codec.encode(message, peer.write_ref)
+        try:
+            peer.write(Kind.ACTOR, wire.pack_actor(0, None, self._path, name, body), self._uid)
+        except (LinkFullError, LinkClosedError) as error:
+            self._node.dead_letter(message, self, str(error))
 
     async def send(self, message: Any) -> None:
-        await checkpoint()
-        self.tell(message)
+        peer = self._peer
+        if peer is None:
+            await checkpoint()
+            self._node.dead_letter(message, self, NOWHERE)
+            return
+        name, body = self._node.codec.encode(message, peer.write_ref)
+        try:
+            await peer.send(Kind.ACTOR, wire.pack_actor(0, None, self._path, name, body), self._uid)
+        except LinkClosedError as error:
+            self._node.dead_letter(message, self, str(error))
 
     def tell_asked(self, message: Any, slot: ReplySlot) -> None:
-        self.tell(message)
-        slot.fail(UnknownActorError(f"{self._address} cannot be reached from here"))
+        peer = self._peer
+        if peer is None:
+            self._node.dead_letter(message, self, NOWHERE)
+            slot.fail(UnknownActorError(f"{self._address}: {NOWHERE}"))
+            return
+        number = peer.open_ask(slot)
+        name, body = self._node.codec.encode(message, peer.write_ref)
+        budget = None if slot.deadline == math.inf else max(0.0, slot.deadline - trio.current_time())
+        peer.asks[number] = slot
+        try:
+            peer.write(Kind.ACTOR, wire.pack_actor(number, budget, self._path, name, body), self._uid, number)
+        except (LinkFullError, LinkClosedError) as error:
+            del peer.asks[number]
+            self._node.dead_letter(message, self, str(error))
+            failed = MailboxFullError if isinstance(error, LinkFullError) else UnknownActorError
+            slot.fail(failed(f"{self._address} cannot be asked now: {error}"))
+        except BaseException:
+            del peer.asks[number]
+            raise
+
+    # --- Watching -----------------------------------------------------------------------------------------------------
+
+    def belongs_to(self, system: ActorSystem) -> bool:
+        return self._node is system
+
+    def add_watcher(self, watcher: Watcher) -> None:
+        why = NOWHERE if self._peer is None else self._node.peers.gone.get(self._uid)
+        if self._peer is None or why is not None:
+            watcher.hear_end(self, NodeGoneError(f"{self._address}: {why}"))
+        else:
+            self._peer.watch(self._target, self, watcher)
+
+    def remove_watcher(self, watcher: Watcher) -> None:
+        if self._peer is not None:
+            self._peer.unwatch(self._target, watcher)
+
+    @property
+    def _target(self) -> Target:
+        return (*self._path, self._uid)

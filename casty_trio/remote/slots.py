@@ -28,6 +28,7 @@ class RemoteSlot(ReplySlot):
     __slots__ = ("connection", "number")
 
     def __init__(self, connection: Connection, number: int, deadline: float) -> None:
+        self.carrier = None
         self.closed = False
         self.deadline = deadline
         self.connection: Connection = connection
@@ -61,6 +62,8 @@ class RemoteSlot(ReplySlot):
 
     def expire(self) -> None:
         self._close()  # the asker has its own clock; nobody has to tell it
+        if self.carrier is not None:  # it was passed on
+            self.carrier.give_up(self)
 
     def _close(self) -> None:
         self.closed: bool = True

@@ -1,0 +1,113 @@
+"""The task that keeps a connection to another node while somebody here needs one. Floor F3.
+
+It dials when there is something to say and nobody is connected, waits longer after each failure, with jitter, and stops
+waiting when the other node connects by itself. A node that stays away for `gone_after` is declared gone; one that was never
+reached, or refuses us for good, costs what waits for it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from casty_trio.errors import HandshakeError, HandshakeTimeoutError
+from casty_trio.link import Link, open_link
+from casty_trio.protocol.handshake import NONCE_SIZE, Dial
+from casty_trio.protocol.session import Session
+from casty_trio.remote.peer import Peer
+
+if TYPE_CHECKING:
+    from casty_trio.remote.node import RemoteNode
+
+__all__ = ["Dialer"]
+
+RETRY_FIRST, RETRY_MOST = 0.1, 3.0
+"""How long to wait before dialling again: at first, and at most, in seconds, before jitter."""
+
+PERMANENT = frozenset({"version", "system", "self", "role", "authentication", "certificate", "tls"})
+"""Refusals that trying again cannot change."""
+
+
+class Dialer:
+    """Dials one peer; `run` is its task."""
+
+    def __init__(self, node: RemoteNode, peer: Peer) -> None:
+        self._node = node
+        self._peer = peer
+        self._pause = RETRY_FIRST
+        self._missing_since = math.inf
+
+    async def run(self) -> None:
+        """Keep a connection while one is needed; ends when the node leaves."""
+        peer, node = self._peer, self._node
+        while not node.leaving:
+            if peer.connection is not None or not peer.needed:
+                self._missing_since = math.inf
+                self._pause = RETRY_FIRST
+                await peer.changed.wait()
+            elif self._missing_since == math.inf:
+                self._missing_since = trio.current_time()
+            else:
+                await self._dial_or_wait()
+
+    async def _dial_or_wait(self) -> None:
+        """One dial, and what follows from it."""
+        peer, node = self._peer, self._node
+        dial = peer.next_dial()
+        problem: Exception | None = None
+        link: Link | None = None
+        deadline = self._missing_since + node.link_settings.gone_after
+        try:
+            with trio.CancelScope(deadline=deadline):
+                link = await self._dial(dial)
+        except (OSError, HandshakeError) as error:
+            problem = error
+        finally:
+            peer.dial_over()
+        if link is not None:
+            await node.serve_peer(link, peer, dial.number)
+        elif problem is None:
+            self._give_up("it could not be reached in time")
+        else:
+            await self._after(problem, deadline)
+
+    async def _dial(self, dial: Dial) -> Link:
+        peer, node = self._peer, self._node
+        limits = node.link_settings
+        with trio.move_on_after(limits.handshake_timeout):
+            stream = await node.env.connect(*node.peers.address_map(peer.host, peer.port))
+            session = Session(
+                node.identity,
+                dialer=True,
+                nonce=node.env.token(NONCE_SIZE),
+                limits=limits,
+                authenticator=node.authenticator,
+                admit=peer.admit_dialled,
+                dial=dial,
+            )
+            return await open_link(stream, session, node.secure_dial)
+        raise HandshakeTimeoutError(f"{peer.host}:{peer.port} did not answer within {limits.handshake_timeout:g} s")
+
+    async def _after(self, problem: Exception, deadline: float) -> None:
+        """A dial has failed: give up, or wait and try again."""
+        peer, node = self._peer, self._node
+        code = problem.code if isinstance(problem, HandshakeError) else ""
+        if code == "gone" or code in PERMANENT:
+            node.log.error("%s cannot talk to %s:%d: %s", node.node_id, peer.host, peer.port, problem)
+            self._give_up(f"it refuses us: {problem}")
+            return
+        where = (peer.host, peer.port)
+        node.quiet.warning(("dial", *where), "%s cannot reach %s:%d: %s", node.node_id, *where, problem)
+        pause, self._pause = self._pause, min(2 * self._pause, RETRY_MOST)
+        until = trio.current_time() + pause * node.env.rng.uniform(0.5, 1.5)
+        with trio.CancelScope(deadline=min(until, deadline)):
+            while peer.connection is None and not node.leaving:
+                await peer.changed.wait()
+        if peer.connection is None and trio.current_time() >= deadline:
+            self._give_up("it could not be reached in time")
+
+    def _give_up(self, reason: str) -> None:
+        self._missing_since = math.inf
+        self._node.peers.declare_gone(self._peer, reason)

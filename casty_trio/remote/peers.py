@@ -1,0 +1,164 @@
+"""The other nodes this one talks to, and which starts of them it never talks to again. Floor F3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from casty_trio.actors.refs import LocalRef
+from casty_trio.errors import DecodeError, HandshakeError, ProtocolError
+from casty_trio.model.address import ActorAddress
+from casty_trio.model.events import NodeGone
+from casty_trio.model.ref import ActorRef
+from casty_trio.model.statistics import PeerStatistics
+from casty_trio.protocol import wire
+from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.handshake import Offer
+from casty_trio.remote.dialer import Dialer
+from casty_trio.remote.held import Held
+from casty_trio.remote.peer import Peer
+from casty_trio.remote.refs import RemoteRef
+
+if TYPE_CHECKING:
+    from casty_trio.remote.connection import Connection
+    from casty_trio.remote.node import RemoteNode
+
+__all__ = ["Peers"]
+
+AddressMap = Callable[[str, int], tuple[str, int]]
+
+GONE_MOST: Final = 10_000
+"""So many starts of nodes that are gone are remembered; the oldest are forgotten first."""
+
+
+class Peers:
+    """All other nodes, by where they are dialled.
+
+    Attributes:
+        gone: why a start of a node, by its uid, is never talked to again.
+        address_map: turns the address of a node into the one to dial.
+    """
+
+    def __init__(self, node: RemoteNode, address_map: AddressMap | None) -> None:
+        self._node = node
+        self._by_address: dict[tuple[str, int], Peer] = {}
+        self.gone: dict[int, str] = {}
+        self.address_map: AddressMap = address_map if address_map is not None else _as_it_is
+
+    def at(self, host: str, port: int) -> Peer:
+        """The node that is dialled there; its task is started when it is first asked for."""
+        peer = self._by_address.get((host, port))
+        if peer is None:
+            peer = self._by_address[host, port] = Peer(self._node, host, port)
+            self._node.start_service(Dialer(self._node, peer).run, f"connection to {host}:{port}")
+        return peer
+
+    def known(self, host: str, port: int) -> Peer | None:
+        """The node that is dialled there, if it was asked for before."""
+        return self._by_address.get((host, port))
+
+    def ref(self, address: ActorAddress, *, dial: bool) -> ActorRef[Any]:
+        """The ref to an actor that is not here; ``dial`` when its address is reason enough to talk to its node."""
+        peer: Peer | None = None
+        if address.host is not None and address.port and not self._node.lives_at(address.host, address.port):
+            peer = self.at(address.host, address.port) if dial else self.known(address.host, address.port)
+        return RemoteRef(self._node, address, peer)
+
+    def nobody(self, path: str) -> ActorRef[Any]:
+        """A ref of this node whose actor or ask is over."""
+        return RemoteRef(self._node, self._node.address_of(path, 0), None)
+
+    def poke(self) -> None:
+        """Wake every dialer: this node leaves."""
+        for peer in self._by_address.values():
+            peer.poke()
+
+    def statistics(self) -> tuple[PeerStatistics, ...]:
+        """Count what there is, sorted by address."""
+        return tuple(_statistics(peer) for _, peer in sorted(self._by_address.items()))
+
+    # --- Who is let in ------------------------------------------------------------------------------------------------
+
+    def refusal_of(self, offer: Offer) -> HandshakeError | None:
+        """The refusal of a start of a node that was declared gone."""
+        why = self.gone.get(offer.uid)
+        return None if why is None else HandshakeError("gone", f"uid {offer.uid} was declared gone here: {why}")
+
+    def admit(self, offer: Offer) -> HandshakeError | None:
+        """Whether another node's dial may become the connection to it."""
+        refusal = self.refusal_of(offer)
+        if refusal is None and not (offer.host and offer.port):
+            refusal = HandshakeError("protocol", "a node has to say where it is dialled")
+        return refusal if refusal is not None else self.at(offer.host, offer.port).admit_accepted(offer)
+
+    def declare_gone(self, peer: Peer, reason: str) -> None:
+        """Stop waiting for a node: what waits for it ends, and the start of it that was known is never talked to again."""
+        uid, peer.uid = peer.uid, 0
+        if uid:
+            self.gone[uid] = reason
+            if len(self.gone) > GONE_MOST:
+                del self.gone[next(iter(self.gone))]
+            self._node.publish(NodeGone, peer.node_id, peer.host, peer.port, uid, reason)
+        self._node.log.warning("%s at %s:%d is gone: %s", peer.node_id, peer.host, peer.port, reason)
+        peer.lose_all(uid, reason)
+        peer.poke()
+
+    def drop(self, peer: Peer, held: Held, reason: str) -> None:
+        """Make visible that a message which waited will never be written."""
+        frame = wire.unpack(wire.ActorFrame, held.body)
+        address = ActorAddress(self._node.name, frame.path, peer.host, peer.port, held.uid, frame.incarnation)
+        try:
+            message = self._node.codec.decode(frame.name, frame.body, self._read_ref)
+        except DecodeError:
+            message = frame
+        self._node.dead_letter(message, RemoteRef(self._node, address, None), reason)
+
+    def _read_ref(self, code: int, payload: memoryview) -> ActorRef[Any]:
+        return self._node.dead_letters  # the message is only shown
+
+    # --- Frames of nodes ----------------------------------------------------------------------------------------------
+
+    def frames(self) -> dict[int, Callable[[Connection, memoryview], None]]:
+        """The handlers of what only nodes say."""
+        return {
+            Kind.REPLY: lambda connection, body: _of_node(connection).on_reply(connection, body),
+            Kind.NACK: lambda connection, body: _of_node(connection).on_nack(body),
+            Kind.WATCH: lambda connection, body: _of_node(connection).on_watch(body),
+            Kind.UNWATCH: lambda connection, body: _of_node(connection).on_unwatch(body),
+            Kind.TERMINATED: lambda connection, body: _of_node(connection).on_terminated(body),
+        }
+
+    def find_local(self, path: str, incarnation: int) -> LocalRef[Any] | None:
+        """The actor of ours that another node means."""
+        ref = self._node.lookup(path)
+        if isinstance(ref, LocalRef) and incarnation in (0, ref.incarnation):
+            return ref
+        return None
+
+
+def _of_node(connection: Connection) -> Peer:
+    if connection.peer is None:
+        raise ProtocolError("a client has no business with that kind of frame")
+    return connection.peer
+
+
+def _statistics(peer: Peer) -> PeerStatistics:
+    link = peer.connection.link if peer.connection is not None else None
+    return PeerStatistics(
+        node_id=peer.node_id,
+        host=peer.host,
+        port=peer.port,
+        uid=peer.uid,
+        connected=link is not None,
+        dials=peer.dials,
+        held=len(peer.held),
+        held_bytes=peer.held.size,
+        queued_bytes=link.pending_bytes if link is not None else 0,
+        asks=len(peer.asks),
+        watching=sum(map(len, peer.watching.values())),
+        watched=len(peer.watched),
+    )
+
+
+def _as_it_is(host: str, port: int) -> tuple[str, int]:
+    return host, port
