@@ -205,17 +205,25 @@ class Post(Generic[M]):
 
     def stop(self, grace: float) -> None:
         """Tell it to stop after the message being handled, which is cancelled when ``grace`` seconds are over."""
+        stop_at = trio.current_time() + grace
+        below = self.stop_by(stop_at)
+        if below is not None:
+            below.tell_stop(stop_at)
+
+    def stop_by(self, stop_at: float) -> Family | None:
+        """The same, to a point in time; what comes back are children for which it already waits, now less long."""
         if self.ended:
-            return
+            return None
         self._told = True
-        self._stop_at = min(self._stop_at, trio.current_time() + grace)
+        sooner = stop_at < self._stop_at
+        if sooner:
+            self._stop_at = stop_at
         if self._extras is not None:
             self._extras.stop()
         if self._scope is not None:
             self._scope.deadline = self._stop_at
-        if self.children is not None and self.children.closing:
-            self.children.tell_stop(self._stop_at)  # it ends already, and waits for them: perhaps less long now
         self.signal(STOP)
+        return self.children if sooner and self.children is not None and self.children.closing else None
 
     def signal(self, signal: object) -> None:
         """Have something obeyed before the next message; an order to restart is void while it restarts."""
