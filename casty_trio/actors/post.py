@@ -227,8 +227,14 @@ class Post(Generic[M]):
 
     def signal(self, signal: object) -> None:
         """Have something obeyed before the next message; an order to restart is void while it restarts."""
-        if self.ended or (isinstance(signal, Restart) and self.napping):
+        if self.ended:
             return
+        if isinstance(signal, Restart):
+            if self.napping:
+                return
+            if self._scope is not None:  # what it is at may take as long as when it is told to stop
+                grace = self.system.settings.grace
+                self._scope.deadline = min(self._scope.deadline, trio.current_time() + grace)
         if self._signals is None:
             self._signals = deque()
         if not self._signals:
@@ -294,6 +300,8 @@ class Post(Generic[M]):
     def forget_orders(self) -> list[Exception]:
         """It ends or begins again: what was signalled concerned what has ended; failures of that are still seen."""
         signals, self._signals = self._signals, None
+        if self._scope is not None:
+            self._scope.deadline = self._stop_at
         failures = [each.failure for each in signals or () if isinstance(each, (BackgroundFailure, Escalated))]
         for failure in failures:
             self.note_failure(failure)
