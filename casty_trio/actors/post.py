@@ -274,13 +274,17 @@ class Post(Generic[M]):
         self.system.dead_letter(message, self.ref, reason, sent=True)
 
     def take_oldest(self) -> object:
-        """Take the message that waits longest; a new one has to follow.
+        """Take the message that waits longest, which may have come back from the stash; a new one has to follow.
 
         What stands before it and is no message is seen to next all the same: the new message makes the task look.
 
         Raises:
             trio.WouldBlock: the task has been handed it already.
         """
+        for index, item in enumerate(self._front or ()):
+            if type(item) not in UNCOUNTED:
+                del cast("deque[Any]", self._front)[index]
+                return item
         while type(item := self._inbox.receive_nowait()) in UNCOUNTED:
             if item is not WAKE:
                 self._put_first([])
