@@ -245,6 +245,11 @@ class AdapterRef(AskableRef[M]):
         self._incarnation = incarnation
 
     @property
+    def cell(self) -> Cell[Any]:
+        """The actor behind the ref."""
+        return self._ref.cell
+
+    @property
     def address(self) -> ActorAddress:
         cell = self._ref.cell
         return cell.system.address_of(f"{cell.path}/$adapter", self._incarnation)

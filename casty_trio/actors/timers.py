@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
-from casty_trio.errors import SettingsError
 from casty_trio.model import context
+from casty_trio.model.durations import check_seconds
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
@@ -70,8 +70,7 @@ class Timers(context.Timers[M]):
         self._start(name, delay, message, None)
 
     def periodic(self, name: str, interval: float, message: M) -> None:
-        if not interval > 0:
-            raise SettingsError(f"the interval of timer {name!r} must be greater than 0 seconds, not {interval!r}")
+        check_seconds(interval, f"the interval of timer {name!r}", above=True)
         self._start(name, interval, message, interval)
 
     def cancel(self, name: str) -> bool:
@@ -97,8 +96,7 @@ class Timers(context.Timers[M]):
             del self._running[timer.name]
 
     def _start(self, name: str, delay: float, message: M, interval: float | None) -> None:
-        if not delay >= 0:
-            raise SettingsError(f"the delay of timer {name!r} must not be negative, but is {delay!r}")
+        check_seconds(delay, f"the delay of timer {name!r}")
         self.cancel(name)
         timer = self._running[name] = Timer(self._cell, name, delay, message, interval)
         self._cell.system.watch_deadline(timer)

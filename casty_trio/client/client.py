@@ -42,6 +42,7 @@ from casty_trio.link import LinkStatistics
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import BoundFactory
 from casty_trio.model.blocks import leave_nursery
+from casty_trio.model.durations import check_seconds
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
@@ -112,8 +113,7 @@ class ClusterClient:
         env: Env | None = None,
     ) -> None:
         self.contact_points: tuple[tuple[str, int], ...] = _checked_contacts(contact_points)
-        if not connect_timeout > 0:
-            raise SettingsError(f"connect_timeout must be greater than 0, not {connect_timeout!r}")
+        check_seconds(connect_timeout, "connect_timeout", above=True)
         self.system_name: str = check_name(system_name, "system")
         self.address_map: Callable[[str, int], tuple[str, int]] = address_map if address_map is not None else _as_it_is
         self.codec: Codec = Codec(messages, converter=converter)
@@ -268,8 +268,8 @@ class ClusterClient:
         self._check_open()
         if getattr(ref, "client", None) is not self or not isinstance(ref, WireRef):
             raise UsageError(f"{ref!r} is not a ref of this client")
-        if not timeout >= 0:
-            raise UsageError(f"ask(timeout={timeout!r}): give seconds, 0 or more; math.inf waits without end")
+        if type(timeout) is not float or not timeout >= 0:
+            check_seconds(timeout, "ask(timeout=...)", error=UsageError)
         self._asked += 1
         ask = ClientAsk(self, self._asked, ref, timeout, self._event())
         waits = max(0.0, min(timeout, anyio.current_effective_deadline() - anyio.current_time()))

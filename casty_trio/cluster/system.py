@@ -16,6 +16,7 @@ from casty_trio.cluster.extension import Extension
 from casty_trio.env import Env
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, UsageError, WaitTimeoutError
 from casty_trio.model.behavior import Behavior
+from casty_trio.model.durations import check_seconds
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
@@ -120,7 +121,9 @@ class ClusteredActorSystem(RemoteNode):
 
         Raises:
             WaitTimeoutError: there were fewer by then.
+            UsageError: the timeout is negative, or no number.
         """
+        check_seconds(timeout, "wait_for(timeout=...)", error=UsageError)
         if n > 1:  # membership of one: more than this node cannot come up
             await trio.sleep(timeout)
             raise WaitTimeoutError(f"{self.name}: 1 of {n} members is up after {timeout:g} s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from casty_trio.errors import SettingsError
+from casty_trio.model.durations import check_number, check_seconds
 
 __all__ = ["ActorSettings", "LinkSettings"]
 
@@ -12,6 +13,7 @@ __all__ = ["ActorSettings", "LinkSettings"]
 def _positive(owner: object, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
+        check_number(value, f"{type(owner).__name__}.{name}")
         if not value > 0:
             raise SettingsError(f"{type(owner).__name__}.{name} must be greater than 0, not {value!r}")
 
@@ -35,7 +37,9 @@ class LinkSettings:
     close_timeout: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive(self, "max_frame", "max_message", "queue", "handshake_timeout", "close_timeout")
+        _positive(self, "max_frame", "max_message", "queue")
+        for name in ("handshake_timeout", "close_timeout"):
+            check_seconds(getattr(self, name), f"LinkSettings.{name}", above=True)
         if self.max_frame < 1024:
             raise SettingsError(f"LinkSettings.max_frame must be at least 1024 bytes, not {self.max_frame}")
         if self.max_message < self.max_frame:
@@ -66,6 +70,10 @@ class ActorSettings:
 
     def __post_init__(self) -> None:
         _positive(self, "batch", "high_water", "stash_capacity")
-        for name in ("grace", "hook_timeout", "logged_dead_letters"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"ActorSettings.{name} must not be negative, but is {getattr(self, name)!r}")
+        for name in ("grace", "hook_timeout"):
+            check_seconds(getattr(self, name), f"ActorSettings.{name}")
+        check_number(self.logged_dead_letters, "ActorSettings.logged_dead_letters")
+        if not self.logged_dead_letters >= 0:
+            raise SettingsError(
+                f"ActorSettings.logged_dead_letters must not be negative, but is {self.logged_dead_letters!r}"
+            )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from casty_trio.errors import SettingsError
+from casty_trio.model.durations import check_number, check_seconds
 
 __all__ = [
     "AllForOneStrategy",
@@ -63,7 +64,11 @@ class Backoff:
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 < self.initial <= self.maximum:
+        check_seconds(self.initial, "Backoff.initial", above=True, endless=False)
+        check_seconds(self.maximum, "Backoff.maximum", above=True, endless=False)
+        check_number(self.factor, "Backoff.factor")
+        check_number(self.jitter, "Backoff.jitter")
+        if not self.initial <= self.maximum:
             raise SettingsError(f"Backoff needs 0 < initial <= maximum, not {self.initial!r} and {self.maximum!r}")
         if not self.factor >= 1:
             raise SettingsError(f"Backoff.factor must be at least 1, not {self.factor!r}")
@@ -98,10 +103,10 @@ class SupervisionStrategy:
     decider: Decider | None = None
 
     def __post_init__(self) -> None:
-        if self.max_restarts < 0:
+        check_number(self.max_restarts, "max_restarts")
+        if not self.max_restarts >= 0:
             raise SettingsError(f"max_restarts must not be negative, but is {self.max_restarts}")
-        if not self.within > 0:
-            raise SettingsError(f"within must be greater than 0 seconds, not {self.within!r}")
+        check_seconds(self.within, "within", above=True)
 
     def decide(self, failure: Exception) -> Directive:
         """What a failure means."""

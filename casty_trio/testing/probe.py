@@ -17,8 +17,10 @@ import trio
 
 from casty_trio.actors.refs import LocalRef
 from casty_trio.actors.system import ActorSystem
+from casty_trio.errors import UsageError
 from casty_trio.model.behavior import Behavior, Behaviors
 from casty_trio.model.context import ActorContext
+from casty_trio.model.durations import check_seconds
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal, Terminated
 from casty_trio.testing.matching import describe, listing, matches
@@ -122,6 +124,7 @@ class TestProbe(Generic[M]):
         Raises:
             AssertionError: one came; at once, and it shows which.
         """
+        check_seconds(within, "within", error=UsageError)
         with trio.move_on_after(within):
             while not self._waiting:
                 await self._arrival.park()
@@ -172,6 +175,7 @@ class TestProbe(Generic[M]):
         self._wanted = None
         self._blocks += 1
         try:
+            check_seconds(seconds, "within(...)", error=UsageError)
             with trio.move_on_after(seconds) as scope:
                 yield scope
         finally:
@@ -183,6 +187,7 @@ class TestProbe(Generic[M]):
     async def _wait(self, condition: Callable[[], bool], wanted: str, within: float | None) -> None:
         seconds = within if within is not None else math.inf if self._blocks else PATIENCE
         self._wanted = wanted
+        check_seconds(seconds, "within", error=UsageError)
         with trio.move_on_after(seconds):
             await trio.lowlevel.checkpoint()
             while not condition():

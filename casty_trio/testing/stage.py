@@ -16,10 +16,11 @@ from itertools import count
 from typing import Any, TypeVar
 
 from casty_trio.actors.post import check_beginning
-from casty_trio.errors import NameInUseError, SettingsError, StashFullError, UsageError
+from casty_trio.errors import NameInUseError, StashFullError, UsageError
 from casty_trio.model import context
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import Behavior
+from casty_trio.model.durations import check_seconds
 from casty_trio.model.interpreter import collect
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
@@ -213,13 +214,11 @@ class KitTimers(context.Timers[M]):
         self._stage = stage
 
     def once(self, name: str, delay: float, message: M) -> None:
-        if not delay >= 0:
-            raise SettingsError(f"the delay of timer {name!r} must not be negative, but is {delay!r}")
+        check_seconds(delay, f"the delay of timer {name!r}")
         self._start(effects.TimerStarted(name, delay, message))
 
     def periodic(self, name: str, interval: float, message: M) -> None:
-        if not interval > 0:
-            raise SettingsError(f"the interval of timer {name!r} must be greater than 0 seconds, not {interval!r}")
+        check_seconds(interval, f"the interval of timer {name!r}", above=True)
         self._start(effects.TimerStarted(name, interval, message, periodic=True))
 
     def cancel(self, name: str) -> bool:

@@ -63,7 +63,7 @@ EXPECTED = [
     "name -two",
     "ActorFailedError /cart/-bad failed: RuntimeError: kaputt",
     "AskTimeoutError no reply from <ClientRegionRef /cart> within 0.05 s",
-    "UsageError ask(timeout=-1.0): give seconds, 0 or more; math.inf waits without end",
+    "UsageError ask(timeout=...) must be a number of seconds, 0 or more, not -1.0",
     "UnknownActorError node-1 has no sharded type 'basket'",
     "MessageTooLargeError a ENTITY of 5000053 bytes exceeds the limit of 4194304 bytes",
     "UsageError /cart takes ShardEnvelope(entity_id, message), not Put",
