@@ -83,6 +83,8 @@ class Cell(Post[M]):
     ended: bool
     epitaph: str | None
     handled: int
+    marks: list[tuple[int, float]] | None
+    seen: int
     task: Task | None
 
     def spawn(self, behavior: Behavior[Any], name: str | None, mailbox: Mailbox | None) -> Cell[Any]:
