@@ -47,7 +47,8 @@ def counts(least: int, most: int | None = None) -> tuple[str, list[Any]]:
     return allowed, [*NO_NUMBERS, None, least - 1, least + 0.5, *more]
 
 
-SECONDS = "seconds, 0 or more", [*NO_NUMBERS, -0.001]
+SECONDS = "seconds, 0 or more", [*NO_NUMBERS, -0.001]  # and None, where that does not stand for the usual
+NO_TIME = SECONDS[0], [*SECONDS[1], None]
 SOME_SECONDS = "seconds, more than 0", [*NO_NUMBERS, None, -1, 0, 0.0]
 FLAG = "True or False", [0, 1, "yes", ODD]
 HOST: tuple[str, list[Any]] = ("a text of at most 255 characters", [1, None, b"localhost", "x" * 256, True])
@@ -87,12 +88,13 @@ def values() -> Iterator[Row]:
     for name, (allowed, bad) in {**link, "handshake_timeout": SOME_SECONDS, "close_timeout": SOME_SECONDS}.items():
         yield f"LinkSettings.{name}", keyword(LinkSettings, name), allowed, bad
     actors = {"batch": counts(1), "high_water": counts(1), "stash_capacity": counts(1), "logged_dead_letters": counts(0)}
-    for name, (allowed, bad) in {**actors, "grace": SECONDS, "hook_timeout": SECONDS}.items():
+    for name, (allowed, bad) in {**actors, "grace": NO_TIME, "hook_timeout": NO_TIME}.items():
         yield f"ActorSettings.{name}", keyword(ActorSettings, name), allowed, bad
-    yield "Backoff.initial", keyword(backoff, "initial"), *SOME_SECONDS
-    yield "Backoff.maximum", keyword(backoff, "maximum"), "seconds, 1.0 (initial) or more", [*NO_NUMBERS, 0.9]
-    yield "Backoff.factor", keyword(backoff, "factor"), "a number, 1 or more", [*NO_NUMBERS, 0.9]
-    yield "Backoff.jitter", keyword(backoff, "jitter"), "a number from 0 to less than 1", [*NO_NUMBERS, -0.1, 1]
+    yield "Backoff.initial", keyword(backoff, "initial"), f"{SOME_SECONDS[0]} and finite", [*SOME_SECONDS[1], math.inf]
+    bad = [*NO_NUMBERS, None, 0.9, math.inf]
+    yield "Backoff.maximum", keyword(backoff, "maximum"), "seconds, 1.0 (initial) or more and finite", bad
+    yield "Backoff.factor", keyword(backoff, "factor"), "a number, 1 or more", [*NO_NUMBERS, None, 0.9]
+    yield "Backoff.jitter", keyword(backoff, "jitter"), "a number from 0 to less than 1", [*NO_NUMBERS, None, -0.1, 1]
     yield "max_restarts", keyword(OneForOneStrategy, "max_restarts"), *counts(0)
     yield "within", keyword(OneForOneStrategy, "within"), *SOME_SECONDS
     yield "backoff", keyword(OneForOneStrategy, "backoff"), *of_class("casty_trio.model.strategies.Backoff")
@@ -194,11 +196,11 @@ async def start_timer(system: Any, kind: str, value: Any) -> None:
 
 LATE: list[Late] = [
     ("n", lambda system, value: system.wait_for(value), *counts(1)),
-    ("timeout", lambda system, value: system.wait_for(2, timeout=value), *SECONDS),
-    ("timeout", lambda system, value: system.ask(system.carts, lambda reply_to: reply_to, timeout=value), *SECONDS),
-    ("grace", lambda system, value: system.stop(system.carts, grace=value), SECONDS[0], SECONDS[1]),
+    ("timeout", lambda system, value: system.wait_for(2, timeout=value), *NO_TIME),
+    ("timeout", lambda system, value: system.ask(system.carts, lambda reply_to: reply_to, timeout=value), *NO_TIME),
+    ("grace", lambda system, value: system.stop(system.carts, grace=value), *SECONDS),
     ("capacity", listen, *counts(1)),
-    ("the delay of timer 'tick'", lambda system, value: start_timer(system, "once", value), *SECONDS),
+    ("the delay of timer 'tick'", lambda system, value: start_timer(system, "once", value), *NO_TIME),
     ("the interval of timer 'tick'", lambda system, value: start_timer(system, "periodic", value), *SOME_SECONDS),
 ]
 
@@ -222,7 +224,7 @@ def test_what_a_running_system_is_given_as_well(
     simulate(scenario, 1)
 
 
-@pytest.mark.parametrize("value", SECONDS[1], ids=repr)
+@pytest.mark.parametrize("value", NO_TIME[1], ids=repr)
 def test_what_a_client_is_given_as_well(value: Any) -> None:
     """L14: likewise."""
 

@@ -42,6 +42,8 @@ from casty_trio.model.strategies import Directive
 from casty_trio.model.words import add_note, in_words
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from casty_trio.model.mailbox import Mailbox
 
 __all__ = ["Cell"]
@@ -79,6 +81,8 @@ class Cell(Post[M]):
     ended: bool
     epitaph: str | None
     handled: int
+    marks: list[tuple[int, float]] | None
+    seen: int
     task: Task | None
 
     def spawn(self, behavior: Behavior[Any], name: str | None, mailbox: Mailbox | None) -> Cell[Any]:
@@ -103,9 +107,7 @@ class Cell(Post[M]):
 
     async def run(self) -> None:  # noqa: C901 - in one piece, for every frame of an idle actor is memory
         """The actor's task, from its first behaviour to its end."""
-        self.task = current_task()
-        failure: Exception | None = None
-        order: Order = None
+        order, failure = self._enter()
         try:
             while True:
                 try:
@@ -125,6 +127,7 @@ class Cell(Post[M]):
                                     pending = self._become(await pending)
                                     if pending is None:
                                         pending = self._work(NOTHING)
+                        self._cut_short(pending)
                     break
                 except Exception as error:  # noqa: BLE001 - the boundary of an actor: supervision decides what it means
                     order, failure = self._judge(error)
@@ -140,6 +143,28 @@ class Cell(Post[M]):
             finally:
                 self._end(failure)
                 del failure, order  # a traceback refers to this frame: leave no cycle
+
+    def _enter(self) -> tuple[Order, Exception | None]:
+        self.task = current_task()
+        return None, None
+
+    def _cut_short(self, pending: Pending) -> None:
+        """Without an answer that it stops, it was cancelled: it is told to, or it kept its group from restarting.
+
+        Raises:
+            Restart: the latter.
+        """
+        if isinstance(pending, Stop) or self._told:
+            return
+        for signal in list(self._signals or ()):
+            if isinstance(signal, Restart):
+                cast("deque[object]", self._signals).remove(signal)
+                if self._slot is not None:
+                    failed = ActorFailedError(f"{self.path} was cancelled on the message, for its group restarts")
+                    failed.__cause__ = signal.failure
+                    self._slot.fail(failed)
+                    self._slot = None
+                raise signal
 
     def _open_scope(self) -> trio.CancelScope:
         self._begin_turn()

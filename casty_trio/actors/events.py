@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from casty_trio.actors.refs import LocalRef
+from casty_trio.actors.refs import AdapterRef, LocalRef
 from casty_trio.errors import CastyError, SystemClosedError
 from casty_trio.model.checks import check_count
 from casty_trio.model.events import Event, Lagged
@@ -73,6 +73,7 @@ class EventStream:
     def __init__(self) -> None:
         self._listeners: dict[type[Event], dict[object, Listener]] = {}
         self._wanted: dict[object, tuple[Listener, ...]] = {}
+        self._adapters: dict[ActorRef[Any], dict[AdapterRef[Any], None]] = {}
         self._iterations: dict[_Iteration[Any], None] = {}
         self._published: deque[tuple[Event, tuple[Listener, ...]]] = deque()
         self._publishing = False
@@ -84,14 +85,20 @@ class EventStream:
         Example:
             >>> # system.event_stream.subscribe(ref, DeadLetter)
         """
-        if not (isinstance(ref, LocalRef) and ref.cell.ended):
-            self._add(event_type, ref, ref.tell)
+        if isinstance(ref, AdapterRef | LocalRef):
+            if ref.cell.ended:
+                return
+            if isinstance(ref, AdapterRef):
+                self._adapters.setdefault(ref.cell.ref, {})[ref] = None
+        self._add(event_type, ref, ref.tell)
 
     def unsubscribe(self, ref: ActorRef[Any], event_type: type[Event] | None = None) -> None:
         """Tell an actor no more events of a class, or of any."""
         for cls in [event_type] if event_type is not None else list(self._listeners):
             self._listeners.get(cls, {}).pop(ref, None)
         self._wanted.clear()
+        if isinstance(ref, AdapterRef) and not any(ref in listeners for listeners in self._listeners.values()):
+            self._adapters.get(ref.cell.ref, {}).pop(ref, None)
 
     @asynccontextmanager
     async def events(self, event_type: type[E], *, capacity: int = 1024) -> AsyncGenerator[AsyncIterator[E | Lagged]]:
@@ -125,6 +132,9 @@ class EventStream:
         """An actor has ended."""
         if self._listeners:
             self._drop(ref)
+        if self._adapters:
+            for adapter in self._adapters.pop(ref, ()):
+                self._drop(adapter)
 
     def close(self) -> None:
         """End all iterations after what they have buffered; there are no new ones."""
@@ -132,6 +142,7 @@ class EventStream:
         for iteration in list(self._iterations):
             iteration.close()
         self._listeners.clear()
+        self._adapters.clear()
         self._wanted.clear()
 
     def _tell_published(self) -> None:

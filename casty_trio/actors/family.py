@@ -17,6 +17,7 @@ import trio
 from casty_trio.actors.orders import BackgroundFailure, Escalated
 from casty_trio.errors import ActorFailedError, NameInUseError, SystemClosedError
 from casty_trio.model.address import check_name
+from casty_trio.model.blocks import flat
 from casty_trio.model.strategies import RestartWindow, SupervisionStrategy
 from casty_trio.model.words import in_words
 
@@ -39,6 +40,7 @@ class Family:
     __slots__ = (
         "_closing",
         "_done",
+        "_levels",
         "_nursery",
         "_owner",
         "_shared",
@@ -56,6 +58,7 @@ class Family:
         self.cells: dict[str, Cell[Any]] = {}
         self._windows: dict[Cell[Any], RestartWindows] = {}
         self._shared: RestartWindows | None = None
+        self._levels = 0
         self._owner = owner
         self._tasks: dict[trio.CancelScope, tuple[Callable[[], Awaitable[object]], str]] = {}
         self._waiting: list[Cell[Any]] = []
@@ -154,13 +157,17 @@ class Family:
             await self._wait_done(stop_at)
 
     def tell_stop(self, stop_at: float) -> None:
-        """Tell all children to stop; no new ones from here on."""
-        self._closing.set()
-        for scope in list(self._tasks):
-            scope.cancel()
-        grace = max(0.0, stop_at - trio.current_time())
-        for cell in list(self.cells.values()):
-            cell.stop(grace)
+        """Tell all children to stop; no new ones from here on. Without recursion, for trees may be deeper than the stack."""
+        families: list[Family] = [self]
+        while families:
+            family = families.pop()
+            family._closing.set()
+            for scope in list(family._tasks):
+                scope.cancel()
+            for cell in list(family.cells.values()):
+                below = cell.stop_by(stop_at)
+                if below is not None:
+                    families.append(below)
 
     async def _wait_done(self, stop_at: float) -> None:
         """Under a cancellation the children are being cancelled too; see them end before the parent does."""
@@ -174,12 +181,21 @@ class Family:
 
     def _time_for_hooks(self) -> float:
         """How long the last hooks of all below may take, level after level, in seconds."""
-        total, families = 0.0, [self]
-        while families:
-            cells = [cell for family in families for cell in family.cells.values()]
-            total += max((cell.system.settings.hook_timeout for cell in cells), default=0.0)
-            families = [cell.children for cell in cells if cell.children is not None]
-        return total
+        return self._height() * max((cell.system.settings.hook_timeout for cell in self.cells.values()), default=0.0)
+
+    def _height(self) -> int:
+        """How many levels there are below; remembered for all of them, for when all are cancelled each one asks."""
+        todo: list[Family] = [self]
+        while todo:
+            family = todo[-1]
+            below = [cell.children for cell in family.cells.values() if cell.children is not None]
+            unknown = [each for each in below if not each._levels]
+            if unknown:
+                todo.extend(unknown)
+            else:
+                family._levels = 1 + max((each._levels for each in below), default=0)
+                todo.pop()
+        return self._levels
 
     def _open(self, nursery: trio.Nursery) -> None:
         # A function of its own: the supervisor task lives long, and its variables would keep the last child.
@@ -194,14 +210,22 @@ class Family:
         self._waiting_families.clear()
 
     async def _supervise(self) -> None:
+        raised: BaseException | None = None
         try:
             async with trio.open_nursery() as nursery:
                 self._open(nursery)
                 await self._closing.wait()
+        except BaseExceptionGroup as group:
+            raised = flat(group, trio.Cancelled)  # a group for each level is more than Trio and Python can take apart
         finally:
             self._nursery = None
             self._closing.set()  # also when it was cancelled: what would be spawned now would never run
             self._done.set()
+        if raised is not None:
+            try:
+                raise raised
+            finally:
+                del raised  # a traceback refers to this frame: leave no cycle
 
     async def _run_task(self, scope: trio.CancelScope) -> None:
         try:

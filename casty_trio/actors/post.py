@@ -206,22 +206,36 @@ class Post(Generic[M]):
 
     def stop(self, grace: float) -> None:
         """Tell it to stop after the message being handled, which is cancelled when ``grace`` seconds are over."""
+        stop_at = trio.current_time() + grace
+        below = self.stop_by(stop_at)
+        if below is not None:
+            below.tell_stop(stop_at)
+
+    def stop_by(self, stop_at: float) -> Family | None:
+        """The same, to a point in time; what comes back are children for which it already waits, now less long."""
         if self.ended:
-            return
+            return None
         self._told = True
-        self._stop_at = min(self._stop_at, trio.current_time() + grace)
+        sooner = stop_at < self._stop_at
+        if sooner:
+            self._stop_at = stop_at
         if self._extras is not None:
             self._extras.stop()
         if self._scope is not None:
             self._scope.deadline = self._stop_at
-        if self.children is not None and self.children.closing:
-            self.children.tell_stop(self._stop_at)  # it ends already, and waits for them: perhaps less long now
         self.signal(STOP)
+        return self.children if sooner and self.children is not None and self.children.closing else None
 
     def signal(self, signal: object) -> None:
         """Have something obeyed before the next message; an order to restart is void while it restarts."""
-        if self.ended or (isinstance(signal, Restart) and self.napping):
+        if self.ended:
             return
+        if isinstance(signal, Restart):
+            if self.napping:
+                return
+            if self._scope is not None:  # what it is at may take as long as when it is told to stop
+                grace = self.system.settings.grace
+                self._scope.deadline = min(self._scope.deadline, trio.current_time() + grace)
         if self._signals is None:
             self._signals = deque()
         if not self._signals:
@@ -261,13 +275,17 @@ class Post(Generic[M]):
         self.system.dead_letter(message, self.ref, reason, sent=True)
 
     def take_oldest(self) -> object:
-        """Take the message that waits longest; a new one has to follow.
+        """Take the message that waits longest, which may have come back from the stash; a new one has to follow.
 
         What stands before it and is no message is seen to next all the same: the new message makes the task look.
 
         Raises:
             trio.WouldBlock: the task has been handed it already.
         """
+        for index, item in enumerate(self._front or ()):
+            if type(item) not in UNCOUNTED:
+                del cast("deque[Any]", self._front)[index]
+                return item
         while type(item := self._inbox.receive_nowait()) in UNCOUNTED:
             if item is not WAKE:
                 self._put_first([])
@@ -287,6 +305,8 @@ class Post(Generic[M]):
     def forget_orders(self) -> list[Exception]:
         """It ends or begins again: what was signalled concerned what has ended; failures of that are still seen."""
         signals, self._signals = self._signals, None
+        if self._scope is not None:
+            self._scope.deadline = self._stop_at
         failures = [each.failure for each in signals or () if isinstance(each, (BackgroundFailure, Escalated))]
         for failure in failures:
             self.note_failure(failure)

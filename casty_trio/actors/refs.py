@@ -232,7 +232,7 @@ class BoundedRef(LocalRef[M]):
         """A message has left the mailbox: the sender that waited longest gets its place."""
         room = self._room
         room.queued -= 1
-        if room.waiting:
+        if room.waiting and room.queued < room.mailbox.capacity:  # it may be over it, with what came back from a stash
             task = next(iter(room.waiting))
             self._accept(room.waiting.pop(task))
             reschedule(task)
@@ -298,6 +298,11 @@ class AdapterRef(AskableRef[M]):
         self._ref = ref
         self._adapt = adapt
         self._incarnation = incarnation
+
+    @property
+    def cell(self) -> Cell[Any]:
+        """The actor behind the ref."""
+        return self._ref.cell
 
     @property
     def address(self) -> ActorAddress:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import trio
 
+from casty_trio.actors.refs import AdapterRef, LocalRef
 from casty_trio.errors import CastyError
 from casty_trio.model.events import SpyEvent
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
+    from casty_trio.model.ref import ActorRef
 
 __all__ = ["observe", "spied"]
 
@@ -32,6 +35,18 @@ def observe(cell: Cell[Any], event: object) -> None:
     if cell.blueprint.observers:
         told = SpyEvent(cell.path, event, trio.current_time())
         for observer in cell.blueprint.observers:
-            if observer != cell.ref:  # it would never be done
+            if isinstance(observer, AdapterRef | LocalRef) and observer.cell.ended:
+                _drop(cell, observer)
+            elif observer != cell.ref:  # it would never be done
                 with suppress(CastyError):  # such as a mailbox that rejects: the loss is counted
                     observer.tell(told)
+
+
+def _drop(cell: Cell[Any], observer: ActorRef[Any]) -> None:
+    """Tell an observer that has ended no more; nor is any child told of it."""
+    known = cell.blueprint
+    cell.blueprint = msgspec.structs.replace(
+        known,
+        observers=tuple(each for each in known.observers if each != observer),
+        spied_children=tuple(each for each in known.spied_children if each != observer),
+    )

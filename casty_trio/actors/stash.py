@@ -41,6 +41,10 @@ class Stash(context.Stash[M]):
         return self._cell.system.settings.stash_capacity
 
     def add(self, message: M) -> None:
+        if self._cell.ended:  # it was put aside by who kept the context
+            self._cell.ref.sent += 1
+            self._cell.discard(message, "put aside by an actor that has stopped")
+            return
         if len(self._items) >= self.capacity:
             raise StashFullError(f"the stash of {self._cell.path} is full: {self.capacity} messages wait in it")
         if not self._items:

@@ -236,15 +236,14 @@ class ActorSystem(System):
                 is 5, when left out.
 
         Raises:
-            UsageError: it is not an actor of this system, or it is the actor that calls: that returns
-                `Behaviors.stopped()`.
+            UsageError: it is not an actor of this system; it is the actor that calls, which returns `Behaviors.stopped()`,
+                or an ancestor of that, which waits for it: tell it, or stop it from a background task.
             SettingsError: the grace is negative, or no number.
         """
         if grace is not None:
             check_seconds("grace", grace)
         cell = self._cell_of(ref)
-        if cell.task is trio.lowlevel.current_task():
-            raise UsageError(f"{cell.path} would wait for itself: an actor stops itself by returning Behaviors.stopped()")
+        self._refuse_waiting(cell)
         cell.stop(self.settings.grace if grace is None else grace)
         await cell.wait_stopped()
 
@@ -252,9 +251,12 @@ class ActorSystem(System):
         """Wait until an actor has stopped; at once when it has already.
 
         Raises:
-            UsageError: it is not an actor of this system.
+            UsageError: it is not an actor of this system; or it is the actor that calls, or an ancestor of that, which
+                cannot stop before the wait is over.
         """
-        await self._cell_of(ref).wait_stopped()
+        cell = self._cell_of(ref)
+        self._refuse_waiting(cell)
+        await cell.wait_stopped()
 
     def lookup(self, path: str) -> ActorRef[Any] | None:
         """The living actor at a path such as ``/team/worker-0``, or None."""
@@ -400,6 +402,29 @@ class ActorSystem(System):
     def _check_open(self) -> None:
         if self._nursery_manager is None or self._left:
             raise SystemClosedError(f"{self._name} is used outside its block: write 'async with {type(self).__name__}(...)'")
+
+    def _refuse_waiting(self, cell: Cell[Any]) -> None:
+        """An actor cannot wait in a handler for its own end, nor for that of an ancestor: these wait for the handler."""
+        caller = self._caller()
+        if cell.ended or caller is None:
+            return
+        if caller is cell:
+            raise UsageError(f"{cell.path} would wait for itself: an actor stops itself by returning Behaviors.stopped()")
+        if caller.path.startswith(f"{cell.path}/"):
+            raise UsageError(
+                f"{caller.path} would wait for {cell.path}, which ends after it: send that a message, or wait in a task "
+                "of ctx.start_soon(...), which ends with its actor"
+            )
+
+    def _caller(self) -> Cell[Any] | None:
+        """The actor in whose handler this is called, also from a task that the handler has started and waits for."""
+        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        while task is not None:
+            ref = self.lookup(task.name) if task.name.startswith("/") else None
+            if isinstance(ref, LocalRef) and ref.cell.task is task:
+                return ref.cell
+            task = task.parent_nursery.parent_task if task.parent_nursery is not None else None
+        return None
 
     def _cell_of(self, ref: ActorRef[Any]) -> Cell[Any]:
         if isinstance(ref, LocalRef) and ref.cell.system is self:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 from casty_trio.model.words import add_note, in_code
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["holds", "leave_nursery", "unwrap"]
+__all__ = ["flat", "holds", "leave_nursery", "unwrap"]
 
 
 def members(error: BaseException | None) -> tuple[BaseException, ...] | None:
@@ -25,10 +26,27 @@ def members(error: BaseException | None) -> tuple[BaseException, ...] | None:
 
 def holds(error: BaseException | None, cancelled: type[BaseException]) -> bool:
     """Whether an exception is a cancellation, or a group with one in it."""
-    inner = members(error)
-    if inner is not None:
-        return any(holds(each, cancelled) for each in inner)
-    return isinstance(error, cancelled)
+    return any(isinstance(each, cancelled) for each in leaves(error))
+
+
+def leaves(error: BaseException | None) -> Iterator[BaseException]:
+    """The exceptions in a group that are no groups, in their order; without recursion, for groups nest as deep as actors."""
+    todo = [] if error is None else [error]
+    while todo:
+        error = todo.pop()
+        inner = members(error)
+        if inner is None:
+            yield error
+        else:
+            todo.extend(reversed(inner))
+
+
+def flat(error: BaseException, cancelled: type[BaseException]) -> BaseException:
+    """The same without groups in groups, and with one cancellation at most; what is alone stands by itself."""
+    found = list(leaves(error))
+    cancellations = [each for each in found if isinstance(each, cancelled)]
+    rest = [each for each in found if not isinstance(each, cancelled)] + cancellations[:1]
+    return rest[0] if len(rest) == 1 else BaseExceptionGroup("together", rest)
 
 
 def unwrap(error: BaseException, cancelled: type[BaseException]) -> BaseException:

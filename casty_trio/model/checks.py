@@ -7,12 +7,14 @@ and what it was. A bool is no number here, and nothing is converted: a wrong val
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterable
 from typing import Any, NoReturn
 
 from casty_trio.errors import SettingsError
 
 __all__ = [
+    "LONGEST_TIME",
     "MOST_SHARDS",
     "check_choice",
     "check_count",
@@ -28,6 +30,8 @@ __all__ = [
 
 MOST_SHARDS = 65_536
 LONGEST_HOST = 255
+LONGEST_TIME = sys.float_info.max
+"""The longest time that has an end, in seconds."""
 
 
 def refuse(what: str, value: object, allowed: str) -> NoReturn:
@@ -54,10 +58,10 @@ def check_number(what: str, value: Any, allowed: str, least: float, most: float 
         refuse(what, value, allowed)
 
 
-def check_seconds(what: str, value: Any, *, positive: bool = False) -> None:
-    """See that a value is a length of time; ``math.inf`` is one."""
-    allowed = "seconds, more than 0" if positive else "seconds, 0 or more"
-    check_number(what, value, allowed, 0)
+def check_seconds(what: str, value: Any, *, positive: bool = False, finite: bool = False) -> None:
+    """See that a value is a length of time; ``math.inf`` is one, unless it has to be finite."""
+    allowed = f"seconds, {'more than 0' if positive else '0 or more'}{' and finite' if finite else ''}"
+    check_number(what, value, allowed, 0, LONGEST_TIME if finite else math.inf)
     if positive and not value > 0:
         refuse(what, value, allowed)
 

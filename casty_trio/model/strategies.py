@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from casty_trio.model.checks import check_count, check_instance, check_number, check_seconds, refuse
+from casty_trio.model.checks import LONGEST_TIME, check_count, check_instance, check_number, check_seconds, refuse
 
 __all__ = [
     "AllForOneStrategy",
@@ -63,8 +63,9 @@ class Backoff:
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        check_seconds("Backoff.initial", self.initial, positive=True)
-        check_number("Backoff.maximum", self.maximum, f"seconds, {self.initial!r} (initial) or more", self.initial)
+        check_seconds("Backoff.initial", self.initial, positive=True, finite=True)
+        least = f"seconds, {self.initial!r} (initial) or more and finite"
+        check_number("Backoff.maximum", self.maximum, least, self.initial, LONGEST_TIME)
         check_number("Backoff.factor", self.factor, "a number, 1 or more", 1)
         jitter = "a number from 0 to less than 1"
         check_number("Backoff.jitter", self.jitter, jitter, 0)

@@ -332,6 +332,12 @@ class BehaviorTestKit(Generic[M]):
         """What its strategies say, from the inside out, and the wait before a restart; without any it is to escalate."""
         for strategy in self._blueprint.strategies:
             directive = strategy.decide(failure)
+            if not isinstance(cast("object", directive), Directive):
+                self._end(failure)
+                raise UsageError(
+                    f"the decider of {type(strategy).__name__} returned {directive!r} about {failure!r}, which is no "
+                    f"Directive: in a system {self._stage.path} would be stopped, and this logged"
+                )
             if directive is Directive.escalate:
                 continue
             if directive is not Directive.restart:

@@ -18,6 +18,7 @@ import trio
 from casty_trio.actors.refs import LocalRef
 from casty_trio.actors.system import ActorSystem
 from casty_trio.model.behavior import Behavior, Behaviors
+from casty_trio.model.checks import check_seconds
 from casty_trio.model.context import ActorContext
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal, Terminated
@@ -106,8 +107,9 @@ class TestProbe(Generic[M]):
 
         Raises:
             AssertionError: another message came, or none; it shows which, and what has come before and after.
+            SettingsError: the time is negative, or no number.
         """
-        await self._wait(lambda: bool(self._waiting), describe(wanted), within)
+        await self._wait(lambda: bool(self._waiting), describe(wanted), self._patience(within))
         message = self._waiting.popleft()
         if not matches(wanted, message):
             raise AssertionError(self._report(f"expected {describe(wanted)}, but got {message!r}", 1))
@@ -121,7 +123,9 @@ class TestProbe(Generic[M]):
 
         Raises:
             AssertionError: one came; at once, and it shows which.
+            SettingsError: the time is negative, or no number.
         """
+        check_seconds("within", within)
         with trio.move_on_after(within):
             while not self._waiting:
                 await self._arrival.park()
@@ -148,10 +152,12 @@ class TestProbe(Generic[M]):
         Raises:
             AssertionError: it has not ended in time.
             UsageError: the ref cannot be watched from here.
+            SettingsError: the time is negative, or no number.
         """
+        seconds = self._patience(within)
         if self._ended(ref) is None:
             self.watch(ref)
-        await self._wait(lambda: self._ended(ref) is not None, f"the end of {ref!r}", within)
+        await self._wait(lambda: self._ended(ref) is not None, f"the end of {ref!r}", seconds)
         terminated = self._ended(ref)
         assert terminated is not None  # that is what was waited for
         self._terminated.remove(terminated)
@@ -168,7 +174,9 @@ class TestProbe(Generic[M]):
 
         Raises:
             AssertionError: it took longer; it says what was waited for.
+            SettingsError: the time is negative, or no number.
         """
+        check_seconds("within", seconds)
         self._wanted = None
         self._blocks += 1
         try:
@@ -180,8 +188,14 @@ class TestProbe(Generic[M]):
             wanted = "the block to be done" if self._wanted is None else self._wanted
             raise AssertionError(self._report(f"expected {wanted}, but it did not come about within {seconds:g} s"))
 
-    async def _wait(self, condition: Callable[[], bool], wanted: str, within: float | None) -> None:
-        seconds = within if within is not None else math.inf if self._blocks else PATIENCE
+    def _patience(self, within: float | None) -> float:
+        """How long to wait, in seconds."""
+        if within is None:
+            return math.inf if self._blocks else PATIENCE
+        check_seconds("within", within)
+        return within
+
+    async def _wait(self, condition: Callable[[], bool], wanted: str, seconds: float) -> None:
         self._wanted = wanted
         with trio.move_on_after(seconds):
             await trio.lowlevel.checkpoint()

@@ -90,6 +90,23 @@ async def test_tasks_end_with_the_actor_and_its_restart(how: str, pipe: bool) ->
     assert story == [*restarted, "cancelled", "post_stop"]
 
 
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_task_ends_in_time(restart: bool, autojump_clock: MockClock) -> None:
+    """L13: at once, when its actor stops or restarts; neither waits for it."""
+    story: Story = []
+    with trio.fail_after(1):  # around all, for a task that did not end would keep the system from leaving its block
+        async with opened() as system:
+            ref = system.spawn(supervised(story))
+            ref.tell(lambda ctx: ctx.start_soon(wait_and_tell, story))
+            await wait_all_tasks_blocked()
+            if restart:
+                ref.tell(Boom())
+            else:
+                await system.stop(ref)
+            await wait_all_tasks_blocked()
+            assert story == ["cancelled"]
+
+
 @pytest.mark.parametrize("directive", list(Directive))
 async def test_the_failure_of_a_task_is_the_actors(directive: Directive) -> None:
     """L8, L11: its strategy decides."""

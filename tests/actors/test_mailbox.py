@@ -204,3 +204,76 @@ async def test_a_teller_that_dies_of_a_rejection_is_one_actor() -> None:
             break
         assert_adds_up(system.statistics())
         await system.stop(ref, grace=0)
+
+
+class Shelf:
+    """An actor that puts all aside until it is told to open, and then takes its time for each at a gate."""
+
+    def __init__(self) -> None:
+        self.gate = trio.Event()
+        self.handled = list[Any]()
+        self.behavior: Behavior[Any] = Behaviors.receive(self._put_aside)
+
+    def _put_aside(self, ctx: Ctx, message: Any) -> Any:
+        if message != "open":
+            ctx.stash.add(message)
+            return None
+        ctx.stash.unstash_all()
+        return Behaviors.receive(self._take)
+
+    async def _take(self, ctx: Ctx, message: Any) -> None:
+        await self.gate.wait()
+        self.handled.append(message)
+
+
+async def opened_shelf(system: ActorSystem, overflow: Any) -> tuple[Shelf, Any]:
+    """Capacity 2; one in hand, and four that came back wait."""
+    shelf = Shelf()
+    ref = system.spawn(shelf.behavior, mailbox=Mailbox(2, overflow=overflow))
+    for number in range(5):
+        ref.tell(number)
+        await wait_all_tasks_blocked()
+    ref.tell("open")
+    await wait_all_tasks_blocked()
+    return shelf, ref
+
+
+async def test_what_came_back_from_the_stash_is_the_oldest() -> None:
+    """L4: it is dropped first, one for one, and what the mailbox holds does not grow."""
+    letters: list[DeadLetter] = []
+    async with ActorSystem() as system:
+        system.event_stream.subscribe(system.spawn(recorder(letters)), DeadLetter)
+        shelf, ref = await opened_shelf(system, "drop_oldest")
+        for message in "abcdef":
+            ref.tell(message)
+            assert ref.cell.queued == 4
+            assert_adds_up(system.statistics())
+        await wait_all_tasks_blocked()
+        assert [letter.message for letter in letters] == [1, 2, 3, 4, "a", "b"]
+        shelf.gate.set()
+        await wait_all_tasks_blocked()
+        assert shelf.handled == [0, "c", "d", "e", "f"]
+        assert_adds_up(system.statistics())
+
+
+@pytest.mark.parametrize("overflow", ["drop_new", "drop_oldest", "reject"])
+async def test_senders_wait_until_there_is_room_again_after_a_stash_came_back(overflow: Any) -> None:
+    """L4: what is above the capacity goes first; the senders are let in one by one, in their order, never above it."""
+    async with ActorSystem() as system:
+        shelf, ref = await opened_shelf(system, overflow)
+        most = list[int]()
+        async with trio.open_nursery() as nursery:
+            for message in "abcde":
+                nursery.start_soon(ref.send, message)
+                await wait_all_tasks_blocked()
+            assert ref.cell.queued == 4
+            assert len(nursery.child_tasks) == 5
+            shelf.gate.set()
+            while nursery.child_tasks:
+                await trio.lowlevel.checkpoint()
+                if len(nursery.child_tasks) < 5:  # somebody has been let in
+                    most.append(ref.cell.queued)
+        await wait_all_tasks_blocked()
+        assert shelf.handled == [0, 1, 2, 3, 4, *"abcde"]
+        assert max(most) <= 2
+        assert_adds_up(system.statistics())

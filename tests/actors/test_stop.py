@@ -120,6 +120,25 @@ async def test_grace_is_exact_and_the_shortest_counts(grace: float, autojump_clo
         await system.wait_stopped(ref)
 
 
+@pytest.mark.parametrize(("takes", "ends"), [(3.0, 5.0), (10.0, 5.0), (0.0, 5.0)])
+async def test_children_have_what_is_left_of_the_grace(takes: float, ends: float, autojump_clock: MockClock) -> None:
+    """L10: a stop takes one grace at most, however many levels have handlers that hang."""
+
+    async def receive(ctx: Ctx, message: Any) -> None:
+        for name in ("a", "b"):
+            middle = Behaviors.setup(lambda ctx: recorder([ctx.spawn(hung(), "leaf").tell("hang")]))
+            ctx.spawn(hung() if name == "a" else middle, name).tell("hang")
+        await trio.sleep(takes)
+
+    async with ActorSystem() as system:
+        ref = system.spawn(Behaviors.receive(receive), "top")
+        ref.tell("begin")
+        await wait_all_tasks_blocked()
+        start = trio.current_time()
+        await system.stop(ref)
+        assert trio.current_time() == start + ends
+
+
 async def test_a_cancelled_stop_still_stops() -> None:
     """L7: who asked for the stop may leave; the actor stops all the same."""
     gated = Gated()

@@ -59,6 +59,7 @@ async def test_two_actors_timers_never_meet(autojump_clock: MockClock) -> None:
         refs = [system.spawn(obedient(story)) for story in stories]
         for ref in refs:
             ref.tell(lambda ctx: ctx.timers.once("same", 1, ctx.self.path))
+        await wait_all_tasks_blocked()
         refs[0].tell(lambda ctx: ctx.timers.cancel("same") and None)
         await trio.sleep(2)
     assert stories == [[], [refs[1].path]]

@@ -155,16 +155,16 @@ async def test_signals_stay_behind_what_was_put_back() -> None:
 
         watcher = system.spawn(obedient(story), mailbox=Mailbox(2, overflow="drop_oldest"))
         watcher.tell(watch(target))
-        watcher.tell(lambda ctx: ctx.stash.add("from target"))
+        watcher.tell(lambda ctx: [ctx.stash.add("from target") for _ in range(3)] and None)
         await wait_all_tasks_blocked()
         watcher.tell(hold)
         await begun.wait()
         await system.stop(target)
-        for number in range(5):
+        for number in range(2):
             watcher.tell(number)
         gate.set()
         await wait_all_tasks_blocked()
-        assert story.index("from target") < story.index(Terminated(target))
+        assert story == ["from target", Terminated(target), 0, 1]
 
 
 @pytest.mark.parametrize("when", ["before", "ended", "queued"])

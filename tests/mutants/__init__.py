@@ -15,6 +15,9 @@
 | L11 | `L11.patch`: nobody hears of an escalation | `test_faults` |
 | L12 | `L12.patch`: the body's exception leaves in a group | `test_leaving` |
 | L13 | `L13.patch`: timers survive a restart | `test_timers` |
+| L13 | `L13-end.patch`: timers survive the end of their actor | `test_timers` |
+| L13 | `L13-tasks.patch`: background tasks are not ended | `test_background` |
+| L13 | `L13-names.patch`: two actors' timers of one name meet | `test_timers` |
 | L14 | `L14.patch`, `L14-setting.patch`: an event is not emitted, a setting not read | `test_promises` |
 
 `python -m tests.mutants` (or `nox -s mutants`) shows it. A patch that does not apply any more is remade: edit a copy of the
@@ -60,6 +63,9 @@ MUTANTS = [
     _mutant("L11", "test_faults.py::test_fault_escalation_that_nobody_hears"),
     _mutant("L12", "test_leaving.py::test_what_failed_beside_is_a_note"),
     _mutant("L13", "test_timers.py::test_timers_end_with_the_actor_and_its_restart"),
+    _mutant("L13-end", "test_timers.py::test_timers_end_with_the_actor_and_its_restart"),
+    _mutant("L13-tasks", "test_background.py::test_a_task_ends_in_time"),
+    _mutant("L13-names", "test_timers.py::test_two_actors_timers_never_meet"),
     _mutant("L14", "test_promises.py::test_every_event_is_emitted"),
     _mutant("L14-setting", "test_promises.py::test_every_setting_is_read"),
 ]

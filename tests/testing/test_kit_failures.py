@@ -218,3 +218,16 @@ def test_observers_are_told_and_that_is_no_effect() -> None:
     watching.signal(Terminated(observer))
     events = [event for event in outer.waiting if isinstance(event, SpyEvent)]
     assert [event.event for event in events] == [watch, Terminated(observer)]
+
+
+def test_a_decider_that_decides_nothing_is_named() -> None:
+    """It is the fault of the program, which a test should show."""
+
+    def fail(ctx: ActorContext[str], message: str) -> None:
+        raise ValueError(message)
+
+    wrong: Any = lambda failure: "restart"  # noqa: E731
+    kit = BehaviorTestKit(Behaviors.supervise(Behaviors.receive(fail), OneForOneStrategy(decider=wrong)))
+    with pytest.raises(UsageError, match="the decider of OneForOneStrategy returned 'restart'"):
+        kit.run("go")
+    assert kit.stopped

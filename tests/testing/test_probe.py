@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from casty_trio import ActorContext, ActorRef, ActorSystem, Behavior, Behaviors, UsageError
+from casty_trio import ActorContext, ActorRef, ActorSystem, Behavior, Behaviors, SettingsError, UsageError
 from casty_trio.testing import Simulation, TestProbe, simulate
 
 
@@ -197,3 +200,25 @@ def test_a_probe_in_a_simulation() -> None:
         return text
 
     assert simulate(scenario, 1).value == "hello"
+
+
+@pytest.mark.parametrize("bad", [math.nan, -0.001, True, "1"])
+async def test_what_is_no_time_is_refused_at_once(bad: Any) -> None:
+    async with ActorSystem() as system:
+        probe: TestProbe[str] = TestProbe(system)
+        other: TestProbe[str] = TestProbe(system)
+        probe.ref.tell("kept")
+        await trio.testing.wait_all_tasks_blocked()
+        before = trio.current_time()
+        waits: list[Callable[[], Awaitable[object]]] = [
+            lambda: probe.expect("kept", within=bad),
+            lambda: probe.expect_none(within=bad),
+            lambda: probe.expect_terminated(other.ref, within=bad),
+        ]
+        for wait in waits:
+            with pytest.raises(SettingsError, match="within must be seconds, 0 or more, not "):
+                await wait()
+        with pytest.raises(SettingsError, match="within must be seconds, 0 or more, not "), probe.within(bad):
+            pytest.fail("it was entered")
+        assert trio.current_time() - before < 0.5
+        await probe.expect("kept", within=math.inf)
