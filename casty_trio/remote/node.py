@@ -77,9 +77,10 @@ class RemoteNode(ActorSystem):
         access: AccessSettings | None = None,
         env: Env | None = None,
     ) -> None:
-        _check_arguments(host, port, bind_host, converter, insecure, link)
-        check_instance("access", access, AccessSettings)
+        _check_arguments(host, port, bind_host, converter, insecure)
         check_instance("tls", tls, Config)
+        check_instance("link", link, LinkSettings)
+        check_instance("access", access, AccessSettings)
         super().__init__(name, env=env)
         self._authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
@@ -91,6 +92,7 @@ class RemoteNode(ActorSystem):
             self._secure = partial(tls.secure, dialer=False, env=self.env)
         self.connections: dict[Connection, None] = {}
         self.protocol_errors: int = 0
+        """How many connections were ended because their peer broke the protocol."""
         self.handlers: dict[int, FrameHandler] = {
             Kind.ACTOR: self._on_actor,
             Kind.CANCEL: self._on_cancel,
@@ -298,13 +300,10 @@ class _Refused:
 REFUSED = _Refused()
 
 
-def _check_arguments(
-    host: object, port: object, bind_host: object, converter: object, insecure: object, link: object
-) -> None:
+def _check_arguments(host: object, port: object, bind_host: object, converter: object, insecure: object) -> None:
     check_host("host", host)
     check_port("port", port)
     if bind_host is not None:
         check_host("bind_host", bind_host)
     check_instance("converter", converter, cattrs.Converter)
     check_flag("insecure", insecure)
-    check_instance("link", link, LinkSettings)
