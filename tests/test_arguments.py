@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from casty_trio import (
+    AccessSettings,
     ActorSettings,
     ActorSystem,
     Backoff,
@@ -90,6 +91,9 @@ def values() -> Iterator[Row]:
     actors = {"batch": counts(1), "high_water": counts(1), "stash_capacity": counts(1), "logged_dead_letters": counts(0)}
     for name, (allowed, bad) in {**actors, "grace": NO_TIME, "hook_timeout": NO_TIME}.items():
         yield f"ActorSettings.{name}", keyword(ActorSettings, name), allowed, bad
+    door = {"max_unauthenticated": counts(1), "max_connections": counts(1), "client_asks": counts(1)}
+    for name, (allowed, bad) in {**door, "client_rate": counts(65_536)}.items():
+        yield f"AccessSettings.{name}", keyword(AccessSettings, name), allowed, bad
     yield "Backoff.initial", keyword(backoff, "initial"), f"{SOME_SECONDS[0]} and finite", [*SOME_SECONDS[1], math.inf]
     bad = [*NO_NUMBERS, None, 0.9, math.inf]
     yield "Backoff.maximum", keyword(backoff, "maximum"), "seconds, 1.0 (initial) or more and finite", bad
@@ -111,8 +115,10 @@ def systems() -> Iterator[Row]:
         yield "env", keyword(make, "env"), *of_class("casty_trio.env.Env")
     for make in (node, client):
         yield "link", keyword(make, "link"), *of_class("casty_trio.model.settings.LinkSettings")
+        yield "tls", keyword(make, "tls"), *of_class("casty_trio.tls.config.Config")
         yield "converter", keyword(make, "converter"), *of_class("cattrs.converters.Converter")
         yield "messages", keyword(make, "messages"), "an iterable of message types", [None, 1, str, "x", b"x"]
+    yield "access", keyword(node, "access"), *of_class("casty_trio.model.settings.AccessSettings")
     yield "host", keyword(node, "host"), *HOST
     yield "bind_host", keyword(node, "bind_host"), HOST[0], [each for each in HOST[1] if each is not None]
     yield "port", keyword(node, "port"), *PORT

@@ -50,7 +50,7 @@ class ActorSystem(System):
     Parameters:
         name: how the system is called in addresses.
         settings: how long things may take, and how much may wait; the defaults when left out.
-        env: the door to randomness and sockets; the real world when left out.
+        env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
         >>> import trio

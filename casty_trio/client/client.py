@@ -105,7 +105,7 @@ class ClusterClient:
         secret: what the cluster was given as its ``secret``, if it was.
         connect_timeout: how long entering the block may take, in seconds.
         link: sizes and deadlines of the connection.
-        env: the door to randomness and sockets; the real world when left out.
+        env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
         >>> # async with ClusterClient(contact_points=[("127.0.0.1", 25520)], system_name="shop") as client:
@@ -134,6 +134,7 @@ class ClusterClient:
         check_port("client_port", client_port)
         check_seconds("connect_timeout", connect_timeout, positive=True)
         check_instance("converter", converter, cattrs.Converter)
+        check_instance("tls", tls, Config)
         check_instance("link", link, LinkSettings)
         check_instance("env", env, Env)
         if address_map is not None and not callable(address_map):

@@ -62,7 +62,7 @@ class ClusteredActorSystem(RemoteNode):
         insecure: listen off loopback although nothing is authenticated.
         link: sizes and deadlines of the connections.
         access: how many may connect, and what one client may ask for.
-        env: the door to randomness and sockets; the real world when left out.
+        env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
         >>> import trio

@@ -86,10 +86,11 @@ class RemoteNode(ActorSystem):
         access: AccessSettings | None = None,
         env: Env | None = None,
     ) -> None:
-        _check_arguments(host, port, bind_host, converter, insecure, link)
+        _check_arguments(host, port, bind_host, converter, insecure)
         _check_advertised(bind_port, advertised_host, advertised_port)
-        check_instance("access", access, AccessSettings)
         check_instance("tls", tls, Config)
+        check_instance("link", link, LinkSettings)
+        check_instance("access", access, AccessSettings)
         super().__init__(name, env=env)
         self.authenticator: Authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
@@ -382,16 +383,13 @@ class _Refused:
 REFUSED = _Refused()
 
 
-def _check_arguments(
-    host: object, port: object, bind_host: object, converter: object, insecure: object, link: object
-) -> None:
+def _check_arguments(host: object, port: object, bind_host: object, converter: object, insecure: object) -> None:
     check_host("host", host)
     check_port("port", port)
     if bind_host is not None:
         check_host("bind_host", bind_host)
     check_instance("converter", converter, cattrs.Converter)
     check_flag("insecure", insecure)
-    check_instance("link", link, LinkSettings)
 
 
 def _check_advertised(bind_port: object, host: object, port: object) -> None:

@@ -224,6 +224,7 @@ async def test_a_node_that_is_started_again(anyio_backend_name: str) -> None:
             for _ in range(3):
                 tasks.start_soon(wait, client, carts)
             await anyio.wait_all_tasks_blocked()
+            await client.ask(carts, to("b", GetAll))  # behind them: so the node has them in its hands when it stops
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(first.stop)
         assert client.statistics().link is None

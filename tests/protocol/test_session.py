@@ -394,3 +394,27 @@ def test_a_session_tells_who_and_where_it_is() -> None:
     assert (repr(here), repr(there)) == ("<Session dialer 'alice' DIALING>", "<Session acceptor 'bob' AWAIT_HELLO>")
     shake(here, there)
     assert (repr(here), repr(there)) == ("<Session dialer 'alice' READY>", "<Session acceptor 'bob' READY>")
+
+
+def test_a_fault_in_a_body_ends_a_session_once() -> None:
+    """W2: the peer is told the reason; a fault that was there before, or a goodbye, is not said again."""
+    one, other = ready()
+    one.fault(ProtocolError("no such thing"))
+    assert (one.state, one.reason) == (State.ERROR, "no such thing")
+    one.fault(ProtocolError("another"))
+    assert one.reason == "no such thing"
+    assert other.receive_data(one.data_to_send()) == []
+    assert (other.state, other.reason) == (State.CLOSED, "goodbye: protocol error: no such thing")
+    leaving, _ = ready()
+    leaving.goodbye("enough")
+    leaving.fault(ProtocolError("too late"))
+    assert (leaving.state, leaving.data_to_send()) == (State.ERROR, b"")
+
+
+def test_answers_that_nobody_takes_do_not_pile_up() -> None:
+    """W2: a driver that cannot write holds a few PONGs, however often the peer asks."""
+    _, other = ready()
+    for _ in range(10):
+        assert other.receive_data(frame(Kind.PING, bytes(32)) * 100) == []
+    assert other.state is State.READY
+    assert len(other.data_to_send()) < 4096 + 64
