@@ -13,11 +13,12 @@ import anyio
 import pytest
 import sniffio
 import trio
+from anyio.abc import SocketAttribute
 from hypothesis import given, settings, strategies as st
 from trio.testing import check_two_way_stream
 
 from casty_trio.env import RealEnv
-from casty_trio.errors import HandshakeTimeoutError
+from casty_trio.errors import HandshakeError, HandshakeTimeoutError
 from casty_trio.link import open_link
 from casty_trio.tls import Config
 from casty_trio.tls.stream import TlsStream
@@ -228,3 +229,28 @@ async def test_older_versions_are_refused(tmp_path: Path) -> None:
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
         assert context.verify_mode == ssl.CERT_REQUIRED
         assert not context.check_hostname
+
+
+async def test_a_peer_that_goes_before_tls_is_agreed(config: Config) -> None:
+    for said in (b"", b"\x16\x03\x01"):
+        here, there = pipes()
+        await there.send(said)
+        await there.aclose()
+        with pytest.raises(HandshakeError) as caught:
+            await config.secure(here, dialer=False, env=ENV)
+        assert caught.value.code == "closed"
+
+
+async def test_what_is_known_of_the_connection_below_is_known_above(config: Config) -> None:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(SocketAttribute.local_port)
+        async with await anyio.connect_tcp("127.0.0.1", port) as below:
+            above = TlsStream(below, config._loaded.client, server_side=False)
+            assert above.extra(SocketAttribute.remote_port) == port
+
+
+async def test_it_ends_as_a_whole(config: Config) -> None:
+    """TLS before 1.3 cannot end one way only, so this one does not either."""
+    async with pair(config) as (one, _, _):
+        with pytest.raises(NotImplementedError, match="close them"):
+            await one.send_eof()
