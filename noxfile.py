@@ -126,6 +126,13 @@ def mutants(session: nox.Session) -> None:
     session.run("python", "-m", "tests.mutants", *session.posargs)
 
 
+@nox.session(python=PYTHONS[-1], default=False)
+def fuzz(session: nox.Session) -> None:
+    """Look for bytes that do harm, five minutes for each target; `nox -s fuzz -- frames --seconds 60` for less."""
+    session.install("-e", ".", *group("fuzz"))
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel and run the tests against it, from a folder that has no package to hide it."""

@@ -283,6 +283,7 @@ class ClusterClient:
             UnknownActorError: nothing by that name is there, or it may not be reached from outside.
             ShardCountError: the cluster has another number of shards for the type.
             RequestRefusedError: the node could not decode the message.
+            OverloadedError: the node has too many asks of this client open; it has not looked at this one.
             ReplyDecodeError: the reply could not be decoded here.
             OutcomeUnknownError: the connection ended after the ask was written.
             MailboxFullError: too much waits to be written already.

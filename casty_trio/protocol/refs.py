@@ -45,6 +45,7 @@ class _Address(msgspec.Struct, array_like=True, frozen=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_address = msgspec.msgpack.Decoder(_Address).decode
 _decode_entity = msgspec.msgpack.Decoder(tuple[str, str]).decode
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def pack_address(address: ActorAddress) -> tuple[int, bytes]:
@@ -60,7 +61,7 @@ def unpack_address(payload: memoryview) -> ActorAddress:
     """
     try:
         read = _decode_address(payload)
-    except msgspec.DecodeError as error:
+    except _MALFORMED as error:
         raise DecodeError(f"a ref's address is malformed: {error}") from error
     return ActorAddress(read.system, read.path, read.host, read.port, read.uid, read.incarnation)
 
@@ -99,5 +100,5 @@ def unpack_entity(payload: memoryview) -> tuple[str, str]:
     """
     try:
         return _decode_entity(payload)
-    except msgspec.DecodeError as error:
+    except _MALFORMED as error:
         raise DecodeError(f"an entity's ref is malformed: {error}") from error

@@ -67,8 +67,6 @@ __all__ = [
 
 MAX_HANDSHAKE_FRAME: Final = 4096
 MAX_PING: Final = 32
-MAX_ANSWERS: Final = 4096
-"""Bytes of PONGs made for one receive: a peer that sends more PINGs than that at once goes without the others."""
 
 
 class State(enum.Enum):
@@ -320,8 +318,8 @@ class Session:
             elif len(body) > MAX_PING:
                 self._end(ProtocolError(f"a PING of {len(body)} bytes; {MAX_PING} are allowed"))
                 return messages
-            elif len(self._outbox) < MAX_ANSWERS:
-                self._put(Kind.PONG, bytes(body))
+            else:
+                self._put(Kind.PONG, bytes(body))  # few: the reader lets no flood of them through
         if reader.fault is not None:
             self._end(reader.fault)
         return messages

@@ -19,6 +19,10 @@
 | L13 | `L13-tasks.patch`: background tasks are not ended | `test_background` |
 | L13 | `L13-names.patch`: two actors' timers of one name meet | `test_timers` |
 | L14 | `L14.patch`, `L14-setting.patch`: an event is not emitted, a setting not read | `test_promises` |
+| W3 | `W3-secret.patch`: any proof will do | `test_secret` |
+| W3 | `W3-side.patch`: a proof does not say whose it is | `test_secret` |
+| W3 | `W3-certificate.patch`: a certificate is for everybody | `test_matrix` |
+| W3 | `W3-tls.patch`: a peer need not show a certificate | `test_matrix` |
 
 `python -m tests.mutants` (or `nox -s mutants`) shows it. A patch that does not apply any more is remade: edit a copy of the
 package, and keep the `diff -u` of the one line.
@@ -45,8 +49,8 @@ class Mutant(NamedTuple):
     test: str
 
 
-def _mutant(name: str, test: str) -> Mutant:
-    return Mutant(name.partition("-")[0], f"{name}.patch", f"tests/actors/{test}")
+def _mutant(name: str, test: str, folder: str = "actors") -> Mutant:
+    return Mutant(name.partition("-")[0], f"{name}.patch", f"tests/{folder}/{test}")
 
 
 MUTANTS = [
@@ -68,4 +72,8 @@ MUTANTS = [
     _mutant("L13-names", "test_timers.py::test_two_actors_timers_never_meet"),
     _mutant("L14", "test_promises.py::test_every_event_is_emitted"),
     _mutant("L14-setting", "test_promises.py::test_every_setting_is_read"),
+    _mutant("W3-secret", "test_secret.py::test_a_wrong_or_missing_secret_is_refused_by_name_on_both_sides", "protocol"),
+    _mutant("W3-side", "test_secret.py::test_a_proof_sent_back_is_none", "protocol"),
+    _mutant("W3-certificate", "test_matrix.py::test_the_matrix", "tls"),
+    _mutant("W3-tls", "test_matrix.py::test_the_matrix", "tls"),
 ]

@@ -40,6 +40,7 @@ def test_both_ends_that_know_it_are_let_in() -> None:
 
 @pytest.mark.parametrize(("dialers", "acceptors"), [(SECRET, OTHER), (SECRET, None), (None, SECRET)])
 def test_a_wrong_or_missing_secret_is_refused_by_name_on_both_sides(dialers: str | None, acceptors: str | None) -> None:
+    """W3: and neither sees who the other is."""
     shake(*(both := pair(dialers, acceptors)))
     assert [refusal(end) for end in both] == ["authentication", "authentication"]
     assert [end.peer for end in both] == [None, None]
@@ -76,7 +77,7 @@ def test_a_replayed_acceptor_is_refused() -> None:
 
 
 def test_a_proof_sent_back_is_none() -> None:
-    """One that knows no secret lets the acceptor prove, and hands it its own proof."""
+    """W3: One that knows no secret lets the acceptor prove, and hands it its own proof."""
     mute = session(CAROL, b"5", None, dials=True)
     victim = session(BOB, b"2", dials=False)
     victim.receive_data(mute.start())

@@ -226,6 +226,17 @@ def test_what_a_certificate_says_is_escaped_and_cut() -> None:
         assert len(str(end.error)) < 600
 
 
+def test_a_session_is_wrong_once() -> None:
+    """The first fault is the one that counts, and the peer is told once."""
+    _, other = ready()
+    other.fault(ProtocolError("the first"))
+    told = other.data_to_send()
+    other.fault(ProtocolError("the second"))
+    assert b"the first" in told
+    assert other.data_to_send() == b""
+    assert str(other.error) == "the first"
+
+
 # --- Errors ------------------------------------------------------------
 
 

@@ -172,6 +172,7 @@ async def meet(dialer: End, acceptor: End) -> tuple[HandshakeError | Identity, H
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", NAMES)
 async def test_the_matrix(matrix: dict[str, Case], name: str, anyio_backend_name: str) -> None:
+    """W3: let in, or refused by name on both sides."""
     assert sniffio.current_async_library() == anyio_backend_name
     case = matrix[name]
     heard = await meet(case.dialer, case.acceptor)

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import pytest
 import sniffio
 import trio
+from anyio.abc import SocketAttribute
 from hypothesis import given, settings, strategies as st
 from trio.testing import check_two_way_stream
 
 from casty_trio.env import RealEnv
+from casty_trio.errors import HandshakeError, HandshakeTimeoutError
+from casty_trio.link import open_link
 from casty_trio.tls import Config
 from casty_trio.tls.stream import TlsStream
 from tests.link.streams import Pipe, pipes
+from tests.protocol.sessions import acceptor, dialer
 from tests.testing.test_conformance import AsTrioStream
 from tests.tls.authority import Authority
 
 ENV = RealEnv()
+T = TypeVar("T")
+
+
+class Inline(RealEnv):
+    """Reads files where it is: a clock that jumps would not wait for a thread."""
+
+    async def run_sync(self, function: Callable[[], T]) -> T:
+        await trio.lowlevel.checkpoint()
+        return function()
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +179,31 @@ async def test_closing_beside_a_peer_that_takes_nothing(config: Config, anyio_ba
         await other.aclose()
 
 
+async def test_a_mute_or_dripping_peer_is_given_up_at_the_deadline(
+    config: Config, autojump_clock: trio.testing.MockClock
+) -> None:
+    """W3: TLS and the handshake after it have one deadline, on both sides, however slowly bytes come."""
+
+    async def drip(pipe: Pipe, data: bytes) -> None:
+        with suppress(anyio.BrokenResourceError):
+            for byte in data:
+                await pipe.send(bytes([byte]))
+                await trio.sleep(0.5)
+
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32)
+    for dials, make in ((True, dialer), (False, acceptor)):
+        for said in (b"", hello):
+            here, there = pipes()
+            began = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(drip, there, said)
+                with pytest.raises(HandshakeTimeoutError):
+                    await open_link(here, make(), partial(config.secure, dialer=dials, env=Inline()))
+                nursery.cancel_scope.cancel()
+            assert 5 <= trio.current_time() - began < 6
+            assert here.closed
+
+
 async def test_a_stranger_that_speaks_no_tls_hears_so(config: Config) -> None:
     """In TLS's own words: the alert "protocol version"."""
     here, there = pipes()
@@ -189,3 +229,28 @@ async def test_older_versions_are_refused(tmp_path: Path) -> None:
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
         assert context.verify_mode == ssl.CERT_REQUIRED
         assert not context.check_hostname
+
+
+async def test_a_peer_that_goes_before_tls_is_agreed(config: Config) -> None:
+    for said in (b"", b"\x16\x03\x01"):
+        here, there = pipes()
+        await there.send(said)
+        await there.aclose()
+        with pytest.raises(HandshakeError) as caught:
+            await config.secure(here, dialer=False, env=ENV)
+        assert caught.value.code == "closed"
+
+
+async def test_what_is_known_of_the_connection_below_is_known_above(config: Config) -> None:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(SocketAttribute.local_port)
+        async with await anyio.connect_tcp("127.0.0.1", port) as below:
+            above = TlsStream(below, config._loaded.client, server_side=False)
+            assert above.extra(SocketAttribute.remote_port) == port
+
+
+async def test_it_ends_as_a_whole(config: Config) -> None:
+    """TLS before 1.3 cannot end one way only, so this one does not either."""
+    async with pair(config) as (one, _, _):
+        with pytest.raises(NotImplementedError, match="close them"):
+            await one.send_eof()
