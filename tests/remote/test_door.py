@@ -26,7 +26,7 @@ from casty_trio import (
 )
 from casty_trio.link import open_link
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import Identity
+from casty_trio.protocol.handshake import Identity, Offer
 from casty_trio.protocol.session import Session
 from casty_trio.protocol.wire import CancelFrame, pack
 from casty_trio.remote.door import QUIET, TOLD_MOST, Pace, Quiet
@@ -162,7 +162,7 @@ def test_codes_that_a_peer_makes_up_are_counted_together() -> None:
     async def program(sim: Simulation, node: ClusteredActorSystem) -> None:
         for number in range(20):
 
-            def refuse(peer: Identity, code: str = f"made-up-{number}") -> HandshakeError:
+            def refuse(peer: Offer, code: str = f"made-up-{number}") -> HandshakeError:
                 return HandshakeError(code, "for no reason")
 
             me = Identity(NAME, "client", "rude", 900 + number)
