@@ -48,7 +48,7 @@ class Backoff:
 
     Attributes:
         initial: before the first restart in a window, in seconds.
-        maximum: at most, in seconds, before jitter.
+        maximum: at most, in seconds, before jitter; neither may be without end.
         factor: by how much each wait is longer than the one before.
         jitter: by which share a wait may differ, up or down; 0.2 is a fifth.
 
