@@ -10,7 +10,7 @@ from tests.bench.programs.measuring import BRANCHES, LEAVES
 __all__ = ["PROGRAMS", "ROWS", "SOURCES", "Figure", "Program", "Row", "Source", "programs_of", "select"]
 
 Source = Literal["casty_trio", "limit", "pykka", "xoscar"]
-Unit = Literal["/s", "KiB", "s"]
+Unit = Literal["/s", "KiB", "s", "ms"]
 SOURCES: tuple[Source, ...] = ("casty_trio", "limit", "pykka", "xoscar")
 
 
@@ -42,8 +42,8 @@ class Row:
     Attributes:
         name: what `--rows` calls it.
         title: what tables call it.
-        unit: messages, asks or actors per second; or KiB or seconds, of which fewer are better.
-        goal: the ratio to the limit that is promised, where there is one: at least, or for KiB and seconds at most.
+        unit: messages, asks or actors per second; or KiB, seconds or milliseconds, of which fewer are better.
+        goal: the ratio to the limit that is promised, where there is one: at least, or for KiB and times at most.
         figures: where the numbers come from.
     """
 
@@ -63,6 +63,8 @@ OURS_ACTORS_ASYNC = Program("casty_trio", "local", ("actors", "async"))
 OURS_TREE = Program("casty_trio", "tree")
 OURS_CLIENT = Program("casty_trio", "client", ("trio",))
 OURS_CLIENT_ASYNCIO = Program("casty_trio", "client", ("asyncio",))
+OURS_REMOTE = Program("casty_trio", "remote", ("plain",))
+OURS_REMOTE_TLS = Program("casty_trio", "remote", ("tls",))
 LIMIT_MESSAGES = Program("limit", "local.py", ("messages",))
 LIMIT_ACTORS = Program("limit", "local.py", ("actors",))
 LIMIT_STOPPABLE = Program("limit", "local.py", ("stoppable",))
@@ -87,9 +89,11 @@ PROGRAMS = (
     OURS_ACTORS_ASYNC,
     LIMIT_STOPPABLE,
     OURS_TREE,
+    OURS_REMOTE,
     OURS_CLIENT,
     LIMIT_REMOTE,
     OURS_CLIENT_ASYNCIO,
+    OURS_REMOTE_TLS,
     XOSCAR_REMOTE,
 )
 
@@ -97,12 +101,13 @@ PROGRAMS = (
 TREE = f"tree of {1 + BRANCHES * (1 + LEAVES):_} actors, supervised and watched".replace("_", " ")
 SPAWN, MEMORY = "spawn and first message", "memory per idle actor"
 TELL, ASK, ASK_64, SPAWNED, KIB = "tell_per_s", "ask_per_s", "ask_64_per_s", "spawn_per_s", "kib_per_actor"
+CONTROL = "control_p99_ms"
 
 
 def row(name: str, title: str, goal: float | None, **figures: tuple[Program, str]) -> Row:
     """A row; the keywords are sources, with the program and the key of the number it prints."""
     [(_, key), *_] = figures.values()
-    unit: Unit = "KiB" if "kib" in key else "s" if key.endswith("_s") and not key.endswith("per_s") else "/s"
+    unit: Unit = "/s" if key.endswith("per_s") else "KiB" if "kib" in key else "ms" if key.endswith("_ms") else "s"
     return Row(name, title, unit, goal, {source: Figure(*figures[source]) for source in SOURCES if source in figures})
 
 
@@ -135,6 +140,21 @@ def client_rows(ours: Program, suffix: str, library: str) -> list[Row]:
         )
         for kind, key, title, goal in kinds
     ]
+
+
+def remote_rows(ours: Program, suffix: str, over: str, goals: Sequence[float | None]) -> list[Row]:
+    kinds = [("ask", ASK, "ask, one caller"), ("ask_64", ASK_64, "ask, 64 callers"), ("tell", TELL, "tell")]
+    return [
+        row(
+            f"remote_{kind}{suffix}",
+            f"remote {title}, over {over}",
+            goal,
+            casty_trio=(ours, key),
+            limit=(LIMIT_REMOTE, key),
+            xoscar=(XOSCAR_REMOTE, key),
+        )
+        for (kind, key, title), goal in zip(kinds, goals, strict=True)
+    ] + [row(f"control{suffix}", f"control frame under bulk load, over {over}: p99", None, casty_trio=(ours, CONTROL))]
 
 
 ROWS = (
@@ -177,6 +197,8 @@ ROWS = (
     row("tree_start", f"{TREE}: until all have started", None, casty_trio=(OURS_TREE, "tree_start_s")),
     row("tree_stop", f"{TREE}: until all have ended", None, casty_trio=(OURS_TREE, "tree_stop_s")),
     row("tree_memory", f"{TREE}: memory per actor", None, casty_trio=(OURS_TREE, "tree_kib_per_actor")),
+    *remote_rows(OURS_REMOTE, "", "TCP", (0.80, 0.65, 0.50)),
+    *remote_rows(OURS_REMOTE_TLS, "_tls", "TLS", (None, None, None)),
     *client_rows(OURS_CLIENT, "", "Trio"),
     *client_rows(OURS_CLIENT_ASYNCIO, "_asyncio", "asyncio"),
 )
