@@ -208,10 +208,11 @@ class Cell(Post[M]):
     def _work(self, item: Any) -> Pending:
         """Handle mail without waiting, until there is none, a batch is done, or something has to be awaited."""
         receive_nowait = self._inbox.receive_nowait
-        left = self._left
+        left, alone = self._left, False
         if item is not NOTHING:
             left = self.system.settings.batch
-            if self._front:
+            alone = not self._front
+            if not alone:
                 item = self._queue_behind_front(item)
         while left > 0:
             if item is NOTHING:
@@ -228,6 +229,10 @@ class Cell(Post[M]):
                 self._left = left
                 return pending
             item = NOTHING
+            if alone:  # an idle actor has mostly been sent one message: to find no other by an exception would cost more
+                alone = False
+                if self.ref.sent - self.handled - self._wasted <= 0 and not self._front:
+                    break
         self._left = 0
         self._slot = self._current = None
         if left > 0:

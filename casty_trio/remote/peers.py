@@ -31,6 +31,9 @@ GONE_MOST: Final = 10_000
 """So many starts of nodes that are gone are remembered; the oldest are forgotten first."""
 
 
+FOUND_MOST: Final = 10_000
+
+
 class Peers:
     """All other nodes, by where they are dialled.
 
@@ -42,6 +45,7 @@ class Peers:
     def __init__(self, node: RemoteNode, address_map: AddressMap | None) -> None:
         self._node = node
         self._by_address: dict[tuple[str, int], Peer] = {}
+        self._found: dict[str, LocalRef[Any]] = {}  # by path, for the next message; one that has ended is looked up anew
         self.gone: dict[int, str] = {}
         self.address_map: AddressMap = address_map if address_map is not None else _as_it_is
 
@@ -130,10 +134,15 @@ class Peers:
 
     def find_local(self, path: str, incarnation: int) -> LocalRef[Any] | None:
         """The actor of ours that another node means."""
-        ref = self._node.lookup(path)
-        if isinstance(ref, LocalRef) and incarnation in (0, ref.incarnation):
-            return ref
-        return None
+        found = self._found.get(path)
+        if found is None or found.cell.ended:
+            ref = self._node.lookup(path)
+            if not isinstance(ref, LocalRef):
+                return None
+            if len(self._found) >= FOUND_MOST:
+                self._found.clear()
+            self._found[path] = found = ref
+        return found if incarnation in (0, found.incarnation) else None
 
 
 def _of_node(connection: Connection) -> Peer:
