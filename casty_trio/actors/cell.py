@@ -205,7 +205,7 @@ class Cell(Post[M]):
             return pending
         return begin(self, order if isinstance(order, Restart) else None)
 
-    def _work(self, item: Any) -> Pending:
+    def _work(self, item: Any) -> Pending:  # noqa: C901 - in one piece, for it runs once a message
         """Handle mail without waiting, until there is none, a batch is done, or something has to be awaited."""
         receive_nowait = self._inbox.receive_nowait
         left, alone = self._left, False
