@@ -49,6 +49,9 @@ RETRY_FIRST, RETRY_MOST = 0.1, 3.0
 PERMANENT = frozenset({"version", "system", "self", "role", "authentication"})
 """Refusals that trying again cannot change."""
 
+PASSING = frozenset({"closed", "timeout", "busy"})
+"""Refusals that are no news to a client that looks for a node that has just gone."""
+
 UNTRUSTED = frozenset({"tls", "certificate"})
 """Refusals that another contact point, or a renewed certificate, may change."""
 
@@ -233,7 +236,7 @@ class ClientStream:
                     untrusted += error.code in UNTRUSTED
                     if error.code in PERMANENT or (entering and untrusted == len(self._client.contact_points)):
                         raise
-                    if not entering and told.get(f"{host}:{port}") != str(error):
+                    if not entering and error.code not in PASSING and told.get(f"{host}:{port}") != str(error):
                         log.warning("%s:%s did not take this client back: %s", host, port, error)
                     told[f"{host}:{port}"] = str(error)
                 self._next_contact += 1
