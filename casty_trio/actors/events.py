@@ -50,6 +50,7 @@ class _Iteration(AsyncIterator[E | Lagged]):
             self._buffer[-1] = Lagged(last.count + 1)
         else:
             self._buffer.append(Lagged(1))
+            self._idle.unpark()
 
     def close(self) -> None:
         self._closed = True
