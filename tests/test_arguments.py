@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -52,6 +53,7 @@ SECONDS = "seconds, 0 or more", [*NO_NUMBERS, -0.001]  # and None, where that do
 NO_TIME = SECONDS[0], [*SECONDS[1], None]
 SOME_SECONDS = "seconds, more than 0", [*NO_NUMBERS, None, -1, 0, 0.0]
 FLAG = "True or False", [0, 1, "yes", ODD]
+NO_EVENTS: tuple[str, list[Any]] = ("Event or a subclass of it", [int, Exception, None, "DeadLetter", ODD])
 HOST: tuple[str, list[Any]] = ("a text of at most 255 characters", [1, None, b"localhost", "x" * 256, True])
 PORT = counts(0, 65_535)
 
@@ -108,6 +110,24 @@ def values() -> Iterator[Row]:
     yield "Conditions.window", keyword(Conditions, "window"), *counts(1)
 
 
+def wrapped(wrap: Callable[..., object], **arguments: Any) -> object:
+    return wrap(Behaviors.ignore(), **arguments)
+
+
+def behaviors() -> Iterator[Row]:
+    """What stands around a behaviour, and who hears of events."""
+    what = "of class casty_trio.model.strategies.SupervisionStrategy"
+    yield "strategy", lambda value: wrapped(Behaviors.supervise, strategy=value), what, [None, 5, OneForOneStrategy]
+    for name in ("pre_start", "post_stop", "pre_restart", "post_restart"):
+        yield name, keyword(partial(wrapped, Behaviors.with_lifecycle), name), "a function", [1, "x"]
+    what, bad = "of class casty_trio.model.ref.ActorRef", [None, 5, print]
+    yield "observer", lambda value: wrapped(Behaviors.spy, observer=value), what, bad
+    nobody: Any = ActorSystem().dead_letters
+    yield "spy_children", lambda value: wrapped(Behaviors.spy, observer=nobody, spy_children=value), *FLAG
+    yield "ref", lambda value: ActorSystem().event_stream.subscribe(value, Event), what, bad
+    yield "event_type", lambda value: ActorSystem().event_stream.subscribe(nobody, value), *NO_EVENTS
+
+
 def systems() -> Iterator[Row]:
     """What systems and nodes are made with."""
     yield "settings", keyword(ActorSystem, "settings"), *of_class("casty_trio.model.settings.ActorSettings")
@@ -142,7 +162,7 @@ def clients() -> Iterator[Row]:
     yield "a host in contact_points", lambda value: client(contact_points=[(value, 1)]), HOST[0], ["x" * 256]
 
 
-TABLE = [*values(), *systems(), *clients()]
+TABLE = [*values(), *behaviors(), *systems(), *clients()]
 
 
 def refusal(error: BaseException, name: str, allowed: str, value: Any) -> None:
@@ -184,6 +204,15 @@ async def listen(system: Any, value: Any) -> None:
         pytest.fail("it was entered")
 
 
+async def listen_to(system: Any, value: Any) -> None:
+    async with system.events(value):
+        pytest.fail("it was entered")
+
+
+async def spawn_with(system: Any, value: Any) -> None:
+    system.spawn(Behaviors.ignore(), mailbox=value)
+
+
 async def start_timer(system: Any, kind: str, value: Any) -> None:
     """Let an actor start a timer; its failure is the setting's."""
     failed = list[Exception]()
@@ -206,6 +235,8 @@ LATE: list[Late] = [
     ("timeout", lambda system, value: system.ask(system.carts, lambda reply_to: reply_to, timeout=value), *NO_TIME),
     ("grace", lambda system, value: system.stop(system.carts, grace=value), *SECONDS),
     ("capacity", listen, *counts(1)),
+    ("event_type", listen_to, *NO_EVENTS),
+    ("mailbox", spawn_with, *of_class("casty_trio.model.mailbox.Mailbox")),
     ("the delay of timer 'tick'", lambda system, value: start_timer(system, "once", value), *NO_TIME),
     ("the interval of timer 'tick'", lambda system, value: start_timer(system, "periodic", value), *SOME_SECONDS),
 ]

@@ -79,6 +79,11 @@ class AskSlot(ReplySlot):
             self.error = error
             self._close()
 
+    def abandon(self) -> None:
+        """It was never sent: a reply is a dead letter."""
+        if not self.closed:
+            self._close()
+
     def expire(self) -> None:
         self.fail(AskTimeoutError(f"no reply from {self.target!r} within {self._timeout:g} s"))
         if self.carrier is not None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import trio
 
 from casty_trio.actors.refs import AdapterRef, LocalRef
 from casty_trio.errors import CastyError, SystemClosedError
-from casty_trio.model.checks import check_count
+from casty_trio.model.checks import check_count, check_given, refuse
 from casty_trio.model.events import Event, Lagged
 from casty_trio.model.ref import ActorRef
 
@@ -50,6 +50,7 @@ class _Iteration(AsyncIterator[E | Lagged]):
             self._buffer[-1] = Lagged(last.count + 1)
         else:
             self._buffer.append(Lagged(1))
+            self._idle.unpark()
 
     def close(self) -> None:
         self._closed = True
@@ -67,6 +68,12 @@ class _Iteration(AsyncIterator[E | Lagged]):
         return item
 
 
+def check_event_type(value: Any) -> None:
+    """See that a value is a class of events: of any other nothing would ever come."""
+    if not isinstance(value, type) or not issubclass(cast("type[Any]", value), Event):
+        refuse("event_type", value, "Event or a subclass of it")
+
+
 class EventStream:
     """Who hears of what."""
 
@@ -82,9 +89,14 @@ class EventStream:
     def subscribe(self, ref: ActorRef[E], event_type: type[E]) -> None:
         """Tell an actor every event of a class, its subclasses included, until it stops or `unsubscribe`.
 
+        Raises:
+            SettingsError: it is no ref, or no class of events.
+
         Example:
             >>> # system.event_stream.subscribe(ref, DeadLetter)
         """
+        check_given("ref", ref, ActorRef)
+        check_event_type(event_type)
         if isinstance(ref, AdapterRef | LocalRef):
             if ref.cell.ended:
                 return
@@ -108,6 +120,7 @@ class EventStream:
             event_type: which events.
             capacity: how many may wait for the iteration; what does not fit is counted and told as `Lagged`.
         """
+        check_event_type(event_type)
         iteration = _Iteration[E](capacity)
         self._add(event_type, iteration, iteration.offer)
         self._iterations[iteration] = None

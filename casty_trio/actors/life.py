@@ -49,6 +49,8 @@ async def begin(cell: Cell[Any], restart: Restart | None) -> Behavior[Any]:
                 await trio.sleep_forever()
         finally:
             extras.nap = None
+    else:
+        await trio.lowlevel.checkpoint()  # one that cannot begin, and tries again and again, is not alone
     if cell.stopping:
         return STOPPED
     cell.forget_orders()

@@ -24,15 +24,16 @@ from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import mark
 from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, UsageError
 from casty_trio.model.behavior import Behavior, Sharded
+from casty_trio.model.checks import check_instance
 from casty_trio.model.events import ActorFailed, MailboxHighWater
 from casty_trio.model.interpreter import PLAIN, Blueprint, collect
+from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.signals import Terminated
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
     from casty_trio.actors.family import Family
     from casty_trio.actors.system import ActorSystem
-    from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
 
 __all__ = ["STOP", "UNCOUNTED", "Post", "Stop"]
@@ -111,8 +112,10 @@ class Post(Generic[M]):
         self.name: str = name
         me = cast("Cell[M]", self)  # a Post is only ever the half of a Cell
         self._room: BoundedRef[M] | None = None
-        if mailbox is not None and mailbox.capacity < math.inf:
-            self._room = BoundedRef(me, outbox, system.next_incarnation(), Room(mailbox))
+        if mailbox is not None:
+            check_instance("mailbox", mailbox, Mailbox)
+            if mailbox.capacity < math.inf:
+                self._room = BoundedRef(me, outbox, system.next_incarnation(), Room(mailbox))
         self.ref: LocalRef[M] = self._room or self.ref_type(me, outbox, system.next_incarnation())
         self._context = self.context_type(me)
         self._current: object = None
@@ -355,6 +358,9 @@ class Post(Generic[M]):
 def check_beginning(behavior: object) -> None:
     """Refuse what no actor can begin with."""
     if isinstance(behavior, Sharded):
-        raise UsageError("a sharded behaviour needs a ClusteredActorSystem: nothing else can spawn it")
+        raise UsageError(
+            "a sharded behaviour is spawned by a ClusteredActorSystem itself, with no wrapper around it: "
+            "wrap the behaviour that its factory returns"
+        )
     if not isinstance(behavior, Behavior):
         raise UsageError(f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you call yours?)")

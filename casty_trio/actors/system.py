@@ -194,11 +194,15 @@ class ActorSystem(System):
             check_seconds("timeout", timeout)
         watched = self._watched(ref) if watch else None
         slot = AskSlot(self, ref, timeout)
-        message = msg_factory(slot)
-        if isinstance(ref, AskableRef):
-            ref.tell_asked(message, slot)
-        else:
-            ref.tell(message)
+        try:
+            message = msg_factory(slot)
+            if isinstance(ref, AskableRef):
+                ref.tell_asked(message, slot)
+            else:
+                ref.tell(message)
+        except BaseException:  # the caller's own: nobody waits, whoever has been given the reply ref meanwhile
+            slot.abandon()
+            raise
         if slot.closed:
             await trio.lowlevel.checkpoint()
         else:

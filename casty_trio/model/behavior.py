@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from casty_trio.model.annotations import factory_message_types
-from casty_trio.model.checks import MOST_SHARDS, check_count
+from casty_trio.model.checks import MOST_SHARDS, check_count, check_flag, check_given, check_hook
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
@@ -188,7 +188,11 @@ class Behaviors:
             >>> from casty_trio.model.strategies import OneForOneStrategy
             >>> worker = Behaviors.receive(lambda ctx, job: job())
             >>> supervised = Behaviors.supervise(worker, OneForOneStrategy(max_restarts=5, within=10.0))
+
+        Raises:
+            SettingsError: the strategy is none of these.
         """
+        check_given("strategy", strategy, SupervisionStrategy)
         return Supervised(behavior, strategy)
 
     @staticmethod
@@ -211,8 +215,14 @@ class Behaviors:
 
         A hook that raises is a failure like any other. A hook of an actor that ends is cancelled when it takes longer than
         ``ActorSettings.hook_timeout``.
+
+        Raises:
+            SettingsError: a hook is no function.
         """
-        return WithLifecycle(behavior, Hooks(pre_start, post_stop, pre_restart, post_restart))
+        hooks = Hooks(pre_start, post_stop, pre_restart, post_restart)
+        for name in hooks.__struct_fields__:
+            check_hook(name, getattr(hooks, name))
+        return WithLifecycle(behavior, hooks)
 
     @staticmethod
     def spy(behavior: Behavior[M], observer: ActorRef[SpyEvent], *, spy_children: bool = False) -> Behavior[M]:
@@ -222,7 +232,12 @@ class Behaviors:
             behavior: the behaviour; with any other wrappers, in any order.
             observer: who is told.
             spy_children: whether it is told of the messages of this actor's children, and theirs, as well.
+
+        Raises:
+            SettingsError: the observer is no ref, or ``spy_children`` neither True nor False.
         """
+        check_given("observer", observer, ActorRef)
+        check_flag("spy_children", spy_children)
         return Spied(behavior, observer, spy_children)
 
     @staticmethod

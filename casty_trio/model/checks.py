@@ -19,6 +19,8 @@ __all__ = [
     "check_choice",
     "check_count",
     "check_flag",
+    "check_given",
+    "check_hook",
     "check_host",
     "check_instance",
     "check_number",
@@ -82,6 +84,19 @@ def check_instance(what: str, value: object, kind: type) -> None:
     """See that a value that may be left out is None or of a class."""
     if value is not None and not isinstance(value, kind):
         refuse(what, value, f"of class {kind.__module__}.{kind.__qualname__}")
+
+
+def check_given(what: str, value: object, cls: type[Any]) -> None:
+    """See that a value is of a class, where nothing stands for it when it is left out."""
+    if value is None:
+        refuse(what, value, f"of class {cls.__module__}.{cls.__qualname__}")
+    check_instance(what, value, cls)
+
+
+def check_hook(what: str, value: object) -> None:
+    """See that a value can be called, or is left out."""
+    if value is not None and not callable(value):
+        refuse(what, value, "a function")
 
 
 def check_host(what: str, value: object) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, Self, TypeVar
 
 from casty_trio.model.address import ActorAddress
 
@@ -27,8 +27,8 @@ class ActorRef(Generic[M_contra], metaclass=_PlainChecks):
     """A handle to an actor that takes messages of type ``M``.
 
     Refs are values: hashable, and equal when they name the same incarnation, wherever they came from. Sending a ref in a
-    message, to this node or another, gives an equal ref. A ref to an actor that has stopped stays usable: what it is told
-    becomes a dead letter.
+    message, to this node or another, gives an equal ref; a copy of one is the ref itself. A ref to an actor that has
+    stopped stays usable: what it is told becomes a dead letter.
     """
 
     __slots__ = ()
@@ -73,6 +73,15 @@ class ActorRef(Generic[M_contra], metaclass=_PlainChecks):
     def __hash__(self) -> int:
         address = self.address
         return hash((address.path, address.incarnation))
+
+    def __copy__(self) -> Self:
+        return self  # as of any frozen value; a second ref would have counts of its own
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled: to reach another process, a ref travels in a message")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"

@@ -339,6 +339,35 @@ async def test_a_factory_that_raises_sends_nothing() -> None:
         assert (system.statistics().sent, system.statistics().asks) == (0, 0)
 
 
+@pytest.mark.parametrize("asks_itself", [False, True])
+async def test_an_ask_that_was_never_sent_leaves_nothing(asks_itself: bool) -> None:
+    """L4, L5: its reply ref may be in other hands, where it has a name; what it is told is a dead letter."""
+    kept: list[Ref] = []
+
+    def factory(reply_to: Ref) -> Any:
+        kept.append(reply_to)
+        assert reply_to.path.startswith("/$asks/")
+        if not asks_itself:
+            raise KeyError("mine")
+
+    async def ask_self(ctx: Ctx, message: Any) -> None:
+        with pytest.raises(SelfAskError):
+            await ctx.ask(ctx.self, factory)
+
+    async with ActorSystem() as system:
+        ref = system.spawn(Behaviors.receive(ask_self))
+        if asks_itself:
+            ref.tell("now")
+            await wait_all_tasks_blocked()
+        else:
+            with pytest.raises(KeyError, match="mine"):
+                await system.ask(ref, factory)
+        [reply_to] = kept
+        assert system.ask_named(reply_to.address.incarnation) is None
+        reply_to.tell("late")
+        assert system.statistics().dead_letters == 1
+
+
 async def test_reply_refs_are_refs() -> None:
     """L5: a reply ref is a value with an address of its own, and can be sent on."""
     kept: list[Ref] = []

@@ -260,6 +260,24 @@ async def test_no_room_at_all_is_refused() -> None:
                 pass
 
 
+async def test_a_loss_wakes_a_reader_too() -> None:
+    """A second reader of the iteration hears of it; it need not wait for a later event."""
+    seen: list[Any] = []
+
+    async def read(events: Any) -> None:
+        seen.append(await anext(events))
+
+    async with ActorSystem() as system, system.events(DeadLetter, capacity=1) as events:
+        with trio.move_on_after(1):
+            async with trio.open_nursery() as nursery:
+                for _ in range(2):
+                    nursery.start_soon(read, events)
+                await wait_all_tasks_blocked()
+                for number in range(3):
+                    system.dead_letters.tell(number)
+        assert seen[1:] == [Lagged(2)]
+
+
 async def test_two_readers_of_one_iteration() -> None:
     """Each event goes to one of them."""
     seen: list[Any] = []

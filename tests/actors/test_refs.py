@@ -1,6 +1,8 @@
 """Refs are values; they stay usable when their actor is gone."""
 
+import copy
 import pickle
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from casty_trio import ActorAddress, ActorSystem, DeadLetter, Mailbox
-from tests.actors.helpers import counter, recorder
+from tests.actors.helpers import Get, assert_adds_up, counter, recorder
 
 
 @pytest.mark.parametrize("mailbox", [None, Mailbox(5)])
@@ -48,11 +50,26 @@ async def test_dead_letters_have_an_address() -> None:
 
 
 async def test_refs_are_not_pickled() -> None:
-    """A live ref is no plain data: pickling one fails where it is tried."""
+    """A live ref is no plain data: pickling one fails where it is tried, and says what to do instead."""
     async with ActorSystem() as system:
-        ref = system.spawn(counter())
-        with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
-            pickle.dumps(ref)
+        ref = system.spawn(counter(), "cart")
+        for each in (ref, system.dead_letters):
+            with pytest.raises(TypeError, match=r"Ref /.* cannot be pickled: .* travels in a message"):
+                pickle.dumps(each)
+
+
+@pytest.mark.parametrize("mailbox", [None, Mailbox(5)])
+async def test_a_copy_of_a_ref_is_the_ref(mailbox: Mailbox | None) -> None:
+    """L4: what is told to it counts as the actor's mail; `dataclasses.asdict` copies all that is in a message."""
+    async with ActorSystem() as system:
+        ref = system.spawn(counter(), mailbox=mailbox)
+        copies: list[Any] = [copy.copy(ref), copy.deepcopy(ref), asdict(Get(ref))["reply_to"]]
+        for each in copies:
+            assert each is ref
+            each.tell(1)
+        total: int = await system.ask(ref, Get)
+        assert total == 3
+        assert_adds_up(system.statistics())
 
 
 async def test_tasks_are_named_after_actors() -> None:

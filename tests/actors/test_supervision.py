@@ -137,6 +137,27 @@ async def test_backoff_grows_and_holds_mail(autojump_clock: MockClock) -> None:
     assert times == [0.0, 1.0, 3.0, 7.0, 11.0]
 
 
+async def test_restarts_without_backoff_let_others_run() -> None:
+    """L8: an actor that cannot begin, and may try for ever, takes no more than its turns."""
+    begun = 0
+
+    def begin(ctx: Ctx) -> Behavior[Any]:
+        nonlocal begun
+        begun += 1
+        raise Boom
+
+    async with opened() as system:
+        events = heard(system, ActorStopped)
+        ref = system.spawn(Behaviors.supervise(Behaviors.setup(begin), OneForOneStrategy(max_restarts=500)))
+        while begun < 5:
+            await trio.lowlevel.checkpoint()
+        assert begun < 10
+        await system.stop(ref)
+        await wait_all_tasks_blocked()
+        assert begun < 20
+        assert events == [ActorStopped(ref, None)]
+
+
 async def test_a_stop_cuts_the_backoff_short(autojump_clock: MockClock) -> None:
     """L10, L3: no initial behaviour again, but post_stop."""
     story: Story = []
