@@ -35,9 +35,15 @@ class Timer(Generic[M]):
         self.closed: bool = False
         self.queued: bool = False
 
+    def close(self) -> None:
+        """End it. The heap may keep it for a while: only itself."""
+        if not self.closed:
+            self.closed = True
+            del self._cell, self.message
+
     def expire(self) -> None:
         """Its time has come."""
-        if self._cell.ended:
+        if self.closed or self._cell.ended:
             return  # it was started after the end, by who kept the context
         if not self.queued:
             self.queued = True
@@ -77,7 +83,7 @@ class Timers(context.Timers[M]):
         timer = self._running.pop(name, None)
         if timer is None:
             return False
-        timer.closed = True
+        timer.close()
         return True
 
     def is_active(self, name: str) -> bool:
@@ -86,7 +92,7 @@ class Timers(context.Timers[M]):
     def cancel_all(self) -> None:
         """End all timers of this actor."""
         for timer in self._running.values():
-            timer.closed = True
+            timer.close()
         self._running.clear()
 
     def fired(self, timer: Timer[M]) -> None:

@@ -57,6 +57,13 @@ def unwrap(error: BaseException, cancelled: type[BaseException]) -> BaseExceptio
     return error if group is not None or holds(inner, cancelled) else inner
 
 
+def _notes(error: BaseException) -> str:
+    """The notes of what failed, in brackets: the paths of the actors that escalated it stand there."""
+    told = [getattr(leaf, "__notes__", None) for leaf in leaves(error)]
+    notes = [note for each in told if isinstance(each, list) for note in cast("list[object]", each) if isinstance(note, str)]
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
 def _together(body: BaseException, stopping: BaseException | None, cancelled: type[BaseException]) -> BaseException:
     """What a cancelled body raised, with what was raised while the block stopped; its cancellation alone adds nothing."""
     if stopping is None or isinstance(stopping, cancelled):
@@ -97,7 +104,7 @@ async def leave_nursery(
         out = None if passed is None or absorbed else passed
     if own and body is not None:
         if out is not None and not holds(out, cancelled):
-            add_note(body, f"beside it, the block failed with {in_code(unwrap(out, cancelled))}")
+            add_note(body, f"beside it, the block failed with {in_code(unwrap(out, cancelled))}{_notes(out)}")
         return False
     if out is None:
         return True

@@ -246,7 +246,8 @@ class Session:
             raise ProtocolError(f"a message cannot be of {kind_name(kind)}")
         limit = self.max_message if kind in USER_KINDS else self.max_frame - 1
         if len(body) > limit:
-            raise MessageTooLargeError(f"a {kind_name(kind)} of {len(body)} bytes exceeds the limit of {limit} bytes")
+            what = "message" if kind in USER_KINDS else kind_name(kind)
+            raise MessageTooLargeError(f"a {what} of {len(body)} bytes exceeds the limit of {limit} bytes")
         return encode_frame(kind, body, self.max_frame)
 
     def goodbye(self, reason: str) -> bytes:

@@ -1,6 +1,8 @@
 """Timers belong to their actor and end with it (L13), and their messages are counted like any other (L4)."""
 
+import gc
 import math
+import weakref
 from typing import Any
 
 import pytest
@@ -33,6 +35,30 @@ async def test_once_and_periodic(waits: bool, autojump_clock: MockClock) -> None
         assert (timers.is_active("once"), timers.is_active("tick"), len(timers)) == (False, True, 1)
         now = system.statistics()
         assert (now.sent, now.handled, now.queued) == (5, 5, 0)
+
+
+async def test_a_timer_that_is_over_holds_on_to_nothing(autojump_clock: MockClock) -> None:
+    """L13: it may stand in the heap of deadlines until it would have been due; its message and its actor do not."""
+
+    class Held:
+        pass
+
+    kept: list[weakref.ref[Any]] = []
+
+    def begin(ctx: Ctx) -> Behavior[Any]:
+        message = Held()
+        ctx.timers.once("once", 1e6, message)
+        ctx.timers.periodic("tick", 1e6, message)
+        ctx.timers.once("cancelled", 1e6, message)
+        ctx.timers.cancel("cancelled")
+        kept.extend([weakref.ref(message), weakref.ref(ctx.self)])
+        return Behaviors.stopped()
+
+    async with opened() as system:
+        await system.wait_stopped(system.spawn(Behaviors.setup(begin)))
+        await wait_all_tasks_blocked()
+        gc.collect()
+        assert [each() for each in kept] == [None, None]
 
 
 async def test_a_name_is_one_timer(autojump_clock: MockClock) -> None:

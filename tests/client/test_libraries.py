@@ -67,7 +67,7 @@ EXPECTED = [
     "AskTimeoutError no reply from <ClientRegionRef /cart> within 0.05 s",
     "SettingsError timeout must be seconds, 0 or more, not -1.0",
     "UnknownActorError node-1 has no sharded type 'basket'",
-    "MessageTooLargeError a ENTITY of 5000053 bytes exceeds the limit of 4194304 bytes",
+    "MessageTooLargeError a message of 5000053 bytes exceeds the limit of 4194304 bytes",
     "UsageError /cart takes ShardEnvelope(entity_id, message), not Put",
     "crowd [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]",
     "cancelled True",

@@ -64,6 +64,17 @@ async def test_the_bodys_own_exception_leaves_with_a_note() -> None:
     assert body.__notes__ == ["beside it, the block failed with StopError('late')"]
 
 
+async def test_the_note_says_who_escalated() -> None:
+    """L11, L12: the notes of what failed are in it, so the actors' paths are not lost, not even those of a group."""
+    first, second, body = StopError("first"), StopError("second"), KeyError("mine")
+    for path in ("/team/worker", "/team"):
+        first.add_note(f"escalated by {path}")
+    second.add_note("escalated by /till")
+    assert not await leave(body, ExceptionGroup("together", [first, second]))
+    [note] = body.__notes__
+    assert note.endswith("(escalated by /team/worker; escalated by /team; escalated by /till)")
+
+
 @pytest.mark.parametrize("body", [sleeping, holding])
 async def test_what_fails_while_a_cancelled_block_stops_leaves_alone(body: Callable[[], Awaitable[None]]) -> None:
     """L12: a cancellation adds nothing to it, and there is no group around one error."""

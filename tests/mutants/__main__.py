@@ -16,7 +16,6 @@ from tests.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
 PATCHES = Path(__file__).parent
-LIMITS = ("--timeout=60", "-o", "faulthandler_timeout=0")  # a test that hangs is red, without a dump of its threads
 RED = 1  # pytest's code for tests that failed; all others above 0 mean that it could not run them
 TIMEOUT = 300  # seconds; the slowest takes a few
 
@@ -31,10 +30,12 @@ def copy(folder: Path) -> None:
 def pytest(folder: Path, *tests: str, expected: tuple[int, ...] = (0, RED)) -> int:
     """Run tests in the copy; pytest's exit code, and what it says when that is not expected.
 
+    Without Python's own look at what hangs: a broken guarantee may hang, and the two looks at one moment end in a crash.
     Without bytecode: a patched file may have the size of the old one, and be of the same second.
     """
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *LIMITS, *tests]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--timeout=60", "-o", "faulthandler_timeout=0"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     if done.returncode not in expected:
         print(done.stdout, done.stderr)

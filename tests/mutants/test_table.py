@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+import casty_trio
 import tests.mutants
 from tests.mutants import MUTANTS
 
@@ -13,6 +16,17 @@ def test_every_guarantee_has_a_patch_and_every_patch_a_line() -> None:
     assert {mutant.guarantee for mutant in MUTANTS} == {*(f"L{number}" for number in range(1, 15)), "W3"}
     assert {mutant.patch for mutant in MUTANTS} == {path.name for path in HERE.glob("*.patch")}
     assert all(f"`{mutant.patch}`" in (tests.mutants.__doc__ or "") for mutant in MUTANTS)
+
+
+@pytest.mark.parametrize("patch", sorted(HERE.glob("*.patch")), ids=lambda patch: patch.stem)
+def test_every_patch_fits_the_package(patch: Path) -> None:
+    """What it takes away, with the lines around it, stands in the file it names; without git, and in a wheel too."""
+    for part in patch.read_text().split("--- a/")[1:]:
+        name, _, hunks = part.partition("\n")
+        source = (Path(casty_trio.__file__).parents[1] / name).read_text()
+        for hunk in hunks.split("\n@@ ")[1:]:
+            _, *lines = hunk.splitlines()
+            assert "\n".join(line[1:] for line in lines if not line.startswith("+")) in source, name
 
 
 def test_the_named_tests_exist_and_name_their_guarantee() -> None:
