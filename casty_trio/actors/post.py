@@ -111,11 +111,7 @@ class Post(Generic[M]):
         self.parent: Family = parent
         self.name: str = name
         me = cast("Cell[M]", self)  # a Post is only ever the half of a Cell
-        self._room: BoundedRef[M] | None = None
-        if mailbox is not None:
-            check_instance("mailbox", mailbox, Mailbox)
-            if mailbox.capacity < math.inf:
-                self._room = BoundedRef(me, outbox, system.next_incarnation(), Room(mailbox))
+        self._room: BoundedRef[M] | None = None if mailbox is None else bounded(me, outbox, mailbox)
         self.ref: LocalRef[M] = self._room or self.ref_type(me, outbox, system.next_incarnation())
         self._context = self.context_type(me)
         self._current: object = None
@@ -353,6 +349,14 @@ class Post(Generic[M]):
         """An actor that it watches has ended."""
         if not self.ended:
             self.ref.put(Notice(Terminated(ref, failure)))
+
+
+def bounded(cell: Cell[M], outbox: trio.MemorySendChannel[Any], mailbox: Mailbox) -> BoundedRef[M] | None:
+    """The ref of an actor whose mailbox has a bound; None if that is infinity."""
+    check_instance("mailbox", mailbox, Mailbox)
+    if mailbox.capacity == math.inf:
+        return None
+    return BoundedRef(cell, outbox, cell.system.next_incarnation(), Room(mailbox))
 
 
 def check_beginning(behavior: object) -> None:
