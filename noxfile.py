@@ -126,6 +126,14 @@ def mutants(session: nox.Session) -> None:
     session.run("python", "-m", "tests.mutants", *session.posargs)
 
 
+@nox.session(default=False)
+def hostile(session: nox.Session) -> None:
+    """Attack a node over real sockets, and hold the asks of others to 100 ms; on a machine that does nothing else."""
+    session.install("-e", ".", *group("test"))
+    session.env["CASTY_LONGEST_ASK"] = "0.1"
+    session.run("pytest", "-rP", "tests/remote/test_hostile.py", *session.posargs)
+
+
 @nox.session(python=PYTHONS[-1], default=False)
 def fuzz(session: nox.Session) -> None:
     """Look for bytes that do harm, five minutes for each target; `nox -s fuzz -- frames --seconds 60` for less."""

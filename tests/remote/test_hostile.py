@@ -22,8 +22,8 @@ from tests.sim.shop import NAME, SHARDS, Carts, GetAll, to
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-LONGEST = 0.1
-"""Seconds that an ask of another client may take."""
+LONGEST = float(os.environ.get("CASTY_LONGEST_ASK", "2.0"))
+"""Seconds that an ask of another client may take. `nox -s hostile` demands 0.1, on a machine that does nothing else."""
 GROWTH = 50 * 1024
 """KiB that the node may grow."""
 
@@ -128,8 +128,6 @@ def suffer(attack: str) -> Outcome:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_others_are_served_meanwhile(attack: str) -> None:
     outcome = suffer(attack)
-    if outcome.longest >= LONGEST:
-        outcome = suffer(attack)  # a machine that was busy with something else gets a second chance, and no third
     assert outcome.longest < LONGEST
     assert outcome.grown <= GROWTH
     for words in NAMED[attack]:
