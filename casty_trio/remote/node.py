@@ -31,10 +31,10 @@ from casty_trio.errors import (
 )
 from casty_trio.link import Link, Secure, open_link
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.checks import check_flag, check_host, check_instance, check_port
+from casty_trio.model.checks import check_flag, check_host, check_instance, check_port, refuse
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
-from casty_trio.model.statistics import AccessStatistics
+from casty_trio.model.statistics import AccessStatistics, PeerStatistics
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
@@ -87,7 +87,7 @@ class RemoteNode(ActorSystem):
         env: Env | None = None,
     ) -> None:
         _check_arguments(host, port, bind_host, converter, insecure)
-        _check_advertised(bind_port, advertised_host, advertised_port)
+        _check_advertised(bind_port, advertised_host, advertised_port, address_map)
         check_instance("tls", tls, Config)
         check_instance("link", link, LinkSettings)
         check_instance("access", access, AccessSettings)
@@ -135,6 +135,10 @@ class RemoteNode(ActorSystem):
     def access_statistics(self) -> AccessStatistics:
         """Count who is connected, who was refused and why, and who asked for too much."""
         return self.door.statistics()
+
+    def peer_statistics(self) -> tuple[PeerStatistics, ...]:
+        """Count what there is to do with each of the other nodes, sorted by address."""
+        return self.peers.statistics()
 
     # --- The block --------------------------------------------------------------------------------------------------------
 
@@ -392,10 +396,12 @@ def _check_arguments(host: object, port: object, bind_host: object, converter: o
     check_flag("insecure", insecure)
 
 
-def _check_advertised(bind_port: object, host: object, port: object) -> None:
+def _check_advertised(bind_port: object, host: object, port: object, address_map: object) -> None:
     if bind_port is not None:
         check_port("bind_port", bind_port)
     if host is not None:
         check_host("advertised_host", host)
     if port is not None:
         check_port("advertised_port", port, least=1)
+    if address_map is not None and not callable(address_map):
+        refuse("address_map", address_map, "a function of host and port")
