@@ -95,7 +95,7 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
     UnhandledMessage: provoke_unhandled,
 }
 ELSEWHERE = {Event, Lagged, LinkLost, NodeGone, SpyEvent}
-"""The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`) and a node (`test_peers_watch.py`) are told."""
+"""The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`) and a node (`test_peers_life.py`) tell."""
 
 
 def test_every_exported_event_is_provoked() -> None:
