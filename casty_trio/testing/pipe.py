@@ -209,7 +209,7 @@ class Pipe:
         """Break the connection under both its ends: what was sent still arrives, and then a reset."""
         for pipe in (self, self.other):
             pipe.break_at(trio.current_time())
-            if pipe._ends_at == inf:
+            if pipe._ends_at == inf and pipe._late_end is None:
                 pipe._reset, pipe._ends_at = True, max(trio.current_time(), pipe._last_arrival)
                 pipe._late_end = True if pipe._ends_at == inf else None
                 pipe._expect()

@@ -36,10 +36,13 @@ def test_a_connection_breaks_behind_any_byte(seed: int, after: int, piece: int) 
         sent = bytes(range(250)) * 4
         async with one, other, trio.open_nursery() as nursery:
 
+            async def send_pieces() -> None:
+                for start in range(0, len(sent), piece):
+                    await one.send(sent[start : start + piece])
+
             async def send() -> None:
                 with pytest.raises(anyio.BrokenResourceError):
-                    for start in range(0, len(sent), piece):
-                        await one.send(sent[start : start + piece])
+                    await send_pieces()
                 assert (await received(one))[1] == "BrokenResourceError"
 
             nursery.start_soon(send)
