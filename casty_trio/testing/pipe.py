@@ -222,10 +222,11 @@ class Pipe:
             self._last_arrival = max(min(arrival, trio.current_time() + self._route.delay()), self._last_arrival)
             self._coming.append((self._last_arrival, data))
         late_end, self._late_end = self._late_end, None
+        if late_end is not None:
+            self._reset = late_end
+            self._ends_at = max(trio.current_time() + self._route.delay(), self._last_arrival)
         if late_end:
-            self.other.break_at(self.reset())
-        elif late_end is not None:
-            self.finish()
+            self.other.break_at(self._ends_at)
         self._expect()
 
     def reset(self) -> float:
