@@ -17,13 +17,14 @@ import cattrs
 import trio
 from anyio.abc import ByteStream, Listener
 
-from casty_trio.actors.refs import AskableRef, ReplySlot
+from casty_trio.actors.refs import AdapterRef, AskableRef, ReplySlot
 from casty_trio.actors.system import ActorSystem
 from casty_trio.env import Env
 from casty_trio.errors import (
     DecodeError,
     EncodeError,
     HandshakeError,
+    MailboxFullError,
     ProtocolError,
     RequestRefusedError,
     UnknownActorError,
@@ -174,6 +175,7 @@ class RemoteNode(ActorSystem):
         with trio.move_on_after(self.link_settings.close_timeout + ACCEPT_PAUSE):
             while self.connections:
                 await self._connection_ended.wait()
+        self.peers.close()
 
     async def _serve(self, listener: Listener[ByteStream]) -> None:
         async with anyio.create_task_group() as tasks:
@@ -199,14 +201,14 @@ class RemoteNode(ActorSystem):
                     visit.peer.accept_over()
             if link is not None:
                 self.door.came_in(visit)
-                await self.serve_peer(link, visit.peer)
+                await self.serve_peer(link, visit.peer, their_dial=visit.dial)
 
     def _admit(self, visit: Visit, offer: Offer) -> HandshakeError | None:
         refusal = visit.admit(offer)
         if refusal is None and offer.role == "node":
-            peer = self.peers.at(offer.host, offer.port) if offer.host and offer.port else None
             refusal = self.peers.admit(offer)
-            visit.peer = peer if refusal is None else None
+            peer = self.peers.known(offer.host, offer.port)
+            visit.peer, visit.dial = (peer, offer.dial) if refusal is None else (None, 0)
         return refusal
 
     async def _shake_hands(self, stream: ByteStream, visit: Visit) -> Link | None:
@@ -230,12 +232,13 @@ class RemoteNode(ActorSystem):
                 self.door.refused(visit, HandshakeError("crowded", "it had to give way to newer ones before it was done"))
         return link
 
-    async def serve_peer(self, link: Link, peer: Peer | None = None, dial: int = 0) -> None:
-        """The life of one connection after its handshake; ``dial`` numbers those that this node has dialled."""
-        connection = Connection(self, link, peer, dial)
+    async def serve_peer(self, link: Link, peer: Peer | None = None, dial: int = 0, their_dial: int = 0) -> None:
+        """The life of one connection after its handshake; ``dial`` is the number that this end gave it, or the other."""
+        connection = Connection(self, link, peer, dial, their_dial)
         self.connections[connection] = None
-        if peer is not None:
-            peer.attach(connection)
+        refusal = peer.attach(connection) if peer is not None else None
+        if refusal is not None:
+            connection.turn_away(refusal)
         if self.leaving:
             link.close(f"{self.node_id} leaves")
         limited = link.peer.role == "client"
@@ -270,7 +273,7 @@ class RemoteNode(ActorSystem):
         slot = connection.open_slot(frame.ask, frame.budget) if frame.ask else None
         target: ActorRef[Any] | None = None
         if connection.peer is not None:
-            target = self.peers.find_local(frame.path, frame.incarnation)
+            target = self.peers.find_reachable(frame.path, frame.incarnation)
         if target is None:
             target = self._slot_at(frame.path)
         if target is None:
@@ -286,6 +289,8 @@ class RemoteNode(ActorSystem):
             target.tell(message)
         except EncodeError as error:
             self.refuse(slot, error, frame.path)
+        except MailboxFullError:
+            pass  # its sender is on another node, and the dead letter is counted
 
     def _unknown(self, connection: Connection, path: str) -> Exception:
         if connection.peer is None:
@@ -321,6 +326,8 @@ class RemoteNode(ActorSystem):
 
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes]:
         """A ref as it is written to any peer; what is relative to one connection is seen to before."""
+        if isinstance(ref, AdapterRef):
+            self.peers.adapters.keep(ref)
         return refs.pack_address(ref.address)
 
     def resolve(self, uri: str | ActorAddress) -> ActorRef[Any]:
@@ -357,6 +364,7 @@ class RemoteNode(ActorSystem):
         )
         if ours:
             ref = self._slot_at(address.path) or self.lookup(address.path)
+            ref = ref or self.peers.adapters.find(address.path, address.incarnation)
             if ref is not None and address.incarnation in (0, ref.address.incarnation):
                 return ref
         return self.peers.ref(address, dial=dial)
