@@ -8,6 +8,7 @@ reached, or refuses us for good, costs what waits for it.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -37,7 +38,7 @@ class Dialer:
         self._node = node
         self._peer = peer
         self._pause = RETRY_FIRST
-        self._rest_until = 0.0
+        self._rest_until = -math.inf
         self._missing_since = math.inf
 
     async def run(self) -> None:
@@ -49,13 +50,13 @@ class Dialer:
                 await self._dial_or_wait(self._missing_since + node.link_settings.gone_after)
             else:
                 self._missing_since = math.inf
-                if peer.connection is not None:
-                    self._pause, self._rest_until = RETRY_FIRST, 0.0
                 await peer.changed.wait()
 
     async def _dial_or_wait(self, deadline: float) -> None:
         """One dial, when its time has come, and what follows from it."""
         peer, node = self._peer, self._node
+        if trio.current_time() > self._rest_until + RETRY_MOST:
+            self._pause = RETRY_FIRST
         with trio.CancelScope(deadline=min(self._rest_until, deadline)):
             while peer.needed and not node.leaving:
                 await peer.changed.wait()
@@ -74,13 +75,9 @@ class Dialer:
         finally:
             peer.dial_over()
         if link is not None:
-            began = trio.current_time()
-            await node.serve_peer(link, peer, dial.number)
-            self._missing_since = math.inf
-            if trio.current_time() - began > RETRY_MOST:
-                self._pause, self._rest_until = RETRY_FIRST, 0.0
-            else:
-                self._rest()  # who ends what it has just let in is not dialled again and again without a pause
+            self._rest()  # who ends what it has just let in is not dialled again and again without a pause
+            connection = node.connect(link, peer, dial.number)
+            node.start_service(partial(node.serve, connection), f"connection to {peer.node_id}")
 
     async def _dial(self, dial: Dial) -> Link:
         peer, node = self._peer, self._node

@@ -201,7 +201,7 @@ class RemoteNode(ActorSystem):
                     visit.peer.accept_over()
             if link is not None:
                 self.door.came_in(visit)
-                await self.serve_peer(link, visit.peer, their_dial=visit.dial)
+                await self.serve(self.connect(link, visit.peer, their_dial=visit.dial))
 
     def _admit(self, visit: Visit, offer: Offer) -> HandshakeError | None:
         refusal = visit.admit(offer)
@@ -232,8 +232,8 @@ class RemoteNode(ActorSystem):
                 self.door.refused(visit, HandshakeError("crowded", "it had to give way to newer ones before it was done"))
         return link
 
-    async def serve_peer(self, link: Link, peer: Peer | None = None, dial: int = 0, their_dial: int = 0) -> None:
-        """The life of one connection after its handshake; ``dial`` is the number that this end gave it, or the other."""
+    def connect(self, link: Link, peer: Peer | None = None, dial: int = 0, their_dial: int = 0) -> Connection:
+        """A connection after its handshake; ``dial`` is the number that this end gave it, or the other; serve it."""
         connection = Connection(self, link, peer, dial, their_dial)
         self.connections[connection] = None
         refusal = peer.attach(connection) if peer is not None else None
@@ -241,6 +241,11 @@ class RemoteNode(ActorSystem):
             connection.turn_away(refusal)
         if self.leaving:
             link.close(f"{self.node_id} leaves")
+        return connection
+
+    async def serve(self, connection: Connection) -> None:
+        """The life of a connection."""
+        link, peer = connection.link, connection.peer
         limited = link.peer.role == "client"
         pace = Pace(self.door.settings.client_rate, self.door.client_slowed) if limited else None
         try:

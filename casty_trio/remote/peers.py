@@ -55,7 +55,7 @@ class Peers:
         peer = self._by_address.get((host, port))
         if peer is None:
             peer = self._by_address[host, port] = Peer(self._node, host, port)
-            self._node.start_service(Dialer(self._node, peer).run, f"connection to {host}:{port}")
+            self._node.start_service(Dialer(self._node, peer).run, f"dials to {host}:{port}")
         return peer
 
     def known(self, host: str, port: int) -> Peer | None:
