@@ -90,6 +90,10 @@ def values() -> Iterator[Row]:
     link = {"max_frame": counts(1024, 2**31), "max_message": counts(65_536, 2**31), "queue": counts(4_194_304)}
     for name, (allowed, bad) in {**link, "handshake_timeout": SOME_SECONDS, "close_timeout": SOME_SECONDS}.items():
         yield f"LinkSettings.{name}", keyword(LinkSettings, name), allowed, bad
+    for name in ("keep_alive", "gone_after"):
+        yield f"LinkSettings.{name}", keyword(LinkSettings, name), *SOME_SECONDS
+    bad = [*NO_NUMBERS, None, 0, 1.9]
+    yield "LinkSettings.dead_after", keyword(LinkSettings, "dead_after"), "seconds, keep_alive or more", bad
     actors = {"batch": counts(1), "high_water": counts(1), "stash_capacity": counts(1), "logged_dead_letters": counts(0)}
     for name, (allowed, bad) in {**actors, "grace": NO_TIME, "hook_timeout": NO_TIME}.items():
         yield f"ActorSettings.{name}", keyword(ActorSettings, name), allowed, bad
@@ -142,6 +146,9 @@ def systems() -> Iterator[Row]:
     yield "host", keyword(node, "host"), *HOST
     yield "bind_host", keyword(node, "bind_host"), HOST[0], [each for each in HOST[1] if each is not None]
     yield "port", keyword(node, "port"), *PORT
+    for name, what in (("bind_port", PORT), ("advertised_host", HOST), ("advertised_port", counts(1, 65_535))):
+        yield name, keyword(node, name), what[0], [each for each in what[1] if each is not None]
+    yield "address_map", keyword(node, "address_map"), "a function of host and port", [1, {"a": "b"}]
     yield "insecure", keyword(node, "insecure"), FLAG[0], [*FLAG[1], None]
     yield "check_serialization", keyword(node, "check_serialization"), *FLAG
 
@@ -190,6 +197,7 @@ def test_the_bounds_themselves_are_allowed(capacity: float) -> None:
     assert Behaviors.sharded(behavior, num_shards=1).num_shards == 1
     assert Behaviors.sharded(behavior, num_shards=65_536).num_shards == 65_536
     assert LinkSettings(1024, 1024, 1024, 0.001, math.inf).close_timeout == math.inf
+    assert LinkSettings(keep_alive=5, dead_after=5, gone_after=math.inf).dead_after == 5
     assert ActorSettings(grace=0, hook_timeout=0.0, logged_dead_letters=0).grace == 0
     assert Backoff(1, 1, 1, 0).delay(3, ActorSystem().env.rng) == 1
     assert client(contact_points=[["node-1", 65_535]], connect_timeout=math.inf).contact_points == (("node-1", 65_535),)

@@ -86,8 +86,6 @@ class AskSlot(ReplySlot):
 
     def expire(self) -> None:
         self.fail(AskTimeoutError(f"no reply from {self.target!r} within {self._timeout:g} s"))
-        if self.carrier is not None:
-            self.carrier.give_up(self)
 
     @property
     def waits_until(self) -> float:
@@ -118,6 +116,8 @@ class AskSlot(ReplySlot):
         if self._number:
             self._system.forget_ask(self._number)
         self.target = None  # the heap may keep what is closed for a while: only itself
+        if self.carrier is not None:  # however it ended: what came from elsewhere, or by a watch, that one does not know
+            self.carrier.give_up(self)
         task, self._task = self._task, None
         if task is not None:
             reschedule(task)

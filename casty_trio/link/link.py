@@ -158,7 +158,7 @@ class Link(Outbox):
         self._ran = False
         self._lost = ""  # how the connection broke, if it did
         self._bytes_in = self._frames_in = 0
-        self._confirmed = 0  # bytes out that the peer has read, as its last PONG says
+        self._confirmed = 0  # bytes of messages that the peer has read, as its last PONG says
         self._keeper = anyio.CancelScope()  # around the watch for a silent peer
 
     def __repr__(self) -> str:
@@ -182,7 +182,7 @@ class Link(Outbox):
     @property
     def unconfirmed(self) -> int:
         """Bytes of messages that the stream has taken and the peer may not have read; an upper bound."""
-        return self._bytes_out + self._flying - self._confirmed
+        return self._messages_out + self._flying - self._confirmed
 
     def close(self, reason: str) -> None:
         """Ask for an orderly end: what is queued is flushed, then a goodbye, then `run` returns.
@@ -291,7 +291,7 @@ class Link(Outbox):
     def _answer(self, answers: bytes) -> None:
         """Send what the session has to say: PONGs, or after a fault the reason for ending."""
         if len(self.session.pong) == PONG_SIZE:
-            self._confirmed = max(self._confirmed, min(int.from_bytes(self.session.pong, "big"), self._bytes_out))
+            self._confirmed = max(self._confirmed, min(int.from_bytes(self.session.pong, "big"), self._messages_out))
         if not answers:
             return
         if self.session.state is State.ERROR:
@@ -327,26 +327,29 @@ class Link(Outbox):
         peer said meanwhile may not have been read yet.
         """
         settings = self.session.limits
-        heard, quiet_since = self._bytes_in, anyio.current_time()
+        heard, quiet_since, asked = self._bytes_in, anyio.current_time(), False
         with self._keeper:
             while True:
                 due = anyio.current_time() + settings.keep_alive
+                if asked:
+                    due = min(due, max(quiet_since + settings.dead_after, anyio.current_time()))
                 await anyio.sleep_until(due)
                 now = anyio.current_time()
                 if self._bytes_in != heard:
-                    heard, quiet_since = self._bytes_in, now
-                elif now - due > settings.keep_alive:
-                    quiet_since += now - due
-                elif now - quiet_since >= settings.dead_after:
+                    heard, quiet_since, asked = self._bytes_in, now, False
+                    if not self.unconfirmed:
+                        continue
+                quiet_since += now - due
+                if asked and now >= quiet_since + settings.dead_after:
                     self._lose(f"nothing came from the peer for {now - quiet_since:.1f} s")
                     self._limit_time(0)
                     return
-                if quiet_since < now or self.unconfirmed:
-                    self._ping()
+                self._ping()
+                asked = True
 
     def _ping(self) -> None:
         with suppress(LinkClosedError, LinkFullError):  # then it has other reasons to answer
-            self.write_control(Kind.PING, self._bytes_out.to_bytes(8, "big"))
+            self.write_control(Kind.PING, self._messages_out.to_bytes(8, "big"))
 
     def abandon(self, reason: str) -> None:
         """End at once, without a goodbye; `take_unsent` may be called before `run` returns."""

@@ -43,7 +43,7 @@ class LinkStatistics:
         peak: the most bytes that ever waited at one time, as seen whenever some were taken.
         waiting: how many callers of `send` wait for room.
         refused: how many messages and control frames found no room.
-        unconfirmed: bytes that were written, and that the peer is not known to have read.
+        unconfirmed: bytes of messages that were written, and that the peer is not known to have read.
     """
 
     bytes_in: int
@@ -93,7 +93,7 @@ class Outbox:
         self._kept: deque[tuple[bytes, int]] = deque()  # what will not be flushed before the last word
         self._ending = False  # nothing more is queued; the writer ends when it has written what is
         self._closed = ""  # why nothing may be queued any more
-        self._bytes_out = self._frames_out = self._peak = self._refused = 0
+        self._messages_out = self._bytes_out = self._frames_out = self._peak = self._refused = 0
         self._open()
 
     # --- for everybody ---------------------------------------------------------------------------------------------
@@ -230,6 +230,7 @@ class Outbox:
     def _taken(self) -> None:
         """The stream has taken what `_take` returned."""
         self._held -= self._flying
+        self._messages_out += self._flying
         self._bytes_out += self._flying + self._flying_control
         self._flying = self._flying_control = 0
         if self._waiters:

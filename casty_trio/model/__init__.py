@@ -12,7 +12,9 @@ from casty_trio.model.events import (
     DeadLetter as DeadLetter,
     Event as Event,
     Lagged as Lagged,
+    LinkLost as LinkLost,
     MailboxHighWater as MailboxHighWater,
+    NodeGone as NodeGone,
     SpyEvent as SpyEvent,
     UnhandledMessage as UnhandledMessage,
 )
@@ -24,7 +26,11 @@ from casty_trio.model.settings import (
     LinkSettings as LinkSettings,
 )
 from casty_trio.model.signals import Signal as Signal, Terminated as Terminated
-from casty_trio.model.statistics import AccessStatistics as AccessStatistics, SystemStatistics as SystemStatistics
+from casty_trio.model.statistics import (
+    AccessStatistics as AccessStatistics,
+    PeerStatistics as PeerStatistics,
+    SystemStatistics as SystemStatistics,
+)
 from casty_trio.model.strategies import (
     AllForOneStrategy as AllForOneStrategy,
     Backoff as Backoff,

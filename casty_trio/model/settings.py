@@ -23,7 +23,8 @@ class LinkSettings:
         handshake_timeout: how long a connection may take from open to ready, in seconds.
         close_timeout: how long closing may take to flush what is queued, in seconds.
         keep_alive: after how many seconds without a word from the peer it is asked for one, and asked again.
-        dead_after: after how many such seconds the connection is given up, ``keep_alive`` or more; ``math.inf`` is never.
+        dead_after: after how many such seconds the connection is given up, ``keep_alive`` or more; ``math.inf`` is never. It
+            is asked at least once before, and how long the silence is, is known to within ``keep_alive``.
         gone_after: after how many seconds without a connection another node is declared gone, if somebody here waits for it.
     """
 

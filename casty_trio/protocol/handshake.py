@@ -60,6 +60,7 @@ REFUSALS: Final = {
     "protocol": "the peer sent bytes that the handshake does not allow",
     "busy": "the peer is welcome, but not now",
     "crossing": "both ends dialled at once, and the other connection is the one that is kept",
+    "address": "the peer is not, or cannot be, where the address that was dialled, or that it says, leads",
     "gone": "the peer's node was declared gone, and is never talked to again: it has to start anew",
     "closed": "the connection ended before the handshake did; never sent, there is nobody to read it",
 }

@@ -38,13 +38,26 @@ class TooManyAsks(Exception):  # noqa: N818 - it never leaves this file
 class Connection:
     """A ready link, and what the node keeps for it."""
 
-    __slots__ = ("_handlers", "_most_asks", "_newest", "_overtaken", "dial", "link", "node", "peer", "slots", "subscribed")
+    __slots__ = (
+        "_handlers",
+        "_most_asks",
+        "_newest",
+        "_overtaken",
+        "dial",
+        "link",
+        "node",
+        "peer",
+        "slots",
+        "subscribed",
+        "their_dial",
+    )
 
-    def __init__(self, node: RemoteNode, link: Link, peer: Peer | None = None, dial: int = 0) -> None:
+    def __init__(self, node: RemoteNode, link: Link, peer: Peer | None = None, dial: int = 0, their_dial: int = 0) -> None:
         self.node: RemoteNode = node
         self.link: Link = link
         self.peer: Peer | None = peer
         self.dial: int = dial
+        self.their_dial: int = their_dial
         self.slots: dict[int, RemoteSlot] = {}
         self.subscribed: bool = False
         self._handlers = node.handlers
@@ -73,6 +86,11 @@ class Connection:
         """A newer connection takes its place: what came in on this one and was not handled yet never will be."""
         self._handlers = _Deaf()
         self.link.abandon(reason)
+
+    def turn_away(self, reason: str) -> None:
+        """It should not have been made: say so, and hear nothing."""
+        self._handlers = _Deaf()
+        self.link.close(reason)
 
     # --- Asks that came in ------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ reached, or refuses us for good, costs what waits for it.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -26,7 +27,7 @@ __all__ = ["Dialer"]
 RETRY_FIRST, RETRY_MOST = 0.1, 3.0
 """How long to wait before dialling again: at first, and at most, in seconds, before jitter."""
 
-PERMANENT = frozenset({"version", "system", "self", "role", "authentication", "certificate", "tls"})
+PERMANENT = frozenset({"address", "version", "system", "self", "role", "authentication", "certificate", "tls"})
 """Refusals that trying again cannot change."""
 
 
@@ -37,41 +38,46 @@ class Dialer:
         self._node = node
         self._peer = peer
         self._pause = RETRY_FIRST
+        self._rest_until = -math.inf
         self._missing_since = math.inf
 
     async def run(self) -> None:
         """Keep a connection while one is needed; ends when the node leaves."""
         peer, node = self._peer, self._node
         while not node.leaving:
-            if peer.connection is not None or not peer.needed:
-                self._missing_since = math.inf
-                self._pause = RETRY_FIRST
-                await peer.changed.wait()
-            elif self._missing_since == math.inf:
-                self._missing_since = trio.current_time()
+            if peer.needed:
+                self._missing_since = min(self._missing_since, trio.current_time())
+                await self._dial_or_wait(self._missing_since + node.link_settings.gone_after)
             else:
-                await self._dial_or_wait()
+                self._missing_since = math.inf
+                await peer.changed.wait()
 
-    async def _dial_or_wait(self) -> None:
-        """One dial, and what follows from it."""
+    async def _dial_or_wait(self, deadline: float) -> None:
+        """One dial, when its time has come, and what follows from it."""
         peer, node = self._peer, self._node
+        if trio.current_time() > self._rest_until + RETRY_MOST:
+            self._pause = RETRY_FIRST
+        with trio.CancelScope(deadline=min(self._rest_until, deadline)):
+            while peer.needed and not node.leaving:
+                await peer.changed.wait()
+        if node.leaving or not peer.needed:
+            return
+        if trio.current_time() >= deadline:
+            self._give_up("it could not be reached in time")
+            return
         dial = peer.next_dial()
-        problem: Exception | None = None
         link: Link | None = None
-        deadline = self._missing_since + node.link_settings.gone_after
         try:
             with trio.CancelScope(deadline=deadline):
                 link = await self._dial(dial)
         except (OSError, HandshakeError) as error:
-            problem = error
+            self._fail(error)
         finally:
             peer.dial_over()
         if link is not None:
-            await node.serve_peer(link, peer, dial.number)
-        elif problem is None:
-            self._give_up("it could not be reached in time")
-        else:
-            await self._after(problem, deadline)
+            self._rest()  # who ends what it has just let in is not dialled again and again without a pause
+            connection = node.connect(link, peer, dial.number)
+            node.start_service(partial(node.serve, connection), f"connection to {peer.node_id}")
 
     async def _dial(self, dial: Dial) -> Link:
         peer, node = self._peer, self._node
@@ -90,24 +96,26 @@ class Dialer:
             return await open_link(stream, session, node.secure_dial)
         raise HandshakeTimeoutError(f"{peer.host}:{peer.port} did not answer within {limits.handshake_timeout:g} s")
 
-    async def _after(self, problem: Exception, deadline: float) -> None:
-        """A dial has failed: give up, or wait and try again."""
+    def _fail(self, problem: Exception) -> None:
+        """A dial has failed: wait and try again, or give up."""
         peer, node = self._peer, self._node
         code = problem.code if isinstance(problem, HandshakeError) else ""
-        if code == "gone" or code in PERMANENT:
-            node.log.error("%s cannot talk to %s:%d: %s", node.node_id, peer.host, peer.port, problem)
-            self._give_up(f"it refuses us: {problem}")
-            return
         where = (peer.host, peer.port)
-        node.quiet.warning(("dial", *where), "%s cannot reach %s:%d: %s", node.node_id, *where, problem)
+        self._rest()
+        if code == "gone" or code in PERMANENT:
+            node.quiet.warning(("refused", *where), "%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
+            self._give_up(f"it refuses us: {problem}")
+        elif code != "crossing":
+            node.quiet.warning(("dial", *where), "%s cannot reach %s:%d: %s", node.node_id, *where, problem)
+
+    def _rest(self) -> None:
+        """Dial again only after a while, and after a longer one the next time."""
         pause, self._pause = self._pause, min(2 * self._pause, RETRY_MOST)
-        until = trio.current_time() + pause * node.env.rng.uniform(0.5, 1.5)
-        with trio.CancelScope(deadline=min(until, deadline)):
-            while peer.connection is None and not node.leaving:
-                await peer.changed.wait()
-        if peer.connection is None and trio.current_time() >= deadline:
-            self._give_up("it could not be reached in time")
+        self._rest_until = trio.current_time() + pause * self._node.env.rng.uniform(0.5, 1.5)
 
     def _give_up(self, reason: str) -> None:
         self._missing_since = math.inf
-        self._node.peers.declare_gone(self._peer, reason)
+        if self._peer.connection is None:
+            self._node.peers.declare_gone(self._peer, reason)
+        else:
+            self._peer.end_strangers()

@@ -106,16 +106,18 @@ class Visit:
 
     Attributes:
         peer: the other node, once it was let in as the connection to it.
+        dial: which of its dials this is.
         scope: cancelled when the visitor has to give way before it has shaken hands.
     """
 
-    __slots__ = ("_door", "_inside", "address", "peer", "scope")
+    __slots__ = ("_door", "_inside", "address", "dial", "peer", "scope")
 
     def __init__(self, door: Door, address: str) -> None:
         self._door = door
         self._inside = False
         self.address: str = address
         self.peer: Peer | None = None
+        self.dial: int = 0
         self.scope: trio.CancelScope = trio.CancelScope()
 
     def admit(self, peer: Offer) -> HandshakeError | None:

@@ -17,13 +17,14 @@ import cattrs
 import trio
 from anyio.abc import ByteStream, Listener
 
-from casty_trio.actors.refs import AskableRef, ReplySlot
+from casty_trio.actors.refs import AdapterRef, AskableRef, ReplySlot
 from casty_trio.actors.system import ActorSystem
 from casty_trio.env import Env
 from casty_trio.errors import (
     DecodeError,
     EncodeError,
     HandshakeError,
+    MailboxFullError,
     ProtocolError,
     RequestRefusedError,
     UnknownActorError,
@@ -31,10 +32,10 @@ from casty_trio.errors import (
 )
 from casty_trio.link import Link, Secure, open_link
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.checks import check_flag, check_host, check_instance, check_port
+from casty_trio.model.checks import check_flag, check_host, check_instance, check_port, refuse
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
-from casty_trio.model.statistics import AccessStatistics
+from casty_trio.model.statistics import AccessStatistics, PeerStatistics
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
@@ -87,7 +88,7 @@ class RemoteNode(ActorSystem):
         env: Env | None = None,
     ) -> None:
         _check_arguments(host, port, bind_host, converter, insecure)
-        _check_advertised(bind_port, advertised_host, advertised_port)
+        _check_advertised(bind_port, advertised_host, advertised_port, address_map)
         check_instance("tls", tls, Config)
         check_instance("link", link, LinkSettings)
         check_instance("access", access, AccessSettings)
@@ -136,6 +137,10 @@ class RemoteNode(ActorSystem):
         """Count who is connected, who was refused and why, and who asked for too much."""
         return self.door.statistics()
 
+    def peer_statistics(self) -> tuple[PeerStatistics, ...]:
+        """Count what there is to do with each of the other nodes, sorted by address."""
+        return self.peers.statistics()
+
     # --- The block --------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -170,6 +175,7 @@ class RemoteNode(ActorSystem):
         with trio.move_on_after(self.link_settings.close_timeout + ACCEPT_PAUSE):
             while self.connections:
                 await self._connection_ended.wait()
+        self.peers.close()
 
     async def _serve(self, listener: Listener[ByteStream]) -> None:
         async with anyio.create_task_group() as tasks:
@@ -195,14 +201,14 @@ class RemoteNode(ActorSystem):
                     visit.peer.accept_over()
             if link is not None:
                 self.door.came_in(visit)
-                await self.serve_peer(link, visit.peer)
+                await self.serve(self.connect(link, visit.peer, their_dial=visit.dial))
 
     def _admit(self, visit: Visit, offer: Offer) -> HandshakeError | None:
         refusal = visit.admit(offer)
         if refusal is None and offer.role == "node":
-            peer = self.peers.at(offer.host, offer.port) if offer.host and offer.port else None
             refusal = self.peers.admit(offer)
-            visit.peer = peer if refusal is None else None
+            peer = self.peers.known(offer.host, offer.port)
+            visit.peer, visit.dial = (peer, offer.dial) if refusal is None else (None, 0)
         return refusal
 
     async def _shake_hands(self, stream: ByteStream, visit: Visit) -> Link | None:
@@ -226,14 +232,20 @@ class RemoteNode(ActorSystem):
                 self.door.refused(visit, HandshakeError("crowded", "it had to give way to newer ones before it was done"))
         return link
 
-    async def serve_peer(self, link: Link, peer: Peer | None = None, dial: int = 0) -> None:
-        """The life of one connection after its handshake; ``dial`` numbers those that this node has dialled."""
-        connection = Connection(self, link, peer, dial)
+    def connect(self, link: Link, peer: Peer | None = None, dial: int = 0, their_dial: int = 0) -> Connection:
+        """A connection after its handshake; ``dial`` is the number that this end gave it, or the other; serve it."""
+        connection = Connection(self, link, peer, dial, their_dial)
         self.connections[connection] = None
-        if peer is not None:
-            peer.attach(connection)
+        refusal = peer.attach(connection) if peer is not None else None
+        if refusal is not None:
+            connection.turn_away(refusal)
         if self.leaving:
             link.close(f"{self.node_id} leaves")
+        return connection
+
+    async def serve(self, connection: Connection) -> None:
+        """The life of a connection."""
+        link, peer = connection.link, connection.peer
         limited = link.peer.role == "client"
         pace = Pace(self.door.settings.client_rate, self.door.client_slowed) if limited else None
         try:
@@ -266,7 +278,7 @@ class RemoteNode(ActorSystem):
         slot = connection.open_slot(frame.ask, frame.budget) if frame.ask else None
         target: ActorRef[Any] | None = None
         if connection.peer is not None:
-            target = self.peers.find_local(frame.path, frame.incarnation)
+            target = self.peers.find_reachable(frame.path, frame.incarnation)
         if target is None:
             target = self._slot_at(frame.path)
         if target is None:
@@ -282,6 +294,8 @@ class RemoteNode(ActorSystem):
             target.tell(message)
         except EncodeError as error:
             self.refuse(slot, error, frame.path)
+        except MailboxFullError:
+            pass  # its sender is on another node, and the dead letter is counted
 
     def _unknown(self, connection: Connection, path: str) -> Exception:
         if connection.peer is None:
@@ -317,6 +331,8 @@ class RemoteNode(ActorSystem):
 
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes]:
         """A ref as it is written to any peer; what is relative to one connection is seen to before."""
+        if isinstance(ref, AdapterRef):
+            self.peers.adapters.keep(ref)
         return refs.pack_address(ref.address)
 
     def resolve(self, uri: str | ActorAddress) -> ActorRef[Any]:
@@ -353,6 +369,7 @@ class RemoteNode(ActorSystem):
         )
         if ours:
             ref = self._slot_at(address.path) or self.lookup(address.path)
+            ref = ref or self.peers.adapters.find(address.path, address.incarnation)
             if ref is not None and address.incarnation in (0, ref.address.incarnation):
                 return ref
         return self.peers.ref(address, dial=dial)
@@ -392,10 +409,12 @@ def _check_arguments(host: object, port: object, bind_host: object, converter: o
     check_flag("insecure", insecure)
 
 
-def _check_advertised(bind_port: object, host: object, port: object) -> None:
+def _check_advertised(bind_port: object, host: object, port: object, address_map: object) -> None:
     if bind_port is not None:
         check_port("bind_port", bind_port)
     if host is not None:
         check_host("advertised_host", host)
     if port is not None:
         check_port("advertised_port", port, least=1)
+    if address_map is not None and not callable(address_map):
+        refuse("address_map", address_map, "a function of host and port")

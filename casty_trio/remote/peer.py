@@ -2,30 +2,26 @@
 
 Rules: one connection at a time, and a newer one replaces the older: that one is closed, and what came in on it and was not
 read yet never is, so order survives. What was written to a connection that broke is reported and never written again; what
-was still queued goes out on the next one, before anything newer. Watches are state: they are told again on each connection,
-and answered at once when the actor is not there. Everything here is synchronous; `Dialer` has the task.
+was still queued goes out on the next one, before anything newer. Everything here is synchronous; `Dialer` has the task.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Set
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from casty_trio.actors.refs import LocalRef, ReplySlot, Watcher
+from casty_trio.actors.refs import ReplySlot, Watcher
 from casty_trio.errors import (
-    ActorFailedError,
     AskError,
     DecodeError,
     HandshakeError,
     LinkClosedError,
     LinkFullError,
     MessageTooLargeError,
-    NodeGoneError,
     OutcomeUnknownError,
     ReplyDecodeError,
 )
@@ -33,36 +29,23 @@ from casty_trio.model.events import LinkLost
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import Dial, Offer, escaped
+from casty_trio.protocol.handshake import Dial, Offer
 from casty_trio.remote.held import Held, HeldMessages
+from casty_trio.remote.watches import Target, Watches
 
 if TYPE_CHECKING:
     from casty_trio.remote.connection import Connection
     from casty_trio.remote.node import RemoteNode
 
-__all__ = ["Peer", "RemoteWatcher", "Target"]
+__all__ = ["Peer", "budget_of"]
 
-Key = tuple[str, int]
-"""An actor as a WATCH names it: path and incarnation."""
-Target = tuple[str, int, int]
-"""The same, and which start of the node; 0 where any will do."""
-
-FAILURE_LIMIT = 300
+STALE_MOST = 64
+"""So many earlier starts of a node are remembered, of those that nobody here ever was connected with."""
 
 
-class RemoteWatcher:
-    """On the node of an actor: the other node that watches it, for all watchers it has there."""
-
-    __slots__ = ("_key", "_peer", "ref")
-
-    def __init__(self, peer: Peer, key: Key, ref: LocalRef[Any]) -> None:
-        self._peer = peer
-        self._key = key
-        self.ref: LocalRef[Any] = ref
-
-    def hear_end(self, ref: ActorRef[Any], failure: Exception | None) -> None:
-        """As `Watcher.hear_end`."""
-        self._peer.tell_terminated(self._key, failure)
+def budget_of(slot: ReplySlot) -> float | None:
+    """How long somebody waits from now on, as it is written; None for as long as it takes."""
+    return None if slot.deadline == math.inf else max(0.0, slot.deadline - trio.current_time())
 
 
 class Peer:
@@ -76,8 +59,7 @@ class Peer:
         connection: the connection, while there is one.
         held: what waits for one.
         asks: our asks it has not answered, by their number.
-        watching: whom our actors watch there, and who does.
-        watched: whom of our actors it watches.
+        watches: whom our actors watch there, and whom of ours it watches.
     """
 
     def __init__(self, node: RemoteNode, host: str, port: int) -> None:
@@ -89,8 +71,7 @@ class Peer:
         self.connection: Connection | None = None
         self.held: HeldMessages = HeldMessages(node.link_settings.queue)
         self.asks: dict[int, ReplySlot] = {}
-        self.watching: dict[Target, dict[Watcher, ActorRef[Any]]] = {}
-        self.watched: dict[Key, RemoteWatcher] = {}
+        self.watches: Watches = Watches(self)
         self.changed: trio.Event = trio.Event()
         self.dials: int = 0
         self._asked = 0
@@ -98,15 +79,16 @@ class Peer:
         self._seen = (0, 0)  # the start of it that was let in last, and the number of its dial
         self._confirming = 0  # the start of it that our dial has reached and not yet become a connection with
         self._admitted = 0  # its dials that were let in and are no connection yet
-        self._owed: deque[tuple[int, bytes]] = deque()  # words about watches that found no room
+        self._stale: dict[int, str] = {}  # earlier starts of it, that we never were connected with
+        self._strange = False  # something waits for another start of it than we are connected with
 
     def __repr__(self) -> str:
         return f"<Peer {self.node_id} at {self.host}:{self.port}>"
 
     @property
     def needed(self) -> bool:
-        """Whether somebody here waits for a connection."""
-        return bool(self.held or self.watching)
+        """Whether somebody here waits for a connection, or for another one than there is."""
+        return self._strange if self.connection is not None else bool(self.held or self.watches)
 
     def poke(self) -> None:
         """Wake everybody who waits for a change."""
@@ -161,8 +143,9 @@ class Peer:
                 return
 
     def _hold(self, held: Held) -> None:
-        if held.uid in self.node.peers.gone:
-            raise LinkClosedError(f"{self.node_id} was declared gone: {self.node.peers.gone[held.uid]}")
+        why = self.why_gone(held.uid)
+        if why is not None:
+            raise LinkClosedError(why)
         if self.node.leaving:
             raise LinkClosedError(f"{self.node.node_id} leaves")
         most = self.node.link_settings.max_message
@@ -171,16 +154,36 @@ class Peer:
         if not self.held.fits(held):
             raise LinkFullError(f"{self.held.size} bytes wait for a connection to {self.node_id}")
         self.held.add(held)
-        if len(self.held) == 1:
+        self._want(held.uid, first=len(self.held) == 1)
+
+    def _want(self, uid: int, *, first: bool) -> None:
+        """Something more waits; the dialer has to know of the first, and of what the connection there is does not serve."""
+        strange = self.connection is not None and uid not in (0, self.uid)
+        if strange and not self._strange:
+            self._strange = True
             self.poke()
+        elif first:
+            self.poke()
+
+    def why_gone(self, uid: int) -> str | None:
+        """Why nobody talks to that start of the node any more, if so."""
+        if uid in self.node.peers.gone:
+            return f"{self.node_id} was declared gone: {self.node.peers.gone[uid]}"
+        return self._stale.get(uid)
 
     def _flush(self, connection: Connection) -> None:
         """Send what waited, in order, before anything new."""
         for held in self.held.take(self.uid):
             try:
-                connection.link.write(held.kind, held.body)
+                connection.link.write(held.kind, self._renewed(held) if held.ask else held.body)
             except (LinkFullError, LinkClosedError, MessageTooLargeError) as error:
                 self.drop(held, str(error))
+
+    def _renewed(self, held: Held) -> bytes:
+        """The message of an ask, with what is left of the asker's time by now."""
+        slot = self.asks[held.ask]
+        frame = wire.unpack_actor(held.body)
+        return wire.pack_actor(frame.ask, budget_of(slot), (frame.path, frame.incarnation), frame.name, bytes(frame.body))
 
     def drop(self, held: Held, reason: str) -> None:
         """A message that waited will never be written."""
@@ -249,81 +252,8 @@ class Peer:
 
     def watch(self, target: Target, ref: ActorRef[Any], watcher: Watcher) -> None:
         """Let a watcher of ours hear of the end of an actor there."""
-        watchers = self.watching.setdefault(target, {})
-        watchers[watcher] = ref
-        if len(watchers) == 1:
-            self._say_watch(target)
-            self.poke()
-
-    def unwatch(self, target: Target, watcher: Watcher) -> None:
-        """It need not hear of it any more."""
-        watchers = self.watching.get(target)
-        if watchers is None or watchers.pop(watcher, None) is None:
-            return
-        if not watchers:
-            del self.watching[target]
-            if target[2] in (0, self.uid):
-                self._say(Kind.UNWATCH, wire.UnwatchFrame(*target[:2]))
-
-    def _say_watch(self, target: Target) -> None:
-        if target[2] in (0, self.uid):
-            self._say(Kind.WATCH, wire.WatchFrame(*target[:2]))
-
-    def on_watch(self, body: memoryview) -> None:
-        """It wants to hear of the end of an actor of ours."""
-        frame = wire.unpack(wire.WatchFrame, body)
-        key = (frame.path, frame.incarnation)
-        ref = self.node.peers.find_local(*key)
-        if ref is None:
-            self.tell_terminated(key, None)
-        elif key not in self.watched:
-            self.watched[key] = watcher = RemoteWatcher(self, key, ref)
-            ref.add_watcher(watcher)
-
-    def on_unwatch(self, body: memoryview) -> None:
-        """It need not hear of it any more."""
-        frame = wire.unpack(wire.UnwatchFrame, body)
-        watcher = self.watched.pop((frame.path, frame.incarnation), None)
-        if watcher is not None:
-            watcher.ref.remove_watcher(watcher)
-
-    def on_terminated(self, body: memoryview) -> None:
-        """An actor that ours watch has ended; what it told them before came before, on the same connection."""
-        frame = wire.unpack(wire.TerminatedFrame, body)
-        failure = None if frame.failure is None else ActorFailedError(escaped(frame.failure, FAILURE_LIMIT))
-        for uid in (0, self.uid):
-            for watcher, ref in self.watching.pop((frame.path, frame.incarnation, uid), {}).items():
-                watcher.hear_end(ref, failure)
-
-    def tell_terminated(self, key: Key, failure: Exception | None) -> None:
-        """Tell it that an actor of ours has ended. Without a connection it asks again on the next one."""
-        self.watched.pop(key, None)
-        text = None if failure is None else f"{type(failure).__name__}: {failure}"[:FAILURE_LIMIT]
-        self._say(Kind.TERMINATED, wire.TerminatedFrame(*key, text))
-
-    def _say(self, kind: int, frame: Any) -> None:
-        """Words about watches are never dropped while there is a connection: what finds no room waits for it, in order."""
-        connection = self.connection
-        if connection is None:
-            return
-        body = wire.pack(frame)
-        if not self._owed:
-            try:
-                connection.link.write(kind, body)
-            except LinkClosedError:
-                return
-            except LinkFullError:
-                self.node.start_service(partial(self._pay, connection), f"watches of {self.node_id}")
-            else:
-                return
-        self._owed.append((kind, body))
-
-    async def _pay(self, connection: Connection) -> None:
-        with suppress(LinkClosedError):
-            while self._owed and self.connection is connection:
-                await connection.link.send(*self._owed[0])
-                if self._owed and self.connection is connection:
-                    self._owed.popleft()
+        if self.watches.watch(target, ref, watcher):
+            self._want(target[2], first=self.connection is None)
 
     # --- Connections --------------------------------------------------------------------------------------------------
 
@@ -337,7 +267,12 @@ class Peer:
         gone = self.node.peers.refusal_of(offer)
         if gone is not None:
             return gone
+        if (offer.host, offer.port) != (self.host, self.port):
+            where = f"{offer.host}:{offer.port}"
+            return HandshakeError("address", f"the node that answers at {self.host}:{self.port} is to be reached at {where}")
         connected = self.connection is not None and self.connection.link.peer.uid == offer.uid
+        if connected:
+            self.end_strangers()
         if connected or self._admitted:
             return HandshakeError("crossing", f"{self.node_id} was quicker, and is connected")
         self._confirming = offer.uid
@@ -349,6 +284,8 @@ class Peer:
 
     def admit_accepted(self, offer: Offer) -> HandshakeError | None:
         """Whether the node's dial is to become the connection. Both ends decide alike, by what they know of each other."""
+        if offer.uid == self._seen[0] and offer.dial <= self._seen[1]:
+            return HandshakeError("crossing", "a later dial of yours was let in")
         if self._confirming == offer.uid and self.node.uid < offer.uid:
             return HandshakeError("crossing", "we dialled at the same time, and of two nodes the lower uid's dial is kept")
         connection = self.connection
@@ -364,40 +301,50 @@ class Peer:
         """A dial that was let in has become the connection, or nothing."""
         self._admitted -= 1
 
-    def attach(self, connection: Connection) -> None:
-        """There is a connection."""
+    def attach(self, connection: Connection) -> str | None:
+        """There is a connection; why it cannot be used, if that is so."""
         peer = connection.link.peer
-        old = self.connection
-        if old is not None:
-            old.retire("replaced by a newer connection")
-            self.detach(old, "replaced by a newer connection")
+        if peer.uid in self.node.peers.gone:
+            return f"{self.node_id} was declared gone: {self.node.peers.gone[peer.uid]}"
+        if not connection.dial and (peer.uid, connection.their_dial) != self._seen:
+            return "a later dial of yours was let in"
+        self._end("replaced by a newer connection")
         if self.uid and self.uid != peer.uid:
-            self.node.peers.declare_gone(self, f"{peer.node_id} has started anew")
+            self.node.peers.declare_gone(self, f"{connection.link.peer_name} has started anew", every=False)
         self.uid, self.node_id, self.connection = peer.uid, connection.link.peer_name, connection
-        self._owed.clear()
-        for target in self.watching:
-            self._say_watch(target)
+        self._stale.pop(peer.uid, None)
+        self.end_strangers()
+        self.watches.attach()
         self._flush(connection)
         self.poke()
+        return None
 
     def detach(self, connection: Connection, reason: str) -> None:
         """The connection has ended."""
         if self.connection is not connection:
             return
         self.connection = None
-        unsent = [self._unsent(kind, bytes(body)) for kind, body in connection.link.take_unsent()]
-        self.held.put_first([held for held in unsent if held is not None])
+        unsent = [(kind, bytes(body)) for kind, body in connection.link.take_unsent()]
+        self.held.put_first([held for kind, body in unsent if kind == Kind.ACTOR and (held := self._unsent(body))])
+        self.watches.detach(unsent)
         kept = {held.ask for held in self.held}
-        where = f"the connection to {self.node_id} ended before a reply came: {reason}"
-        self._lose_asks(kept, where)
-        lost = connection.link.unconfirmed
-        self.node.publish(LinkLost, self.node_id, self.host, self.port, lost, reason)
+        self._lose_asks(kept, f"the connection to {self.node_id} ended before a reply came: {reason}")
+        self.node.publish(LinkLost, self.node_id, self.host, self.port, connection.link.unconfirmed, reason)
         self.poke()
 
-    def _unsent(self, kind: int, body: bytes) -> Held | None:
-        if kind != Kind.ACTOR:
-            return None  # replies belong to the connection, and watches are told anew
-        return Held(kind, body, self.uid, wire.unpack(wire.ActorFrame, body).ask)
+    def _end(self, reason: str) -> None:
+        """Let go of the connection, if there is one; nothing that it brings from now on means anything."""
+        connection = self.connection
+        if connection is not None:
+            connection.retire(reason)
+            self.detach(connection, reason)
+
+    def _unsent(self, body: bytes) -> Held | None:
+        """A message to send on the next connection; nobody waits for one whose ask was given up."""
+        frame = wire.unpack_actor(body)
+        if frame.ask and frame.ask not in self.asks:
+            return None
+        return Held(Kind.ACTOR, body, self.uid if frame.incarnation else 0, frame.ask)
 
     def _lose_asks(self, kept: Set[int], reason: str) -> None:
         for number, slot in list(self.asks.items()):
@@ -405,17 +352,34 @@ class Peer:
                 del self.asks[number]
                 slot.fail(OutcomeUnknownError(reason))
 
-    def lose_all(self, uid: int, reason: str) -> None:
-        """That start of the node is gone: end whatever concerns it; with uid 0, whatever waits for any start."""
+    def end_strangers(self) -> None:
+        """Whatever is for another start of the node is for an earlier one: this one answers, or is all there is."""
+        self._strange = False
+        uids = {held.uid for held in self.held} | self.watches.uids()
+        for uid in sorted(uids - {0, self.uid}):
+            reason = self._stale[uid] = f"{self.node_id}: another start of it lives there"
+            if len(self._stale) > STALE_MOST:
+                del self._stale[next(iter(self._stale))]
+            self._lose(uid, reason, every=False)
+
+    def end(self, uid: int, reason: str, *, every: bool) -> None:
+        """That start of the node is gone: end whatever concerns it; with ``every``, whatever waits for any start."""
+        self._end(reason)
+        self.uid = 0
+        self._strange = False
+        self._lose(uid, f"{self.node_id}: {reason}", every=every)
+        self.watches.forget_theirs()
+        self.poke()
+
+    def _lose(self, uid: int, reason: str, *, every: bool) -> None:
         for held in self.held.clear():
-            if held.uid in (0, uid) or not uid:
-                self.drop(held, f"{self.node_id}: {reason}")
+            if every or held.uid == uid:
+                self.drop(held, reason)
             else:
                 self.held.add(held)
-        self._lose_asks({held.ask for held in self.held}, f"{self.node_id}: {reason}")
-        for target in [target for target in self.watching if not uid or target[2] in (0, uid)]:
-            for watcher, ref in self.watching.pop(target).items():
-                watcher.hear_end(ref, NodeGoneError(f"{self.node_id}: {reason}"))
-        watched, self.watched = self.watched, {}
-        for other in watched.values():
-            other.ref.remove_watcher(other)
+        self.watches.lose(uid, reason, every=every)
+
+    def close(self, reason: str) -> None:
+        """The node has left: what still waits is lost."""
+        for held in self.held.clear():
+            self.drop(held, reason)

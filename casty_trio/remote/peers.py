@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from casty_trio.actors.refs import LocalRef
+from casty_trio.actors.refs import AdapterRef, LocalRef
 from casty_trio.errors import DecodeError, HandshakeError, ProtocolError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.events import NodeGone
@@ -14,6 +14,7 @@ from casty_trio.model.statistics import PeerStatistics
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import Offer
+from casty_trio.remote.adapters import Adapters
 from casty_trio.remote.dialer import Dialer
 from casty_trio.remote.held import Held
 from casty_trio.remote.peer import Peer
@@ -27,6 +28,8 @@ __all__ = ["Peers"]
 
 AddressMap = Callable[[str, int], tuple[str, int]]
 
+LAST_PORT: Final = 65_535
+
 GONE_MOST: Final = 10_000
 """So many starts of nodes that are gone are remembered; the oldest are forgotten first."""
 
@@ -39,6 +42,7 @@ class Peers:
 
     Attributes:
         gone: why a start of a node, by its uid, is never talked to again.
+        adapters: those of our actors that others have refs to.
         address_map: turns the address of a node into the one to dial.
     """
 
@@ -47,6 +51,7 @@ class Peers:
         self._by_address: dict[tuple[str, int], Peer] = {}
         self._found: dict[str, LocalRef[Any]] = {}  # by path, for the next message; one that has ended is looked up anew
         self.gone: dict[int, str] = {}
+        self.adapters: Adapters = Adapters()
         self.address_map: AddressMap = address_map if address_map is not None else _as_it_is
 
     def at(self, host: str, port: int) -> Peer:
@@ -54,7 +59,7 @@ class Peers:
         peer = self._by_address.get((host, port))
         if peer is None:
             peer = self._by_address[host, port] = Peer(self._node, host, port)
-            self._node.start_service(Dialer(self._node, peer).run, f"connection to {host}:{port}")
+            self._node.start_service(Dialer(self._node, peer).run, f"dials to {host}:{port}")
         return peer
 
     def known(self, host: str, port: int) -> Peer | None:
@@ -64,9 +69,15 @@ class Peers:
     def ref(self, address: ActorAddress, *, dial: bool) -> ActorRef[Any]:
         """The ref to an actor that is not here; ``dial`` when its address is reason enough to talk to its node."""
         peer: Peer | None = None
-        if address.host is not None and address.port and not self._node.lives_at(address.host, address.port):
-            peer = self.at(address.host, address.port) if dial else self.known(address.host, address.port)
+        host, port = address.host, address.port
+        if host is not None and port is not None and 0 < port <= LAST_PORT and not self._node.lives_at(host, port):
+            peer = self.at(host, port) if dial else self._known(host, port, address.uid)
         return RemoteRef(self._node, address, peer)
+
+    def _known(self, host: str, port: int, uid: int) -> Peer | None:
+        """For addresses that somebody may have made up: they make nobody look for another start of a node either."""
+        peer = self.known(host, port)
+        return peer if peer is not None and uid in (0, peer.uid) else None
 
     def nobody(self, path: str) -> ActorRef[Any]:
         """A ref of this node whose actor or ask is over."""
@@ -93,19 +104,32 @@ class Peers:
         refusal = self.refusal_of(offer)
         if refusal is None and not (offer.host and offer.port):
             refusal = HandshakeError("protocol", "a node has to say where it is dialled")
+        if refusal is None and self._node.lives_at(offer.host, offer.port):
+            refusal = HandshakeError("address", "a node has to say where it is dialled, and it says: where this one is")
         return refusal if refusal is not None else self.at(offer.host, offer.port).admit_accepted(offer)
 
-    def declare_gone(self, peer: Peer, reason: str) -> None:
-        """Stop waiting for a node: what waits for it ends, and the start of it that was known is never talked to again."""
-        uid, peer.uid = peer.uid, 0
+    def declare_gone(self, peer: Peer, reason: str, *, every: bool = True) -> None:
+        """Never talk to the start of a node again that was known: the connection to it ends, and what concerns it.
+
+        Parameters:
+            peer: the node.
+            reason: why, for people.
+            every: whether what waits for any start of it is not waited for any longer either.
+        """
+        uid = peer.uid
         if uid:
             self.gone[uid] = reason
             if len(self.gone) > GONE_MOST:
                 del self.gone[next(iter(self.gone))]
             self._node.publish(NodeGone, peer.node_id, peer.host, peer.port, uid, reason)
-        self._node.log.warning("%s at %s:%d is gone: %s", peer.node_id, peer.host, peer.port, reason)
-        peer.lose_all(uid, reason)
-        peer.poke()
+        where = (peer.host, peer.port)
+        self._node.quiet.warning(("gone", uid, *where), "%s at %s:%d is gone: %s", peer.node_id, *where, reason)
+        peer.end(uid, reason, every=every)
+
+    def close(self) -> None:
+        """The node has left: make visible what waits in vain."""
+        for peer in self._by_address.values():
+            peer.close(f"{self._node.node_id} has left")
 
     def drop(self, peer: Peer, held: Held, reason: str) -> None:
         """Make visible that a message which waited will never be written."""
@@ -127,9 +151,9 @@ class Peers:
         return {
             Kind.REPLY: lambda connection, body: _of_node(connection).on_reply(connection, body),
             Kind.NACK: lambda connection, body: _of_node(connection).on_nack(body),
-            Kind.WATCH: lambda connection, body: _of_node(connection).on_watch(body),
-            Kind.UNWATCH: lambda connection, body: _of_node(connection).on_unwatch(body),
-            Kind.TERMINATED: lambda connection, body: _of_node(connection).on_terminated(body),
+            Kind.WATCH: lambda connection, body: _of_node(connection).watches.on_watch(body),
+            Kind.UNWATCH: lambda connection, body: _of_node(connection).watches.on_unwatch(body),
+            Kind.TERMINATED: lambda connection, body: _of_node(connection).watches.on_terminated(body),
         }
 
     def find_local(self, path: str, incarnation: int) -> LocalRef[Any] | None:
@@ -143,6 +167,10 @@ class Peers:
                 self._found.clear()
             self._found[path] = found = ref
         return found if incarnation in (0, found.incarnation) else None
+
+    def find_reachable(self, path: str, incarnation: int) -> LocalRef[Any] | AdapterRef[Any] | None:
+        """The same, or an adapter of one."""
+        return self.find_local(path, incarnation) or self.adapters.find(path, incarnation)
 
 
 def _of_node(connection: Connection) -> Peer:
@@ -164,8 +192,8 @@ def _statistics(peer: Peer) -> PeerStatistics:
         held_bytes=peer.held.size,
         queued_bytes=link.pending_bytes if link is not None else 0,
         asks=len(peer.asks),
-        watching=sum(map(len, peer.watching.values())),
-        watched=len(peer.watched),
+        watching=peer.watches.watching,
+        watched=peer.watches.watched,
     )
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-import trio
 from trio.lowlevel import checkpoint
 
 from casty_trio.actors.refs import ReplySlot, WatchableRef, Watcher
@@ -19,11 +17,13 @@ from casty_trio.errors import (
 from casty_trio.model.address import ActorAddress
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
+from casty_trio.remote.peer import budget_of
 
 if TYPE_CHECKING:
     from casty_trio.actors.system import ActorSystem
     from casty_trio.remote.node import RemoteNode
-    from casty_trio.remote.peer import Peer, Target
+    from casty_trio.remote.peer import Peer
+    from casty_trio.remote.watches import Target
 
 __all__ = ["RemoteRef"]
 
@@ -83,10 +83,9 @@ class RemoteRef(WatchableRef[Any]):
             return
         number = peer.open_ask(slot)
         name, body = self._node.codec.encode(message, peer.write_ref)
-        budget = None if slot.deadline == math.inf else max(0.0, slot.deadline - trio.current_time())
         peer.asks[number] = slot
         try:
-            peer.write(Kind.ACTOR, wire.pack_actor(number, budget, self._path, name, body), self._uid, number)
+            peer.write(Kind.ACTOR, wire.pack_actor(number, budget_of(slot), self._path, name, body), self._uid, number)
         except (LinkFullError, LinkClosedError) as error:
             del peer.asks[number]
             self._node.dead_letter(message, self, str(error))
@@ -102,7 +101,7 @@ class RemoteRef(WatchableRef[Any]):
         return self._node is system
 
     def add_watcher(self, watcher: Watcher) -> None:
-        why = NOWHERE if self._peer is None else self._node.peers.gone.get(self._uid)
+        why = NOWHERE if self._peer is None else self._peer.why_gone(self._uid)
         if self._peer is None or why is not None:
             watcher.hear_end(self, NodeGoneError(f"{self._address}: {why}"))
         else:
@@ -110,7 +109,7 @@ class RemoteRef(WatchableRef[Any]):
 
     def remove_watcher(self, watcher: Watcher) -> None:
         if self._peer is not None:
-            self._peer.unwatch(self._target, watcher)
+            self._peer.watches.unwatch(self._target, watcher)
 
     @property
     def _target(self) -> Target:

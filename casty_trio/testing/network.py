@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
+from casty_trio.model.checks import check_count
 from casty_trio.testing.pipe import Conditions, Pipe, Route
 from casty_trio.testing.stream import SimulatedListener, SimulatedStream
 
@@ -65,20 +66,54 @@ class Network:
         ends = sum(len(route.pipes) for route in self._routes.values())
         return f"<Network {len(self._listeners)} listeners, {ends} open ends, {self.statistics()}>"
 
-    def set_conditions(self, conditions: Conditions, *, between: tuple[str, str] | None = None) -> None:
+    def set_conditions(
+        self,
+        conditions: Conditions,
+        *,
+        between: tuple[str, str] | None = None,
+        one_way: tuple[str, str] | None = None,
+    ) -> None:
         """Change how the network behaves for what is sent from now on.
 
         Parameters:
             conditions: the new behaviour.
             between: two hosts, for the way there and back; without it, all that have no conditions of their own.
+            one_way: two hosts, for the way from the first to the second only.
         """
-        if between is None:
+        if one_way is not None:
+            self._exceptions[one_way] = conditions
+        elif between is None:
             self._conditions = conditions
         else:
             one, other = between
             self._exceptions[one, other] = self._exceptions[other, one] = conditions
         for key, route in self._routes.items():
-            route.conditions = self._exceptions.get(key, self._conditions)
+            stalled, route.conditions = route.conditions.stalled, self._exceptions.get(key, self._conditions)
+            if stalled and not route.conditions.stalled:
+                for pipe in list(route.pipes):
+                    pipe.resume()
+
+    def cut(self, source: str, target: str, *, after: int = 0) -> None:
+        """Break connections between two hosts: what was sent arrives, and then both ends find the connection reset.
+
+        Parameters:
+            source: the one host.
+            target: the other.
+            after: 0 breaks all connections between them now; more, the one that carries so many further bytes from
+                ``source`` to ``target``, right behind the last of these, whatever stands there.
+
+        Example::
+
+            def scenario(sim):
+                sim.network.cut("node-1", "node-2", after=1_000)
+        """
+        check_count("after", after, 0)
+        route = self._route(source, target)
+        if after:
+            route.fuse = after
+        else:
+            for pipe in (*route.pipes, *self._route(target, source).pipes):
+                pipe.tear()
 
     def statistics(self) -> NetworkStatistics:
         """What was carried so far."""
@@ -131,6 +166,7 @@ class Network:
     def _pair(self, node: str, target: str, address: tuple[str, int]) -> tuple[SimulatedStream, SimulatedStream]:
         there, back = self._route(node, target), self._route(target, node)
         out, in_ = Pipe(there, back), Pipe(back, there)
+        out.other, in_.other = in_, out
         # As with TCP, who dials a loopback address comes from there.
         local = address[0] if address[0].startswith("127.") else node
         origin = local, self._free_port(local)

@@ -17,7 +17,7 @@ from math import inf
 import anyio
 import trio
 
-from casty_trio.model.checks import check_count, check_number, refuse
+from casty_trio.model.checks import check_count, check_flag, check_number, refuse
 
 __all__ = ["Conditions", "Parking", "Pipe", "Route"]
 
@@ -30,6 +30,8 @@ class Conditions:
         delay: the least and the most seconds that something is on its way; drawn evenly, for each send.
         cut: the probability that a receive gets only a part (any prefix) of what has arrived.
         window: bytes that may be sent and not yet received, on each connection.
+        stalled: nothing arrives, and nobody is told: neither bytes, nor the end of a connection, nor dials. When it is over,
+            what was sent on connections that both ends still hold arrives after all, as with TCP.
 
     Raises:
         SettingsError: a value that cannot be.
@@ -42,6 +44,7 @@ class Conditions:
     delay: tuple[float, float] = (0.0001, 0.002)
     cut: float = 0.25
     window: int = 65_536
+    stalled: bool = False
 
     def __post_init__(self) -> None:
         match self.delay:
@@ -51,6 +54,7 @@ class Conditions:
                 refuse("Conditions.delay", self.delay, "the least and the most seconds")
         check_number("Conditions.cut", self.cut, "a number from 0 to 1", 0, 1)
         check_count("Conditions.window", self.window, 1)
+        check_flag("Conditions.stalled", self.stalled)
 
 
 class Route:
@@ -66,6 +70,7 @@ class Route:
         self.pipes: dict[Pipe, None] = {}  # a dict, for its order is fixed
         self.bytes = 0
         self.chunks = 0
+        self.fuse: float = inf  # so many more bytes, and the connection that carries them breaks
         self._delays = random.Random(f"{seed}:delays").random
         self._cuts = random.Random(f"{seed}:cuts").random
 
@@ -74,6 +79,8 @@ class Route:
 
     def delay(self) -> float:
         """Seconds until what leaves now is there."""
+        if self.conditions.stalled:
+            return inf
         least, most = self.conditions.delay
         return least + (most - least) * self._delays()
 
@@ -120,7 +127,12 @@ class Pipe:
     Parameters:
         route: the way they go.
         back: the way the other direction goes, which is how the sender learns that nobody listens.
+
+    Attributes:
+        other: the connection's other direction.
     """
+
+    other: Pipe
 
     def __init__(self, route: Route, back: Route) -> None:
         self._route, self._back = route, back
@@ -132,6 +144,7 @@ class Pipe:
         self._reset = False
         self._broken_at = inf
         self._sender_closed = self._receiver_closed = False
+        self._late_end: bool | None = None  # the direction has ended while nothing arrived: with a reset, or without
         self._sender, self._receiver = Parking(), Parking()
         route.pipes[self] = None
 
@@ -168,22 +181,53 @@ class Pipe:
             raise anyio.BrokenResourceError
 
     def _put(self, data: bytes) -> None:
+        fuse = self._route.fuse
+        data = data if len(data) < fuse else data[: int(fuse)]
+        self._route.fuse -= len(data)
         self._route.bytes += len(data)
         self._route.chunks += 1
         arrival = self._last_arrival = max(trio.current_time() + self._route.delay(), self._last_arrival)
         self._in_flight += len(data)
         if self._receiver_closed:  # what nobody will receive fills the window all the same, as with TCP
             self._broken_at = min(self._broken_at, arrival + self._back.delay())
-            return
-        self._coming.append((arrival, data))
-        if len(self._coming) == 1 and not self._arrived:
-            self._receiver.move(arrival)
+        else:
+            self._coming.append((arrival, data))
+            if len(self._coming) == 1 and not self._arrived:
+                self._receiver.move(arrival)
+        if self._route.fuse <= 0:
+            self._route.fuse = inf
+            self.tear()
 
     def finish(self) -> None:
         """End the direction after what is on its way; what is sent from now on is refused."""
         if self._ends_at == inf:
             self._ends_at = max(trio.current_time() + self._route.delay(), self._last_arrival)
+            self._late_end = False if self._ends_at == inf else None
             self._expect()
+
+    def tear(self) -> None:
+        """Break the connection under both its ends: what was sent still arrives, and then a reset."""
+        for pipe in (self, self.other):
+            pipe.break_at(trio.current_time())
+            if pipe._ends_at == inf and pipe._late_end is None:
+                pipe._reset, pipe._ends_at = True, max(trio.current_time(), pipe._last_arrival)
+                pipe._late_end = True if pipe._ends_at == inf else None
+                pipe._expect()
+
+    def resume(self) -> None:
+        """Nothing has arrived for a while, and now everything does."""
+        self._last_arrival = 0.0
+        for _ in range(len(self._coming)):
+            arrival, data = self._coming.popleft()
+            self._last_arrival = max(min(arrival, trio.current_time() + self._route.delay()), self._last_arrival)
+            self._coming.append((self._last_arrival, data))
+        late_end, self._late_end = self._late_end, None
+        if late_end is not None:
+            self._reset = late_end
+            self._ends_at = max(trio.current_time() + self._route.delay(), self._last_arrival)
+        if late_end:
+            self.other.break_at(self._ends_at)
+        self._expect()
 
     def reset(self) -> float:
         """End the direction abruptly: what arrives after the reset is lost. Returns when it arrives."""
@@ -193,6 +237,8 @@ class Pipe:
             while self._coming and self._coming[-1][0] > arrival:
                 self._in_flight -= len(self._coming.pop()[1])
             self._expect()
+        elif arrival == inf:
+            self._late_end = True
         return arrival
 
     def break_at(self, moment: float) -> None:
@@ -257,7 +303,7 @@ class Pipe:
         self._receiver_closed = True
         self._unload()
         unread = bool(self._arrived)
-        if self._coming:
+        if self._coming and self._coming[0][0] < inf:
             self.break_at(self._coming[0][0] + self._back.delay())
         self._coming.clear()
         self._arrived.clear()

@@ -27,8 +27,10 @@ from casty_trio import (
     DeadLetter,
     Event,
     Lagged,
+    LinkLost,
     Mailbox,
     MailboxHighWater,
+    NodeGone,
     OneForOneStrategy,
     RestForOneStrategy,
     SettingsError,
@@ -92,8 +94,8 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
     MailboxHighWater: provoke_high_water,
     UnhandledMessage: provoke_unhandled,
 }
-ELSEWHERE = {Event, Lagged, SpyEvent}
-"""The base; and what only an iterator (`test_events.py`) and an observer (`test_spy.py`) are told."""
+ELSEWHERE = {Event, Lagged, LinkLost, NodeGone, SpyEvent}
+"""The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`) and a node (`test_peers_life.py`) tell."""
 
 
 def test_every_exported_event_is_provoked() -> None:
