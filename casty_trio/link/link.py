@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from ssl import SSLError
 from typing import Final
 
@@ -40,6 +41,8 @@ FAREWELL: Final = 0.5
 NAME_LIMIT: Final = 80
 """Characters of a peer's name that are shown."""
 PONG_SIZE: Final = 8
+LATE: Final = 0.1
+"""Seconds after which who wants to judge a silent peer has come too late for it, and looks again first."""
 FORCED: Final = 0.05
 """Seconds for closing when there is no time. Not 0: cancelled at once, anyio's asyncio streams would not abort."""
 
@@ -327,25 +330,25 @@ class Link(Outbox):
         peer said meanwhile may not have been read yet.
         """
         settings = self.session.limits
-        heard, quiet_since, asked = self._bytes_in, anyio.current_time(), False
+        heard, quiet_since, asked_at = self._bytes_in, anyio.current_time(), inf
         with self._keeper:
             while True:
-                due = anyio.current_time() + settings.keep_alive
-                if asked:
-                    due = min(due, max(quiet_since + settings.dead_after, anyio.current_time()))
+                dead_at = max(quiet_since + settings.dead_after, asked_at + settings.keep_alive)
+                due = min(anyio.current_time() + settings.keep_alive, dead_at)
                 await anyio.sleep_until(due)
                 now = anyio.current_time()
                 if self._bytes_in != heard:
-                    heard, quiet_since, asked = self._bytes_in, now, False
+                    heard, quiet_since, asked_at = self._bytes_in, now, inf
                     if not self.unconfirmed:
                         continue
-                quiet_since += now - due
-                if asked and now >= quiet_since + settings.dead_after:
+                elif now - due > LATE:
+                    quiet_since, asked_at = quiet_since + now - due, asked_at + now - due
+                elif now >= dead_at:
                     self._lose(f"nothing came from the peer for {now - quiet_since:.1f} s")
                     self._limit_time(0)
                     return
                 self._ping()
-                asked = True
+                asked_at = min(asked_at, now)
 
     def _ping(self) -> None:
         with suppress(LinkClosedError, LinkFullError):  # then it has other reasons to answer
