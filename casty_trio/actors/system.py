@@ -78,7 +78,7 @@ class ActorSystem(System):
         self._root = Family("")
         self._asks: Deadlines[AskSlot] = Deadlines()
         self._named_asks: dict[int, AskSlot] = {}
-        self._deadlines: Deadlines[Expiring] = Deadlines()
+        self.deadlines: Deadlines[Expiring] = Deadlines()
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
         self._incarnation = 0
@@ -106,7 +106,7 @@ class ActorSystem(System):
         nursery = await self._nursery_manager.__aenter__()
         self._nursery = nursery
         self.start_service(self._asks.run, "asks")
-        self.start_service(self._deadlines.run, "timers")
+        self.start_service(self.deadlines.run, "timers")
         self._root.start_in(nursery)
         return self
 
@@ -126,7 +126,7 @@ class ActorSystem(System):
         except BaseException as raised:  # noqa: BLE001 - it goes through the nursery, whose cancellation it may be
             stopping = raised
         self._left = True
-        self._deadlines.close()
+        self.deadlines.close()
         for slot in self._asks.close():
             slot.fail(ActorStoppedError("the system has stopped: nobody is left to reply"))
         self.event_stream.close()
@@ -329,7 +329,7 @@ class ActorSystem(System):
     def watch_deadline(self, slot: Expiring) -> None:
         """End an ask when its deadline has come."""
         if slot.deadline < math.inf:
-            self._deadlines.add(slot)
+            self.deadlines.add(slot)
 
     def address_of(self, path: str, incarnation: int) -> ActorAddress:
         """The address of something that lives in this system."""

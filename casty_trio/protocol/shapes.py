@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import inspect
 import typing
+from collections.abc import Callable
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -83,9 +84,8 @@ def _adds_nothing(cls: Any) -> bool:
     return inherited and not inspect.get_annotations(cls) and "__init__" not in cls.__dict__
 
 
-def class_of(value: object) -> Any:
-    """The exact class of a value; what a value says of itself in ``__class__`` does not count."""
-    return type(value)
+class_of: Callable[[object], Any] = type
+"""The exact class of a value; what a value says of itself in ``__class__`` does not count."""
 
 
 def subclasses(cls: type) -> tuple[type, ...]:

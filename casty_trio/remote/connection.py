@@ -43,6 +43,7 @@ class Connection:
         "_most_asks",
         "_newest",
         "_overtaken",
+        "_watch_deadline",
         "dial",
         "link",
         "node",
@@ -61,6 +62,7 @@ class Connection:
         self.slots: dict[int, RemoteSlot] = {}
         self.subscribed: bool = False
         self._handlers = node.handlers
+        self._watch_deadline = node.deadlines.add
         self._most_asks = node.door.settings.client_asks if link.peer.role == "client" else sys.maxsize
         self._newest = 0  # askers count upwards
         self._overtaken: set[int] = set()
@@ -119,8 +121,8 @@ class Connection:
         if number in self._overtaken:
             self._overtaken.remove(number)
             slot.expire()
-        else:
-            self.node.watch_deadline(slot)
+        elif budget is not None:
+            self._watch_deadline(slot)
         return slot
 
     def cancel(self, number: int) -> None:

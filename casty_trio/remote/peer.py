@@ -23,6 +23,7 @@ from casty_trio.errors import (
     LinkFullError,
     MessageTooLargeError,
     OutcomeUnknownError,
+    ProtocolError,
     ReplyDecodeError,
 )
 from casty_trio.model.events import LinkLost
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from casty_trio.remote.connection import Connection
     from casty_trio.remote.node import RemoteNode
 
-__all__ = ["Peer", "budget_of"]
+__all__ = ["Peer", "budget_of", "on_reply"]
 
 STALE_MOST = 64
 """So many earlier starts of a node are remembered, of those that nobody here ever was connected with."""
@@ -45,7 +46,8 @@ STALE_MOST = 64
 
 def budget_of(slot: ReplySlot) -> float | None:
     """How long somebody waits from now on, as it is written; None for as long as it takes."""
-    return None if slot.deadline == math.inf else max(0.0, slot.deadline - trio.current_time())
+    left = slot.deadline - trio.current_time()
+    return None if left == math.inf else left if left > 0 else 0.0
 
 
 class Peer:
@@ -215,22 +217,6 @@ class Peer:
             with suppress(LinkClosedError, LinkFullError):  # it hears of it when the connection ends, or at the deadline
                 self.connection.link.write_control(Kind.CANCEL, wire.pack(wire.CancelFrame(number)))
 
-    def on_reply(self, connection: Connection, body: memoryview) -> None:
-        """A reply to an ask of ours."""
-        frame = wire.unpack_reply(body)
-        slot = self.asks.pop(frame.ask, None)
-        if slot is None:
-            self.node.dead_letter(frame, self.node.dead_letters, f"a late or second reply of {self.node_id}")
-            return
-        try:
-            value = self.node.codec.decode(frame.name, frame.body, connection.read_ref)
-        except DecodeError as error:
-            failed = ReplyDecodeError(f"a reply of {self.node_id} cannot be decoded: {error}")
-            failed.__cause__ = error
-            slot.fail(failed)
-        else:
-            slot.tell(value)
-
     def on_nack(self, body: memoryview) -> None:
         """An ask of ours will not be answered."""
         nack = wire.unpack(wire.NackFrame, body)
@@ -242,7 +228,7 @@ class Peer:
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes]:
         """A ref as it is written to this node."""
         if ref is self._asking:
-            return refs.pack_reply(self._asked)
+            return refs.REPLY, self._asked.to_bytes(8, "big")
         slot: Any = ref
         if self.connection is not None and getattr(slot, "connection", None) is self.connection:  # it comes home
             return refs.pack_home(slot.number)
@@ -383,3 +369,28 @@ class Peer:
         """The node has left: what still waits is lost."""
         for held in self.held.clear():
             self.drop(held, reason)
+
+
+def on_reply(connection: Connection, body: memoryview) -> None:
+    """A reply to an ask of ours. The handler of its kind itself, for it runs once per ask.
+
+    Raises:
+        ProtocolError: the body is malformed, or it comes from a client, which nobody asks.
+    """
+    peer = connection.peer
+    if peer is None:
+        raise ProtocolError("a client has no business with that kind of frame")
+    frame = wire.unpack_reply(body)
+    slot = peer.asks.pop(frame.ask, None)
+    if slot is None:
+        peer.node.dead_letter(frame, peer.node.dead_letters, f"a late or second reply of {peer.node_id}")
+        return
+    slot.carrier = None  # the asker's end is no news to the other node
+    try:
+        value = peer.node.codec.decode(frame.name, frame.body, connection.read_ref)
+    except DecodeError as error:
+        failed = ReplyDecodeError(f"a reply of {peer.node_id} cannot be decoded: {error}")
+        failed.__cause__ = error
+        slot.fail(failed)
+    else:
+        slot.tell(value)

@@ -17,7 +17,7 @@ from casty_trio.protocol.handshake import Offer
 from casty_trio.remote.adapters import Adapters
 from casty_trio.remote.dialer import Dialer
 from casty_trio.remote.held import Held
-from casty_trio.remote.peer import Peer
+from casty_trio.remote.peer import Peer, on_reply
 from casty_trio.remote.refs import RemoteRef
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Peers:
     def frames(self) -> dict[int, Callable[[Connection, memoryview], None]]:
         """The handlers of what only nodes say."""
         return {
-            Kind.REPLY: lambda connection, body: _of_node(connection).on_reply(connection, body),
+            Kind.REPLY: on_reply,
             Kind.NACK: lambda connection, body: _of_node(connection).on_nack(body),
             Kind.WATCH: lambda connection, body: _of_node(connection).watches.on_watch(body),
             Kind.UNWATCH: lambda connection, body: _of_node(connection).watches.on_unwatch(body),

@@ -281,7 +281,7 @@ async def test_many_asks_leave_no_growth() -> None:
         finally:
             gc.enable()
         assert census() == before
-        assert len(system._deadlines._heap) <= 128
+        assert len(system.deadlines._heap) <= 128
         assert (system.statistics().asks, system.statistics().queued) == (0, 0)
 
 

@@ -248,4 +248,4 @@ async def test_many_timers_leave_no_growth(autojump_clock: MockClock) -> None:
         for _ in range(10_000):
             ref.tell(lambda ctx: ctx.timers.once("t", 1_000, "x"))
         await wait_all_tasks_blocked()
-        assert len(system._deadlines._heap) < 200
+        assert len(system.deadlines._heap) < 200
