@@ -187,6 +187,11 @@ class Link(Outbox):
         """Bytes of messages that the stream has taken and the peer may not have read; an upper bound."""
         return self._messages_out + self._flying - self._confirmed
 
+    @property
+    def useful(self) -> bool:
+        """Whether the peer has sent a message, or confirmed one."""
+        return self._frames_in > 0 or self._confirmed > 0
+
     def close(self, reason: str) -> None:
         """Ask for an orderly end: what is queued is flushed, then a goodbye, then `run` returns.
 

@@ -20,6 +20,7 @@ from casty_trio.protocol.session import Session
 from casty_trio.remote.peer import Peer
 
 if TYPE_CHECKING:
+    from casty_trio.remote.connection import Connection
     from casty_trio.remote.node import RemoteNode
 
 __all__ = ["Dialer"]
@@ -40,6 +41,7 @@ class Dialer:
         self._pause = RETRY_FIRST
         self._rest_until = -math.inf
         self._missing_since = math.inf
+        self._dialled: Connection | None = None  # the last connection that came of it
 
     async def run(self) -> None:
         """Keep a connection while one is needed; ends when the node leaves."""
@@ -55,8 +57,9 @@ class Dialer:
     async def _dial_or_wait(self, deadline: float) -> None:
         """One dial, when its time has come, and what follows from it."""
         peer, node = self._peer, self._node
-        if trio.current_time() > self._rest_until + RETRY_MOST:
-            self._pause = RETRY_FIRST
+        served, self._dialled = self._dialled is not None and self._dialled.link.useful, None
+        if served or trio.current_time() > self._rest_until + RETRY_MOST:
+            self._pause, self._rest_until = RETRY_FIRST, -math.inf
         with trio.CancelScope(deadline=min(self._rest_until, deadline)):
             while peer.needed and not node.leaving:
                 await peer.changed.wait()
@@ -76,8 +79,8 @@ class Dialer:
             peer.dial_over()
         if link is not None:
             self._rest()  # who ends what it has just let in is not dialled again and again without a pause
-            connection = node.connect(link, peer, dial.number)
-            node.start_service(partial(node.serve, connection), f"connection to {peer.node_id}")
+            self._dialled = node.connect(link, peer, dial.number)
+            node.start_service(partial(node.serve, self._dialled), f"connection to {peer.node_id}")
 
     async def _dial(self, dial: Dial) -> Link:
         peer, node = self._peer, self._node

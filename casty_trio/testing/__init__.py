@@ -1,7 +1,8 @@
 """The test kit, from one behaviour to whole systems on a virtual clock. Floor F6.
 
 `BehaviorTestKit` runs one behaviour without a system; a `TestProbe` is an actor that a test looks through; `simulate` runs a
-scenario in one `trio.run`, over an in-memory network, from a seed. See `docs/testing.md`.
+scenario in one `trio.run`, over an in-memory network, from a seed; a `FaultProxy` disturbs real sockets. `docs/testing.md`
+tells more.
 """
 
 from casty_trio.testing import effects as effects
@@ -18,6 +19,7 @@ from casty_trio.testing.kit import BehaviorTestKit as BehaviorTestKit
 from casty_trio.testing.network import Network as Network, NetworkStatistics as NetworkStatistics
 from casty_trio.testing.pipe import Conditions as Conditions
 from casty_trio.testing.probe import TestProbe as TestProbe
+from casty_trio.testing.proxy import FaultProxy as FaultProxy
 from casty_trio.testing.simulation import Result as Result, Simulation as Simulation, simulate as simulate
 from casty_trio.testing.stage import RecordingRef as RecordingRef
 from casty_trio.testing.stream import SimulatedListener as SimulatedListener, SimulatedStream as SimulatedStream
