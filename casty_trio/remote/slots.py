@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio.lowlevel import checkpoint
 
-from casty_trio.actors.refs import ReplySlot
+from casty_trio.actors.refs import Carrier, ReplySlot
 from casty_trio.errors import AskError, LinkClosedError, LinkFullError
 from casty_trio.model.address import ActorAddress
 from casty_trio.protocol import wire
@@ -28,7 +28,7 @@ class RemoteSlot(ReplySlot):
     __slots__ = ("connection", "number")
 
     def __init__(self, connection: Connection, number: int, deadline: float) -> None:
-        self.carrier = None
+        self.carrier: Carrier | None = None
         self.closed = False
         self.deadline = deadline
         self.connection: Connection = connection
