@@ -12,7 +12,7 @@ import trio
 
 from casty_trio import ActorRef, ClusteredActorSystem, DeadLetter, LinkLost
 from casty_trio.testing import Conditions, Simulation, simulate
-from tests.remote.nodes import Note, heard, opened, quick, sink, until, uri
+from tests.remote.nodes import Note, heard, opened, peer_of, quick, sink, until, uri
 from tests.sim.shop import assert_adds_up, census, small_link
 
 BATCH = 20
@@ -180,6 +180,9 @@ def breaking(seed: int) -> int:
                 assert len(node.connections) == 1
                 assert all(not counts.held and not counts.asks for counts in node.peer_statistics())
                 assert_adds_up(node.statistics())
+            for one, other in ((0, 2), (1, 1)):
+                peer = peer_of(nodes[one], other)
+                assert (peer._admitted, peer._confirming) == (0, 0)
 
     simulate(scenario, seed)
     return sum(lost)
