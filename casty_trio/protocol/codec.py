@@ -43,7 +43,7 @@ UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, Recur
 class Entry:
     """How one registered class travels."""
 
-    __slots__ = ("annotation", "check", "cls", "decode", "deep", "encode", "name", "watched", "write")
+    __slots__ = ("annotation", "check", "cls", "decode", "deep", "encode", "name", "plain", "watched", "write")
 
     def __init__(self, cls: type, annotation: Any) -> None:
         self.cls: type = cls
@@ -54,6 +54,7 @@ class Entry:
         self.decode: Callable[[Any], Any]
         self.check: Callable[[Any], Any] | None = None
         self.deep: bool = False
+        self.plain: bool = False  # msgspec does it all, and no ref can be in it
         self.watched: tuple[type, ...] = ()
 
 
@@ -138,6 +139,8 @@ class Codec:
         entry = self._by_class.get(type(message)) or self._learn(type(message))
         before, self._write_ref = self._write_ref, write_ref
         try:
+            if entry.plain:
+                return entry.name, entry.encode(message)
             if entry.watched:
                 self._watch(entry, message)
             body = entry.encode(message)
@@ -166,6 +169,8 @@ class Codec:
         entry = self._by_name.get(name) or self._entry_named(name)
         before, self._read_ref = self._read_ref, read_ref
         try:
+            if entry.plain:
+                return entry.decode(body)
             if len(body) > LARGE:
                 return self._decode_large(entry, body)
             if entry.deep:
@@ -316,6 +321,7 @@ class Codec:
             entry.check = Decoder(self._hooks.wire(annotation, bare_refs=True)).decode
         entry.deep = planner.deep(annotation)
         entry.watched = tuple(dict.fromkeys(planner.exact(annotation)))
+        entry.plain = planner.native(annotation) and not (entry.check or entry.deep or entry.watched)
 
     def _learn(self, cls: type) -> Entry:
         if ActorRef in cls.__mro__:

@@ -276,11 +276,11 @@ class RemoteNode(ActorSystem):
         """Another node reaches every actor; a client reaches reply refs this way, and no actor: those are not exposed."""
         frame = wire.unpack_actor(body)
         slot = connection.open_slot(frame.ask, frame.budget) if frame.ask else None
+        peers, path = self.peers, frame.path
         target: ActorRef[Any] | None = None
         if connection.peer is not None:
-            target = self.peers.find_reachable(frame.path, frame.incarnation)
-        if target is None:
-            target = self._slot_at(frame.path)
+            target = peers.find_local(path, frame.incarnation) or peers.adapters.find(path, frame.incarnation)
+        target = target or self._slot_at(path)
         if target is None:
             self.refuse(slot, self._unknown(connection, frame.path), frame.path)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from casty_trio.actors.refs import AdapterRef, LocalRef
+from casty_trio.actors.refs import LocalRef
 from casty_trio.errors import DecodeError, HandshakeError, ProtocolError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.events import NodeGone
@@ -167,10 +167,6 @@ class Peers:
                 self._found.clear()
             self._found[path] = found = ref
         return found if incarnation in (0, found.incarnation) else None
-
-    def find_reachable(self, path: str, incarnation: int) -> LocalRef[Any] | AdapterRef[Any] | None:
-        """The same, or an adapter of one."""
-        return self.find_local(path, incarnation) or self.adapters.find(path, incarnation)
 
 
 def _of_node(connection: Connection) -> Peer:
