@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from casty_trio import (
     AskError,
     ClusteredActorSystem,
     DeadLetter,
-    LinkClosedError,
     LinkLost,
     NodeGone,
     OutcomeUnknownError,
@@ -36,7 +34,7 @@ from tests.remote.nodes import (
     uri,
     watcher,
 )
-from tests.sim.shop import NAME, PORT, Host, assert_adds_up, cart, census, make_node, small_link, wants
+from tests.sim.shop import NAME, PORT, Host, assert_adds_up, cart, make_node, small_link, wants
 
 STALLED = Conditions(stalled=True)
 BALLAST = bytes(900)
@@ -415,105 +413,5 @@ def test_oneself_by_another_name() -> None:
         async with node:
             with pytest.raises(AskError, match="did it dial itself"):
                 await node.ask(node.resolve(f"casty://{NAME}@alias:{PORT}/x"), wants(GetAll))
-
-    simulate(scenario, 1)
-
-
-# --- The end --------------------------------------------------------------------------------------------------------------
-
-
-def test_leaving_says_goodbye() -> None:
-    """L3: what was said still arrives, watchers hear of ends first, and what waits for others is a dead letter."""
-
-    async def scenario(sim: Simulation) -> None:
-        before = census()
-        story, notes = list[Any](), list[Note]()
-        async with member(sim, 1) as one:
-            one.spawn(sink(notes), "sink")
-            async with member(sim, 2) as other:
-                mine = other.spawn(cart("x"), "mine")
-                one.spawn(watcher(story, one.resolve(mine.address)))
-                ref: ActorRef[Any] = other.resolve(uri(1, "/sink"))
-                nowhere: ActorRef[Any] = other.resolve(uri(9, "/x"))
-                await trio.sleep(1)
-                lost = heard(one, LinkLost)
-                for number in range(100):
-                    ref.tell(Note(number))
-                nowhere.tell(Note(1))
-            assert other.statistics().dead_letters == 1
-            await until(lambda: lost)
-            assert [note.number for note in notes] == list(range(100))
-            assert [end.failure for end in story] == [None]
-            assert "node-2 leaves" in lost[0].reason
-            assert lost[0].unconfirmed == 0 or lost[0].unconfirmed < 100
-            ref.tell(Note(1))
-            assert other.statistics().dead_letters == 2
-        assert census() == before
-
-    simulate(scenario, 1)
-
-
-@pytest.mark.parametrize("by", ["steps", "time"])
-def test_cancelled_at_every_step(by: str) -> None:
-    """L3: two nodes in the middle of anything leave no task and no connection behind."""
-
-    async def live(sim: Simulation) -> None:
-        async with opened(sim) as [one, other]:
-            story = list[Any]()
-            one.spawn(cart("x"), "cart")
-            ref: ActorRef[Any] = other.resolve(uri(1, "/cart"))
-            other.spawn(watcher(story, ref))
-            ref.tell(Put(1))
-            other.resolve(uri(7, "/x")).tell(Put(1))
-            await other.ask(ref, wants(GetAll))
-            one.resolve(uri(2, "/x")).tell(Put(1))
-
-    await_all_steps(by, live)
-
-
-def await_all_steps(by: str, live: Callable[[Simulation], Awaitable[None]]) -> None:
-    """Run something again and again, and cancel it a little later each time, until it is never cancelled."""
-
-    async def cancel_after(steps: int, scope: trio.CancelScope) -> None:
-        for _ in range(steps):
-            if by == "time":
-                await trio.sleep(0.000_3)
-            else:
-                await trio.lowlevel.checkpoint()
-        scope.cancel()
-
-    async def scenario(sim: Simulation) -> int:
-        if by == "steps":
-            sim.network.set_conditions(Conditions(delay=(0, 0)))
-        before = census()
-        for steps in range(400):
-            async with trio.open_nursery() as nursery:
-                with trio.CancelScope() as scope:
-                    nursery.start_soon(cancel_after, steps, scope)
-                    await live(sim)
-                nursery.cancel_scope.cancel()
-            assert census() == before, census() - before
-            assert "0 listeners" in repr(sim.network)
-            if not scope.cancelled_caught:
-                return steps
-        raise AssertionError("it never ends")
-
-    assert 20 < simulate(scenario, 5).value < 400
-
-
-def test_after_the_end() -> None:
-    """L3: whoever still holds a ref gets dead letters, and no task is started."""
-
-    async def scenario(sim: Simulation) -> None:
-        async with opened(sim) as [_, other]:
-            ref: ActorRef[Any] = other.resolve(uri(1, "/x"))
-            peer = peer_of(other, 1)
-        before = census()
-        ref.tell(Put(1))
-        await ref.send(Put(1))
-        with pytest.raises(LinkClosedError, match="leaves"):
-            peer.write(33, b"x", 0)
-        assert other.statistics().dead_letters == 2
-        assert census() == before
 
     simulate(scenario, 1)

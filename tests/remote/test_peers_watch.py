@@ -12,6 +12,7 @@ from casty_trio import (
     ActorFailedError,
     ActorRef,
     Behaviors,
+    ClusteredActorSystem,
     LinkLost,
     NodeGone,
     NodeGoneError,
@@ -236,6 +237,18 @@ def test_what_is_not_asked_for_again_is_forgotten() -> None:
     simulate(scenario, 1)
 
 
+async def check_gone(node: ClusteredActorSystem, old: ActorRef[Any]) -> None:
+    """W8: a ref to an actor of a start that is gone."""
+    before = node.statistics().dead_letters
+    old.tell(Put(1))
+    await old.send(Put(1))
+    assert node.statistics().dead_letters == before + 2
+    end = list[Any]()
+    node.spawn(watcher(end, old))
+    await until(lambda: end)
+    assert isinstance(end[0].failure, NodeGoneError)
+
+
 @pytest.mark.parametrize("stop", ["leave", "kill"])
 @pytest.mark.parametrize("pinned", [False, True])
 def test_the_node_starts_anew(stop: str, pinned: bool) -> None:
@@ -268,15 +281,7 @@ def test_the_node_starts_anew(stop: str, pinned: bool) -> None:
             assert [event.uid for event in gone] == [node.uid]
             assert gone[0].host == "node-1"
             assert len(lost) == 1
-            old: ActorRef[Any] = other.resolve(actor.address)
-            before = other.statistics().dead_letters
-            old.tell(Put(1))
-            await old.send(Put(1))
-            assert other.statistics().dead_letters == before + 2
-            end = list[Any]()
-            other.spawn(watcher(end, old))
-            await until(lambda: end)
-            assert isinstance(end[0].failure, NodeGoneError)
+            await check_gone(other, other.resolve(actor.address))
             assert await other.ask(new, wants(GetAll)) == ()
             await host.stop()
 
