@@ -284,7 +284,7 @@ class Cell(Post[M]):
         result = self._handler(self._context, item)
         if result is None or result is SAME:
             return None
-        return self._become(result)
+        return result if type(result) is CoroutineType else self._become(result)  # for speed: it would return it, too
 
     def _handle_special(self, item: object) -> Pending:
         """Handle what is no plain message."""
