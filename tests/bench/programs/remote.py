@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 import msgspec
 import trio
 
-from casty_trio import ActorRef, ClusteredActorSystem, tls
+from casty_trio import ActorRef, ClusteredActorSystem, LinkSettings, tls
 from casty_trio.link import Link
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
@@ -39,6 +39,8 @@ PINGS = 300
 BULK = wire.pack_actor(0, None, ("/nobody", 0), "bytes", msgspec.msgpack.encode(b"x" * 16_384))
 """A message that nobody takes: what it costs is its way."""
 
+QUIET = LinkSettings(keep_alive=3600.0, dead_after=3600.0)  # or the answer to a PING of its own might hide one to ours
+
 Counter = ActorRef[Message]
 
 
@@ -47,7 +49,7 @@ def node(name: str, folder: str) -> ClusteredActorSystem:
     config = None
     if folder:
         config = tls.Config.from_paths(f"{folder}/node.pem", f"{folder}/ca.pem", f"{folder}/node.key")
-    return ClusteredActorSystem(SYSTEM, "127.0.0.1", 0, name, messages=[Message], tls=config)
+    return ClusteredActorSystem(SYSTEM, "127.0.0.1", 0, name, messages=[Message], tls=config, link=QUIET)
 
 
 async def serve(folder: str) -> None:
