@@ -284,7 +284,9 @@ class Cell(Post[M]):
         result = self._handler(self._context, item)
         if result is None or result is SAME:
             return None
-        return result if type(result) is CoroutineType else self._become(result)  # for speed: it would return it, too
+        if type(result) is CoroutineType:  # for speed: `_become` would return it, too
+            return result  # pyright: ignore[reportUnknownVariableType] # a handler may return anything
+        return self._become(result)
 
     def _handle_special(self, item: object) -> Pending:
         """Handle what is no plain message."""
