@@ -78,6 +78,10 @@ class Env(ABC):
     async def run_sync(self, function: Callable[[], T]) -> T:
         """Run a blocking function (a file, a look-up) where it does not hold the event loop up."""
 
+    async def wait_awake(self) -> None:
+        """Wait while the process is stopped; only a simulation knows of that, and can go on in its place."""
+        return
+
     def uid(self) -> int:
         """A number that no other node, client or start of this process ever gets again."""
         return int.from_bytes(self.token(UID_BITS // 8), "big") | 1

@@ -114,6 +114,10 @@ class NodeGoneError(CastyError):
     """The node of an actor was declared gone: it did not come back in time, or another start of it did."""
 
 
+class NodeDownedError(CastyError):
+    """This node was declared down, or is on the losing side of a network that has split: its block ends."""
+
+
 class DeathPactError(CastyError):
     """An actor that was watched has ended, and the watcher has no ``on_signal`` to be told: it ends too."""
 

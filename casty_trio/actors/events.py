@@ -7,7 +7,7 @@ stops is forgotten; an iterator that does not keep up gets a `Lagged` in the pla
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar, cast
 
@@ -74,8 +74,17 @@ def check_event_type(value: Any) -> None:
         refuse("event_type", value, "Event or a subclass of it")
 
 
+def nothing(_: type[Event]) -> Iterable[Event]:
+    """What there is to tell somebody who has just subscribed, where events have no present state."""
+    return ()
+
+
 class EventStream:
-    """Who hears of what."""
+    """Who hears of what.
+
+    Attributes:
+        present: the events that who subscribes to a class hears of first, for they tell what is the case already.
+    """
 
     def __init__(self) -> None:
         self._listeners: dict[type[Event], dict[object, Listener]] = {}
@@ -85,6 +94,7 @@ class EventStream:
         self._published: deque[tuple[Event, tuple[Listener, ...]]] = deque()
         self._publishing = False
         self._closed = False
+        self.present: Callable[[type[Event]], Iterable[Event]] = nothing
 
     def subscribe(self, ref: ActorRef[E], event_type: type[E]) -> None:
         """Tell an actor every event of a class, its subclasses included, until it stops or `unsubscribe`.
@@ -103,6 +113,8 @@ class EventStream:
             if isinstance(ref, AdapterRef):
                 self._adapters.setdefault(ref.cell.ref, {})[ref] = None
         self._add(event_type, ref, ref.tell)
+        for event in self.present(event_type):
+            ref.tell(cast("E", event))
 
     def unsubscribe(self, ref: ActorRef[Any], event_type: type[Event] | None = None) -> None:
         """Tell an actor no more events of a class, or of any."""
@@ -124,6 +136,8 @@ class EventStream:
         iteration = _Iteration[E](capacity)
         self._add(event_type, iteration, iteration.offer)
         self._iterations[iteration] = None
+        for event in self.present(event_type):
+            iteration.offer(cast("E", event))
         try:
             yield iteration
         finally:

@@ -133,6 +133,10 @@ class ActorSystem(System):
         self._nursery.cancel_scope.cancel()
         return await leave_nursery(self._nursery_manager, error, stopping, trio.Cancelled)
 
+    def stop_actors(self) -> None:
+        """Tell all actors to stop, now."""
+        self._root.tell_stop(trio.current_time() + self.settings.grace)
+
     async def _shut_down(self) -> None:
         """Stop what runs in the block, in order; the actors are first."""
         await self._root.close(trio.current_time() + self.settings.grace)

@@ -42,6 +42,14 @@ class Extension(ABC):
         """What clients have to know of sharded types."""
         return ()
 
+    def cluster_changed(self) -> None:
+        """Something is new about the members."""
+        return
+
+    def node_downed(self) -> None:
+        """This start of the node is no member any more, and another will be: let go of what the cluster gave it."""
+        return
+
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any] | None:
         """The ref of an entity, if this extension knows the type."""
         return None

@@ -1,44 +1,51 @@
-"""`ClusteredActorSystem`: a node of a cluster. Floor F4.
+"""`ClusteredActorSystem`: a node of a cluster, what stands on it, and its clients. Floor F4.
 
-What exists is the node and its clients: one member, itself, which is the leader. Its state goes to every client that
-subscribed, when it subscribes and whenever it changes.
+What the cluster looks like goes to every client that subscribed, when it subscribes and whenever it changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import cattrs
-import trio
 
 from casty_trio.cluster.extension import installed
+from casty_trio.cluster.member import MemberNode, SeedNodes
+from casty_trio.cluster.service import ClusterSetup
 from casty_trio.env import Env
-from casty_trio.errors import (
-    LinkClosedError,
-    LinkFullError,
-    MessageTooLargeError,
-    ProtocolError,
-    UsageError,
-    WaitTimeoutError,
-)
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError, UsageError
 from casty_trio.model.behavior import Behavior
-from casty_trio.model.checks import check_count, check_flag, check_seconds, check_types
+from casty_trio.model.checks import (
+    check_addresses,
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_roles,
+    check_types,
+)
+from casty_trio.model.cluster_events import TopologySnapshot
+from casty_trio.model.cluster_settings import ClusterSettings
+from casty_trio.model.detection import DetectorSettings
+from casty_trio.model.events import Event
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.protocol import wire
+from casty_trio.protocol.downing import DowningStrategy, KeepMajority
 from casty_trio.protocol.frames import Kind
-from casty_trio.remote import Connection, RemoteNode
+from casty_trio.remote import Connection
 from casty_trio.remote.peers import AddressMap
 from casty_trio.tls import Config
 
 __all__ = ["ClusteredActorSystem"]
 
 M = TypeVar("M")
+OnDowned = Literal["raise", "rejoin"]
 
 
-class ClusteredActorSystem(RemoteNode):
+class ClusteredActorSystem(MemberNode):
     """An actor system that is a node of a cluster, and that clients reach over TCP.
 
     Parameters:
@@ -46,6 +53,14 @@ class ClusteredActorSystem(RemoteNode):
         host: where the node is reached; it listens there too, unless ``bind_host`` says otherwise.
         port: likewise; 0 picks a free one, and `address` tells which.
         node_id: the node's own name.
+        seed_nodes: where to look for a cluster: the addresses (host and port) of some of its nodes, for all of them the same;
+            or an async function that tells these. Without any, the node founds a cluster.
+        roles: what the node is for; `Member.roles` tells the others.
+        required_quorum: how many members have to be up before the block is entered; `wait_for` can do it later.
+        downing: which of the members that cannot be reached are down, or which part of a cluster that has split goes on;
+            None declares nobody down.
+        on_downed: what becomes of this node when it is declared down: ``"raise"`` ends its block with `NodeDownedError`,
+            ``"rejoin"`` lets it join again as another member; its own actors live on, what the cluster gave it does not.
         bind_host: where it listens, if that is not where it is reached.
         bind_port: likewise; 0 picks a free one.
         advertised_host: where other nodes and clients reach it, if that is not ``host``; say, behind an address translation.
@@ -62,6 +77,8 @@ class ClusteredActorSystem(RemoteNode):
         insecure: listen off loopback although nothing is authenticated.
         link: sizes and deadlines of the connections.
         access: how many may connect, and what one client may ask for.
+        cluster: how often membership is talked about, and how patient the node is.
+        detector: how it is found out who does not answer.
         env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
@@ -83,6 +100,11 @@ class ClusteredActorSystem(RemoteNode):
         port: int,
         node_id: str,
         *,
+        seed_nodes: SeedNodes = (),
+        roles: Iterable[str] = (),
+        required_quorum: int | None = None,
+        downing: DowningStrategy | None = KeepMajority(),  # noqa: B008 - frozen
+        on_downed: OnDowned = "raise",
         bind_host: str | None = None,
         bind_port: int | None = None,
         advertised_host: str | None = None,
@@ -96,6 +118,8 @@ class ClusteredActorSystem(RemoteNode):
         insecure: bool = False,
         link: LinkSettings | None = None,
         access: AccessSettings | None = None,
+        cluster: ClusterSettings | None = None,
+        detector: DetectorSettings | None = None,
         env: Env | None = None,
     ) -> None:
         messages = check_types("messages", messages)
@@ -120,10 +144,21 @@ class ClusteredActorSystem(RemoteNode):
             access=access,
             env=env,
         )
+        discovery, seeds = (seed_nodes, ()) if callable(seed_nodes) else (None, seed_nodes)
+        setup = ClusterSetup(
+            check_addresses("seed_nodes", seeds),
+            check_roles("roles", roles),
+            downing,
+            cluster if cluster is not None else ClusterSettings(),
+            detector if detector is not None else DetectorSettings(),
+        )
+        _check_membership(required_quorum, downing, on_downed, cluster, detector)
+        self._prepare_membership(setup, discovery, required_quorum, on_downed)
         self.has_messages: bool = bool(messages)
         self.check_serialization: bool = self.env.check_serialization if check_serialization is None else check_serialization
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self._state_version = 0
+        self._told: TopologySnapshot | None = None
         self._extensions = [extension(self) for extension in installed()]
         for each in self._extensions:
             self.handlers.update(each.frames())
@@ -142,24 +177,6 @@ class ClusteredActorSystem(RemoteNode):
                 return extension.spawn(behavior, name)
         return super().spawn(behavior, name, mailbox=mailbox)
 
-    async def wait_for(self, n: int, *, timeout: float = 60.0) -> None:
-        """Wait until ``n`` members of the cluster are up, in a view that all of them share.
-
-        Parameters:
-            n: how many, this node included.
-            timeout: how long to wait, in seconds.
-
-        Raises:
-            WaitTimeoutError: there were fewer by then.
-            SettingsError: ``n`` is no number from 1, or the timeout is negative or no number.
-        """
-        check_count("n", n, 1)
-        check_seconds("timeout", timeout)
-        if n > 1:  # membership of one: more than this node cannot come up
-            await trio.sleep(timeout)
-            raise WaitTimeoutError(f"{self.name}: 1 of {n} members is up after {timeout:g} s")
-        await trio.lowlevel.checkpoint()
-
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
         """The ref of an entity that came over the wire."""
         for extension in self._extensions:
@@ -176,11 +193,39 @@ class ClusteredActorSystem(RemoteNode):
                 return written
         return super().write_ref(ref)
 
+    # --- What members and clients are told ----------------------------------------------------------------------------
+
+    def let_go(self) -> None:
+        for extension in self._extensions:
+            extension.node_downed()
+
+    def cluster_changed(self) -> None:
+        super().cluster_changed()
+        for extension in self._extensions:
+            extension.cluster_changed()
+        self.state_changed()
+
+    def _snapshots(self) -> Iterable[Event]:
+        return (self._topology(),)
+
+    def _topology(self) -> TopologySnapshot:
+        state = self.cluster_state
+        homes = tuple(
+            (shards.name, tuple(state.members[home] if 0 <= home < len(state.members) else None for home in shards.homes))
+            for shards in self._shard_types()
+        )
+        return TopologySnapshot(state.members, state.leader, state.unreachable, homes)
+
     # --- Clients -----------------------------------------------------------------------------------------------------
 
     def state_changed(self) -> None:
-        """Tell every client that subscribed what there is now."""
+        """Tell everybody who listens, and every client that subscribed, what there is now."""
+        topology = self._topology()
+        if topology == self._told:
+            return
+        self._told = topology
         self._state_version += 1
+        self.publish(TopologySnapshot, topology.members, topology.leader, topology.unreachable, topology.shard_homes)
         body = self._state()
         for connection in self.connections:
             if connection.subscribed:
@@ -201,7 +246,24 @@ class ClusteredActorSystem(RemoteNode):
             self.log.error("%s cannot be told the state of the cluster: %s", connection, error)
             connection.link.close("the state of the cluster is too large for you")
 
+    def _shard_types(self) -> tuple[wire.ShardTypeState, ...]:
+        return tuple(state for extension in self._extensions for state in extension.shard_types())
+
     def _state(self) -> bytes:
-        me = wire.MemberState(self.node_id, self._host, self._port, self.uid)
-        types = tuple(state for extension in self._extensions for state in extension.shard_types())
-        return wire.pack(wire.StateFrame(self._state_version, (me,), 0, types))
+        state = self.cluster_state
+        members = state.members or (self.self_node,)  # it serves its clients before it is in a cluster, too
+        silent = {member.uid for member in state.unreachable}
+        rows = tuple(
+            wire.MemberState(m.node_id, m.host, m.port, m.uid, str(m.status), m.roles, m.uid in silent) for m in members
+        )
+        leader = state.members.index(state.leader) if state.leader is not None else -1
+        return wire.pack(wire.StateFrame(self._state_version, rows, leader, self._shard_types()))
+
+
+def _check_membership(quorum: object, downing: object, on_downed: object, cluster: object, detector: object) -> None:
+    if quorum is not None:
+        check_count("required_quorum", quorum, 1)
+    check_instance("downing", downing, DowningStrategy)
+    check_choice("on_downed", on_downed, ("raise", "rejoin"))
+    check_instance("cluster", cluster, ClusterSettings)
+    check_instance("detector", detector, DetectorSettings)

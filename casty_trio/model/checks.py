@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Collection, Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from casty_trio.errors import SettingsError
 
 __all__ = [
     "LONGEST_TIME",
     "MOST_SHARDS",
+    "check_addresses",
     "check_choice",
     "check_count",
     "check_flag",
@@ -25,6 +26,7 @@ __all__ = [
     "check_instance",
     "check_number",
     "check_port",
+    "check_roles",
     "check_seconds",
     "check_types",
     "refuse",
@@ -32,6 +34,7 @@ __all__ = [
 
 MOST_SHARDS = 65_536
 LONGEST_HOST = 255
+LONGEST_ROLE = 64
 LONGEST_TIME = sys.float_info.max
 """The longest time that has an end, in seconds."""
 
@@ -108,6 +111,32 @@ def check_host(what: str, value: object) -> None:
 def check_port(what: str, value: object, *, least: int = 0) -> None:
     """See that a value is a TCP port; 0 stands for a free one, where that makes sense."""
     check_count(what, value, least, 65_535)
+
+
+def check_addresses(what: str, value: Iterable[object]) -> tuple[tuple[str, int], ...]:
+    """The addresses in an argument, each a host and a port; each once."""
+    allowed = "addresses, each a host and a port such as ('10.0.0.1', 25520)"
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        refuse(what, value, allowed)
+    found: dict[tuple[str, int], None] = {}
+    for each in value:
+        pair: list[Any] = [*cast("Iterable[object]", each)] if isinstance(each, tuple | list) else []
+        if len(pair) != 2:
+            refuse(what, value, allowed)
+        host, port = pair
+        check_host(f"a host in {what}", host)
+        check_port(f"a port in {what}", port, least=1)
+        found[host, port] = None
+    return tuple(found)
+
+
+def check_roles(what: str, value: Iterable[object]) -> tuple[str, ...]:
+    """The roles in an argument, sorted, each once."""
+    roles = [value] if isinstance(value, str | bytes) or not isinstance(value, Iterable) else [*value]
+    for role in roles:
+        if role is value or not isinstance(role, str) or not 0 < len(role) <= LONGEST_ROLE:
+            refuse(what, role, f"an iterable of names of at most {LONGEST_ROLE} characters")
+    return tuple(sorted({str(role) for role in roles}))
 
 
 def check_types(what: str, value: Iterable[object]) -> tuple[object, ...]:

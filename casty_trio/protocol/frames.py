@@ -65,6 +65,7 @@ class Kind:
     CANCEL = 11
     NACK = 12
     SUBSCRIBE = 13
+    MEMBERSHIP = 14
 
     ENTITY = 32
     ACTOR = 33
@@ -73,6 +74,7 @@ class Kind:
     STATE = 36
     WATCH = 37
     UNWATCH = 38
+    VIEW = 39
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

@@ -128,12 +128,15 @@ class TerminatedFrame(msgspec.Struct, array_like=True, frozen=True):
 
 
 class MemberState(msgspec.Struct, array_like=True, frozen=True):
-    """A node, as clients see it."""
+    """A node, as clients see it: where it is, how far it has come as a member, and whether all members can reach it."""
 
     node_id: str
     host: str
     port: int
     uid: int
+    status: str = "up"
+    roles: tuple[str, ...] = ()
+    unreachable: bool = False
 
 
 class ShardTypeState(msgspec.Struct, array_like=True, frozen=True):

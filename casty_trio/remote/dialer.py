@@ -48,7 +48,8 @@ class Dialer:
         peer, node = self._peer, self._node
         while not node.leaving:
             if peer.needed:
-                self._missing_since = min(self._missing_since, trio.current_time())
+                waited_for = peer.awaited and not peer.member  # when a member is gone, the cluster decides
+                self._missing_since = min(self._missing_since, trio.current_time()) if waited_for else math.inf
                 await self._dial_or_wait(self._missing_since + node.link_settings.gone_after)
             else:
                 self._missing_since = math.inf
@@ -107,6 +108,8 @@ class Dialer:
         self._rest()
         if code == "gone" or code in PERMANENT:
             node.quiet.warning(("refused", *where), "%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
+            if code == "gone":
+                node.refused_as_gone(peer)
             self._give_up(f"it refuses us: {problem}")
         elif code != "crossing":
             node.quiet.warning(("dial", *where), "%s cannot reach %s:%d: %s", node.node_id, *where, problem)
@@ -118,6 +121,8 @@ class Dialer:
 
     def _give_up(self, reason: str) -> None:
         self._missing_since = math.inf
+        if self._peer.member or not self._peer.awaited:
+            return
         if self._peer.connection is None:
             self._node.peers.declare_gone(self._peer, reason)
         else:

@@ -129,6 +129,11 @@ class RemoteNode(ActorSystem):
         return self.address_of("/", 0)
 
     @property
+    def reached_at(self) -> tuple[str, int]:
+        """The host and port that others know."""
+        return self._host, self._port
+
+    @property
     def identity(self) -> Identity:
         """Who the node is, in handshakes."""
         return Identity(self.name, "node", self.node_id, self.uid, self._host, self._port)
@@ -241,6 +246,8 @@ class RemoteNode(ActorSystem):
             connection.turn_away(refusal)
         if self.leaving:
             link.close(f"{self.node_id} leaves")
+        elif link.session.identity.uid != self.uid:
+            connection.turn_away(f"{self.node_id} has started anew")
         return connection
 
     async def serve(self, connection: Connection) -> None:
@@ -262,6 +269,9 @@ class RemoteNode(ActorSystem):
                 peer.detach(connection, link.reason)
             self._connection_ended.set()
             self._connection_ended = trio.Event()
+
+    def refused_as_gone(self, peer: Peer) -> None:
+        """Another node says that this start of ours was declared gone."""
 
     def _complain(self, link: Link, why: str) -> None:
         peer = link.peer_name

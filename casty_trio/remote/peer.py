@@ -62,6 +62,8 @@ class Peer:
         held: what waits for one.
         asks: our asks it has not answered, by their number.
         watches: whom our actors watch there, and whom of ours it watches.
+        wanted: whether there is to be a connection although nothing waits for one.
+        member: whether it belongs to our cluster, which then decides when it is gone.
     """
 
     def __init__(self, node: RemoteNode, host: str, port: int) -> None:
@@ -76,6 +78,8 @@ class Peer:
         self.watches: Watches = Watches(self)
         self.changed: trio.Event = trio.Event()
         self.dials: int = 0
+        self.wanted: bool = False
+        self.member: bool = False
         self._asked = 0
         self._asking: ReplySlot | None = None
         self._seen = (0, 0)  # the start of it that was let in last, and the number of its dial
@@ -90,7 +94,18 @@ class Peer:
     @property
     def needed(self) -> bool:
         """Whether somebody here waits for a connection, or for another one than there is."""
-        return self._strange if self.connection is not None else bool(self.held or self.watches)
+        return self._strange if self.connection is not None else self.wanted or self.awaited
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for a connection who may be told that there will be none."""
+        return self._strange or bool(self.held or self.watches)
+
+    def stay(self, *, wanted: bool, member: bool) -> None:
+        """Keep a connection to it, or do not; as one to a member, or just in case."""
+        if (wanted, member) != (self.wanted, self.member):
+            self.wanted, self.member = wanted, member
+            self.poke()
 
     def poke(self) -> None:
         """Wake everybody who waits for a change."""
@@ -346,18 +361,19 @@ class Peer:
             reason = self._stale[uid] = f"{self.node_id}: another start of it lives there"
             if len(self._stale) > STALE_MOST:
                 del self._stale[next(iter(self._stale))]
-            self._lose(uid, reason, every=False)
+            self.lose(uid, reason)
 
     def end(self, uid: int, reason: str, *, every: bool) -> None:
         """That start of the node is gone: end whatever concerns it; with ``every``, whatever waits for any start."""
         self._end(reason)
         self.uid = 0
         self._strange = False
-        self._lose(uid, f"{self.node_id}: {reason}", every=every)
+        self.lose(uid, f"{self.node_id}: {reason}", every=every)
         self.watches.forget_theirs()
         self.poke()
 
-    def _lose(self, uid: int, reason: str, *, every: bool) -> None:
+    def lose(self, uid: int, reason: str, *, every: bool = False) -> None:
+        """Whatever waits for that start of the node waits in vain; with ``every``, whatever waits for any."""
         for held in self.held.clear():
             if every or held.uid == uid:
                 self.drop(held, reason)

@@ -118,13 +118,29 @@ class Peers:
         """
         uid = peer.uid
         if uid:
-            self.gone[uid] = reason
-            if len(self.gone) > GONE_MOST:
-                del self.gone[next(iter(self.gone))]
+            self.refuse(uid, reason)
             self._node.publish(NodeGone, peer.node_id, peer.host, peer.port, uid, reason)
         where = (peer.host, peer.port)
         self._node.quiet.warning(("gone", uid, *where), "%s at %s:%d is gone: %s", peer.node_id, *where, reason)
         peer.end(uid, reason, every=every)
+
+    def remove(self, host: str, port: int, uid: int, node_id: str, reason: str) -> None:
+        """Never talk to a start of a node again, by the word of the cluster; whether or not it was ever connected."""
+        self.refuse(uid, reason)
+        self._node.publish(NodeGone, node_id, host, port, uid, reason)
+        peer = self.known(host, port)
+        if peer is None:
+            return
+        if peer.uid == uid:
+            peer.end(uid, reason, every=False)
+        else:
+            peer.lose(uid, reason)
+
+    def refuse(self, uid: int, reason: str) -> None:
+        """Never talk to a start of a node, whether or not it was ever connected."""
+        self.gone[uid] = reason
+        if len(self.gone) > GONE_MOST:
+            del self.gone[next(iter(self.gone))]
 
     def close(self) -> None:
         """The node has left: make visible what waits in vain."""

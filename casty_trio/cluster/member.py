@@ -1,0 +1,218 @@
+"""A node as a member of a cluster: what programs see of it, and how its life there begins and ends. Floor F4."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final, Self, TypeAlias
+
+import trio
+
+from casty_trio.cluster.changes import present
+from casty_trio.cluster.service import ClusterService, ClusterSetup
+from casty_trio.errors import NodeDownedError, UsageError, WaitTimeoutError
+from casty_trio.model.checks import check_addresses, check_count, check_seconds
+from casty_trio.model.cluster_events import ClusterEvent, ClusterState
+from casty_trio.model.events import Event
+from casty_trio.model.member import Member, MemberStatus
+from casty_trio.protocol.effects import Ended
+from casty_trio.protocol.frames import Kind
+from casty_trio.remote import Peer, RemoteNode
+
+__all__ = ["Discovery", "MemberNode", "SeedNodes"]
+
+Address: TypeAlias = tuple[str, int]
+Discovery: TypeAlias = Callable[[], Awaitable[Iterable[Address]]]
+SeedNodes: TypeAlias = Iterable[Address] | Discovery
+
+LEAVE_TIMEOUT: Final = 10.0
+"""How long leaving the cluster may take when the block is left, in seconds."""
+
+DISCOVERY_INTERVAL: Final = 5.0
+"""How often the program is asked where the seeds are, in seconds, if it is to be asked."""
+
+
+class MemberNode(RemoteNode):
+    """The half of a clustered system that is a member; see `ClusteredActorSystem` for the parameters."""
+
+    def _prepare_membership(
+        self, setup: ClusterSetup, discovery: Discovery | None, required_quorum: int | None, on_downed: str
+    ) -> None:
+        """Say, before the block is entered, how this node is to be a member."""
+        self._setup = setup
+        self._discovery = discovery
+        self._required_quorum = required_quorum
+        self._on_downed = on_downed
+        self._ended: Ended | None = None
+        self._service: ClusterService = ClusterService(self, setup, self._on_ended)
+        self.handlers[Kind.MEMBERSHIP] = self.handlers[Kind.VIEW] = self._service.on_frame
+        self.event_stream.present = self._present
+
+    async def wait_for(self, n: int, *, timeout: float = 60.0) -> None:
+        """Wait until ``n`` members of the cluster are up, in a view that all of them share: it can be used at once.
+
+        Parameters:
+            n: how many, this node included.
+            timeout: how long to wait, in seconds.
+
+        Raises:
+            WaitTimeoutError: there were fewer by then, or they did not agree.
+            SettingsError: ``n`` is no number from 1, or the timeout is negative or no number.
+        """
+        check_count("n", n, 1)
+        check_seconds("timeout", timeout)
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_after(timeout):
+            while not self._are_up(n):
+                await self._service.changed.wait()
+            return
+        up = sum(member.status == MemberStatus.UP for member in self.members)
+        raise WaitTimeoutError(f"{self.name}: {up} of {n} members {'is' if up == 1 else 'are'} up after {timeout:g} s")
+
+    def _are_up(self, n: int) -> bool:
+        state = self.cluster_state
+        up = [member for member in state.members if member.status == MemberStatus.UP]
+        return state.converged and len(up) >= n and any(member.uid == self.uid for member in up)
+
+    # --- Membership ---------------------------------------------------------------------------------------------------
+
+    @property
+    def cluster_state(self) -> ClusterState:
+        """What this node knows of the cluster by now."""
+        return self._service.state
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members of the cluster, this node included, sorted by address; none before it is in one."""
+        return self.cluster_state.members
+
+    @property
+    def leader(self) -> Member | None:
+        """The member that acts for all; None while there is none."""
+        return self.cluster_state.leader
+
+    @property
+    def self_node(self) -> Member:
+        """This node as a member; as it wants to be one, before it is."""
+        for member in self.members:
+            if member.uid == self.uid:
+                return member
+        return Member(self.uid, *self.reached_at, self.node_id, self._setup.roles)
+
+    async def leave(self) -> None:
+        """Leave the cluster, and wait until the others have agreed; the block goes on as a node of no cluster.
+
+        Leaving the block does the same by itself.
+        """
+        self._service.leave()
+        while self._ended is None:
+            await self._service.changed.wait()
+        await trio.lowlevel.checkpoint()
+
+    def down(self, node: Member | str) -> None:
+        """Declare a member down, for good: that start of it is never let in again.
+
+        Parameters:
+            node: the member, or its node id. This node, too; its block ends then, or it joins again, as ``on_downed`` says.
+
+        Raises:
+            UsageError: there is no such member.
+        """
+        for member in self.members:
+            if node in (member.node_id, member) or (isinstance(node, Member) and node.uid == member.uid):
+                self._service.down([member.uid], f"{self.node_id} was told to declare it down")
+                return
+        raise UsageError(f"{node!s:.100} is no member: these are {', '.join(member.node_id for member in self.members)}")
+
+    async def __aenter__(self) -> Self:
+        """Listen, open the system, and look for the cluster.
+
+        Raises:
+            OSError: the address is taken, or not ours.
+            WaitTimeoutError: ``required_quorum`` members were not up in time; the node has left again.
+            SystemClosedError: it was entered before; make a new one.
+        """
+        await super().__aenter__()
+        self._service.begin()
+        self.start_service(self._service.run, "membership")
+        if self._discovery is not None:
+            self.start_service(self._discover, "discovery")
+        if self._required_quorum:
+            try:
+                await self.wait_for(self._required_quorum)
+            except BaseException as error:
+                await self.__aexit__(type(error), error, error.__traceback__)
+                raise
+        return self
+
+    async def _shut_down(self) -> None:
+        """Leave first, so that others hear of it as long as everything works."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_TIMEOUT):
+            await self.leave()
+        await super()._shut_down()
+
+    async def _discover(self) -> None:
+        """Ask the program where the seeds are, again and again."""
+        assert self._discovery is not None, "else this does not run"
+        while True:
+            try:
+                seeds = await self._discovery()
+            except OSError as error:
+                self.quiet.warning(("discovery",), "%s does not hear where the seeds are: %s", self.node_id, error)
+            else:
+                self._service.set_seeds(check_addresses("seed_nodes", seeds))
+            await trio.sleep(DISCOVERY_INTERVAL)
+
+    def _on_ended(self, ended: Ended) -> None:
+        """This start of the node is no member any more."""
+        if ended.left or self._on_downed == "raise":
+            self._ended = ended
+        if ended.left:
+            self.log.info("%s has left the cluster: %s", self.node_id, ended.why)
+        elif self._on_downed == "rejoin":
+            self._start_anew(ended.why)
+        else:
+            self.start_service(partial(self._fail, ended.why), "end")
+
+    async def _fail(self, why: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.stop_actors()
+        raise NodeDownedError(f"{self.node_id} is down: {why}")
+
+    def _start_anew(self, why: str) -> None:
+        """Let go of everything the cluster has given this node, and join again as another start of it."""
+        self.log.warning("%s is down, and joins again: %s", self.node_id, why)
+        self.let_go()
+        for connection in self.connections:
+            if connection.peer is not None:
+                connection.link.close(f"{self.node_id} was declared down, and starts anew")
+        self.uid = self.env.uid()
+        self._service.begin_anew()
+
+    def refused_as_gone(self, peer: Peer) -> None:
+        self._service.refused_as_gone(peer.host, peer.port)
+
+    def member_removed(self, member: Member) -> None:
+        """A member is none any more: whatever waits for that start of it waits in vain."""
+        why = "it has left the cluster" if member.status == MemberStatus.EXITING else "it was removed from the cluster"
+        self.peers.remove(member.host, member.port, member.uid, member.node_id, why)
+
+    def let_go(self) -> None:
+        """Give up everything the cluster has given this start of the node."""
+
+    def cluster_changed(self) -> None:
+        """Something is new about the members: tell who listens."""
+        state = self.cluster_state
+        self.publish(ClusterState, state.members, state.leader, state.unreachable, state.converged)
+
+    def _present(self, event_type: type[Event]) -> Iterable[Event]:
+        """What who subscribes to a class of events hears first."""
+        if not issubclass(event_type, ClusterEvent):
+            return ()
+        state = self.cluster_state
+        now = [make(*fields) for make, fields in present(state)]
+        return [event for event in (*now, state, *self._snapshots()) if isinstance(event, event_type)]
+
+    def _snapshots(self) -> Iterable[Event]:
+        """Further events that tell of the present."""
+        return ()

@@ -1,0 +1,313 @@
+"""Membership as a service of a node. Floor F4: drives the pure machines, and does what they say.
+
+What comes in is fed to the machines in the task that read it, and what they want done is done before anything else is fed:
+there is no checkpoint between, so there are no locks. One task wakes the machines when their time has come. Membership, the
+watching of neighbours and the decision on who is down know nothing of each other; here they meet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import trio
+
+from casty_trio.cluster.changes import between, state_of
+from casty_trio.errors import LinkClosedError, LinkFullError, ProtocolError
+from casty_trio.model.cluster_events import ClusterState
+from casty_trio.model.cluster_settings import ClusterSettings
+from casty_trio.model.detection import DetectorSettings
+from casty_trio.model.member import Member, MemberStatus
+from casty_trio.protocol import downing, effects, monitoring, speech
+from casty_trio.protocol.downing import Downing, DowningStrategy, KeepMajority, Situation
+from casty_trio.protocol.effects import Ended, Sender
+from casty_trio.protocol.forming import Address
+from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.members import View, observations, unreachable
+from casty_trio.protocol.membership import Membership
+from casty_trio.protocol.monitoring import Monitoring
+
+if TYPE_CHECKING:
+    from casty_trio.cluster.member import MemberNode
+    from casty_trio.remote import Connection
+
+__all__ = ["ClusterService", "ClusterSetup"]
+
+Effect: TypeAlias = effects.Effect | monitoring.Effect
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSetup:
+    """What a program says about its node's membership; see `ClusteredActorSystem`."""
+
+    seeds: tuple[Address, ...] = ()
+    roles: tuple[str, ...] = ()
+    downing: DowningStrategy | None = field(default_factory=KeepMajority)
+    settings: ClusterSettings = field(default_factory=ClusterSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+
+
+class ClusterService:
+    """One node's membership.
+
+    Parameters:
+        system: the node.
+        setup: what the program says about it.
+        on_ended: called when this start of the node is no member any more.
+
+    Attributes:
+        state: what is known, as programs see it.
+        changed: set, and made anew, whenever something has changed.
+        versions: how often what the members agree on has changed here, over all starts.
+    """
+
+    def __init__(self, system: MemberNode, setup: ClusterSetup, on_ended: Callable[[Ended], None]) -> None:
+        self._system = system
+        self._setup = setup
+        self._on_ended = on_ended
+        self.state: ClusterState = ClusterState()
+        self.changed: trio.Event = trio.Event()
+        self._seeds = setup.seeds
+        self._todo: deque[Effect] = deque()
+        self._feeding = False
+        self._woken = trio.CancelScope()
+        self._refusals: set[int] = set()  # who of the members has refused this node as gone
+        self._wanted: tuple[Address, ...] = ()
+        self._membership: Membership | None = None
+        self._monitoring: Monitoring
+        self._downing: Downing
+        self._versions = 0
+
+    # --- Life ---------------------------------------------------------------------------------------------------------
+
+    def begin(self, contacts: Iterable[Address] = ()) -> None:
+        """Start as a new member to be; with ``contacts`` from an earlier start."""
+        system, setup, now = self._system, self._setup, self._now()
+        contacts = tuple(contacts)
+        seeds = self._seeds or contacts  # who was in a cluster before founds none on its own word
+        me = Member(system.uid, *system.reached_at, system.node_id, setup.roles)
+        self._refusals.clear()
+        self._membership = Membership(me, seeds, contacts, setup.settings, system.env.rng, now)
+        self._monitoring = Monitoring(system.uid, setup.detector, system.env.rng)
+        self._downing = Downing(setup.downing, setup.settings.stable_after)
+        self._stay_in_touch()
+        self._feed(self._membership.tick(now))
+
+    async def run(self) -> None:
+        """Wake the machines when their time has come."""
+        while True:
+            with trio.CancelScope() as self._woken:
+                self._woken.deadline = trio.current_time() + max(0.0, self._next_wakeup() - self._now())
+                await trio.sleep_forever()
+            await self._system.env.wait_awake()
+            self._tick()
+
+    @property
+    def membership(self) -> Membership:
+        """The present start's."""
+        assert self._membership is not None, "it begins when the block is entered"
+        return self._membership
+
+    @property
+    def versions(self) -> int:
+        """How often what the members agree on has changed here, over all starts of the node."""
+        return self._versions + (self._membership.version if self._membership is not None else 0)
+
+    def begin_anew(self) -> None:
+        """Start again, as another member, where this one was known."""
+        contacts = self.membership.addresses
+        self._versions, self._membership = self.versions, None
+        self._tell(ClusterState())
+        self.begin(contacts)
+
+    def set_seeds(self, seeds: Iterable[Address]) -> None:
+        """Ask these addresses from now on."""
+        self._seeds = tuple(seeds)
+        self.membership.set_seeds(self._seeds)
+        self._stay_in_touch()
+        self._wake()
+
+    def refused_as_gone(self, host: str, port: int) -> None:
+        """A node says that this start of ours was declared gone: if most members say so, it is true."""
+        view = self._membership.view if self._membership is not None else None
+        if view is None:
+            return
+        self._refusals.update(member.uid for member in view.members if member.address == (host, port))
+        saying = [member for member in view.members if member.uid in self._refusals]
+        if 2 * len(saying) > len(view.members):
+            self.down([self._system.uid], "most members say that it was removed")
+
+    def leave(self) -> None:
+        """Leave the cluster; `on_ended` tells when it has."""
+        self._feed(self.membership.leave(self._now()))
+
+    def down(self, uids: Iterable[int], why: str) -> None:
+        """Declare members down."""
+        self._feed(self.membership.down(self._now(), uids, why))
+
+    # --- Time ---------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        return self._system.env.now()
+
+    def _next_wakeup(self) -> float:
+        if self.membership.ended:
+            return math.inf
+        return min(self.membership.next_wakeup, self._monitoring.next_wakeup, self._downing.next_wakeup)
+
+    def _wake(self) -> None:
+        """Let the task look at the time it waits for anew."""
+        wakeup = trio.current_time() + max(0.0, self._next_wakeup() - self._now())
+        if wakeup < self._woken.deadline:
+            self._woken.deadline = wakeup
+
+    def _tick(self) -> None:
+        """Everything that is due. Neighbours are first: they tell whether this node was itself late, and may not judge."""
+        now = self._now()
+        if self.membership.ended:
+            return
+        self._feed(self._monitoring.tick(now))
+        decision = self._downing.tick(now)
+        if decision is not None:
+            self._decide(decision)
+        self._feed(self.membership.tick(now))
+
+    # --- What comes in ------------------------------------------------------------------------------------------------
+
+    def on_frame(self, connection: Connection, body: memoryview) -> None:
+        """What another node says about membership.
+
+        Raises:
+            ProtocolError: it is nothing of that kind, or a client says it.
+        """
+        if connection.peer is None:
+            raise ProtocolError("a client has no say in who the members are")
+        message = speech.unpack(body)
+        peer = connection.link.peer
+        if self._membership is None or not self._is_ours(connection):
+            return
+        if isinstance(message, speech.MONITORING):
+            self._feed(self._monitoring.on_message(self._now(), peer.uid, message))
+        else:
+            self._feed(self._membership.receive(self._now(), Sender(peer.uid, (peer.host, peer.port)), message))
+
+    # --- What is to be done -------------------------------------------------------------------------------------------
+
+    def _feed(self, wanted: Iterable[Effect]) -> None:
+        """Do what a machine wants; what follows from that comes after it."""
+        self._todo.extend(wanted)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._todo:
+                self._perform(self._todo.popleft())
+        finally:
+            self._feeding = False
+            self._todo.clear()
+        self._wake()
+
+    def _perform(self, effect: Effect) -> None:
+        now = self._now()
+        match effect:
+            case effects.Send(address, uid, message):
+                self._send(address, uid, message)
+            case effects.Changed(_, view):
+                self._take_in(now, view)
+            case effects.Refuted():
+                self._todo.extend(self._monitoring.on_refuted_self())
+            case effects.Pardoned(uid):
+                self._todo.extend(self._monitoring.on_refuted(now, uid))
+            case effects.Refused(address, reason):
+                self._system.quiet.warning(("joining", *address), "%s:%d does not let this node in: %s", *address, reason)
+            case Ended():
+                self._todo.clear()
+                self._on_ended(effect)
+                self._poke()
+            case _:
+                self._perform_watch(now, effect)
+
+    def _perform_watch(self, now: float, effect: monitoring.Effect) -> None:
+        match effect:
+            case monitoring.Send(uid, message):
+                self._send_to_member(uid, message)
+            case monitoring.Accuse(uid):
+                self._todo.extend(self.membership.accuse(now, uid))
+            case monitoring.Absolve(uid):
+                self._todo.extend(self.membership.absolve(now, uid))
+            case monitoring.Late(seconds):
+                self._system.quiet.warning(
+                    ("late",), "%s was late by %.1f s: it judges nobody", self._system.node_id, seconds
+                )
+                self._downing.excuse(now)
+
+    def _send(self, address: Address, uid: int, message: Any) -> None:
+        """Say something, if there is a connection; what is not said now is said again, or not needed."""
+        peer = self._system.peers.known(*address)
+        connection = peer.connection if peer is not None else None
+        if connection is None or (uid and uid != connection.link.peer.uid) or not self._is_ours(connection):
+            return
+        body = speech.pack(message)
+        try:
+            if len(body) < connection.link.session.max_frame:
+                connection.link.write_control(Kind.MEMBERSHIP, body)
+            else:
+                connection.link.write(Kind.VIEW, body)
+        except (LinkClosedError, LinkFullError):
+            self._system.quiet.warning(
+                ("full", *address), "membership of %s:%d: the queue to it is full, or closed", *address
+            )
+
+    def _is_ours(self, connection: Connection) -> bool:
+        """Whether it was made by this start of the node, not by an earlier one."""
+        return connection.link.session.identity.uid == self._system.uid
+
+    def _send_to_member(self, uid: int, message: Any) -> None:
+        member = self.membership.view.member(uid) if self.membership.view is not None else None
+        if member is not None:
+            self._send(member.address, uid, message)
+
+    def _take_in(self, now: float, view: View | None) -> None:
+        """There is another view: tell the other machines, and everybody who listens."""
+        members = view.members if view is not None else ()
+        watched = [m.uid for m in members if m.uid != self._system.uid and m.status < MemberStatus.EXITING]
+        self._todo.extend(self._monitoring.set_members(now, watched))
+        if view is not None:
+            self._downing.observe(now, Situation(self._system.uid, view.members, unreachable(view), observations(view)))
+        self._stay_in_touch()
+        self._tell(state_of(view, self._system.uid))
+
+    def _tell(self, state: ClusterState) -> None:
+        old, self.state = self.state, state
+        self._poke()
+        if state == old:
+            return
+        if state.members:  # else this node is out, and knows no more
+            for member in old.members:
+                if all(member.uid != each.uid for each in state.members):
+                    self._system.member_removed(member)
+        for event, fields in between(old, state):
+            self._system.publish(event, *fields)
+        self._system.cluster_changed()
+
+    def _poke(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()
+
+    def _decide(self, decision: downing.Decision) -> None:
+        if decision.down:
+            names = ", ".join(str(member) for member in self.state.members if member.uid in decision.down)
+            self._system.log.warning("%s decides that it is over with %s: %s", self._system.node_id, names, decision.why)
+            self.down(decision.down, decision.why)
+
+    def _stay_in_touch(self) -> None:
+        """Have a connection to every member, and look for one to every address where there may be members."""
+        system = self._system
+        wanted = tuple(address for address in self.membership.addresses if not system.lives_at(*address))
+        members = {member.address for member in self.state.members}
+        for address in (*self._wanted, *wanted):
+            system.peers.at(*address).stay(wanted=address in wanted, member=address in members)
+        self._wanted = wanted

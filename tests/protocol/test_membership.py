@@ -1,0 +1,249 @@
+"""Clusters of membership machines: how they form, grow, shrink and agree. No Trio, no sockets: messages and a clock."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from casty_trio.model.cluster_settings import ClusterSettings
+from casty_trio.model.member import MemberStatus
+from casty_trio.protocol.effects import Effect, Ended
+from tests.protocol.machines import Machines, Node, address
+
+SEED = st.integers(0, 2**32 - 1)
+SEED_LISTS = st.sampled_from(["one", "two", "mesh", "half"])
+
+
+def cluster(seed: int, size: int, **keywords: float) -> Machines:
+    """A cluster that has formed."""
+    net = Machines(seed, **keywords)  # type: ignore[arg-type] # delay and loss have two types
+    for number in range(1, size + 1):
+        net.start(number, [1] if number > 1 else [])
+    assert net.run(30, lambda: net.agreed(*range(1, size + 1)))
+    return net
+
+
+def test_a_node_without_seeds_founds_a_cluster_at_once() -> None:
+    net = Machines(1)
+    node = net.start(1)
+    assert net.run(0.0, lambda: net.agreed(1))
+    assert node.view is not None
+    assert node.view.members[0].up_number == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    SEED,
+    st.integers(2, 6),
+    st.sampled_from(["one", "two", "mesh", "ring"]),
+    st.sampled_from([0.0, 0.05, 0.37, 3.0]),
+    st.data(),
+)
+def test_c2_nodes_with_the_same_seeds_form_one_cluster(
+    seed: int, size: int, kind: str, stagger: float, data: st.DataObject
+) -> None:
+    net = Machines(seed, delay=(0.001, 0.05))
+    everybody = range(1, size + 1)
+    seeds = {"one": [1], "two": [1, 2], "mesh": [*everybody], "half": [*everybody][: size // 2 + 1]}[kind]
+    order = data.draw(st.permutations(list(everybody)))
+    clusters: set[int] = set()
+
+    def watch(node: Node, _: Effect) -> None:
+        if node.view is not None:
+            clusters.add(node.view.cluster)
+
+    net.watch = watch
+    for place, number in enumerate(order):
+        net.start_at(place * stagger, number, seeds)
+    assert net.run(stagger * size + 20, lambda: net.agreed(*everybody))
+    assert len(clusters) == 1, "nobody was ever in another cluster"
+    assert len(net.leaders()) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_c2_when_messages_are_lost_the_nodes_end_in_one_cluster(seed: int) -> None:
+    net = Machines(seed, delay=(0.001, 0.2), loss=0.3)
+    for number in (3, 1, 4, 2, 5):
+        net.start_at(0.1 * number, number, [1, 2, 3])
+    assert net.run(120, lambda: net.agreed(1, 2, 3, 4, 5))
+
+
+def test_silence_is_no_answer() -> None:
+    """C2: a node that reaches no majority of its seeds founds nothing."""
+    net = Machines(1)
+    node = net.start(1, [1, 2, 3])
+    net.run(60)
+    assert node.view is None
+
+
+def test_a_lower_address_that_reaches_no_majority_holds_nobody_up() -> None:
+    net = Machines(2)
+    net.cut([1], [3, 4, 5])
+    for number in range(1, 6):
+        net.start(number, [1, 2, 3, 4, 5])
+    assert net.run(20, lambda: net.agreed(1, 2, 3, 4, 5)), "it joins through the node that it reaches"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_c1_an_idle_cluster_makes_no_new_versions(seed: int) -> None:
+    net = cluster(seed, 5)
+    net.run(10)
+    versions = [node.membership.version for node in net.nodes.values()]
+    net.run(3600)
+    assert [node.membership.version for node in net.nodes.values()] == versions
+
+
+def test_up_numbers_tell_the_order_and_are_given_once() -> None:
+    net = cluster(3, 5)
+    view = net.nodes[address(1)].view
+    assert view is not None
+    assert sorted(member.up_number for member in view.members) == [1, 2, 3, 4, 5]
+    assert min(view.members, key=lambda member: member.age).address == address(1)
+
+
+def test_c8_a_leaving_node_is_seen_to_leave_and_is_never_down() -> None:
+    net = cluster(4, 4)
+    seen: list[MemberStatus] = []
+    leaver = net.nodes[address(2)]
+
+    def watch(node: Node, _: Effect) -> None:
+        member = node.view.member(leaver.uid) if node.view is not None and node.address == address(4) else None
+        if member is not None and member.status not in seen:
+            seen.append(member.status)
+
+    net.watch = watch
+    net.feed(2, lambda membership, now: membership.leave(now))
+    assert net.run(5, lambda: leaver.ended is not None)
+    assert leaver.ended is not None
+    assert leaver.ended.left
+    net.crash(2)
+    assert net.run(5, lambda: net.agreed(1, 3, 4))
+    assert seen == [MemberStatus.LEAVING, MemberStatus.EXITING]
+
+
+def test_the_last_node_leaves_at_once() -> None:
+    net = cluster(5, 1)
+    net.feed(1, lambda membership, now: membership.leave(now))
+    ended = net.nodes[address(1)].ended
+    assert ended is not None
+    assert ended.left
+
+
+def test_all_leave_together() -> None:
+    net = cluster(6, 3)
+    nodes = list(net.nodes.values())
+    for number in (1, 2, 3):
+        net.feed(number, lambda membership, now: membership.leave(now))
+    assert net.run(5, lambda: all(node.ended is not None for node in nodes))
+    assert all(node.ended is not None and node.ended.left for node in nodes)
+
+
+def test_a_node_that_leaves_before_it_is_in_a_cluster_is_done() -> None:
+    net = Machines(7)
+    net.start(2, [1])
+    net.feed(2, lambda membership, now: membership.leave(now))
+    assert net.nodes[address(2)].ended == Ended(True, "it had not joined")
+
+
+def test_a_wrong_accusation_is_refuted() -> None:
+    """C5: who is said to be unreachable, and hears of it, is not for long."""
+    net = cluster(8, 3)
+    accused = net.nodes[address(3)].uid
+    net.feed(2, lambda membership, now: membership.accuse(now, accused))
+    assert not net.agreed(1, 2, 3)
+    assert net.run(5, lambda: net.agreed(1, 2, 3))
+    view = net.nodes[address(1)].view
+    assert view is not None
+    member = view.member(accused)
+    assert member is not None
+    assert member.counter == 1
+
+
+def test_nobody_moves_while_somebody_is_unreachable_and_who_is_down_is_removed_after_the_margin() -> None:
+    net = cluster(9, 3)
+    gone = net.nodes[address(3)].uid
+    net.crash(3)
+    net.feed(1, lambda membership, now: membership.accuse(now, gone))
+    net.start(4, [1])
+    net.run(6)
+    assert net.nodes[address(4)].status() == MemberStatus.JOINING
+    assert net.run(3, lambda: net.nodes[address(4)].status() == MemberStatus.WEAKLY_UP)
+    net.feed(1, lambda membership, now: membership.down(now, [gone], "it is silent"))
+    net.run(2.5)
+    view = net.nodes[address(2)].view
+    assert view is not None
+    member = view.member(gone)
+    assert member is not None
+    assert member.status == MemberStatus.DOWN
+    assert net.nodes[address(4)].status() == MemberStatus.UP
+    assert net.run(3, lambda: net.agreed(1, 2, 4))
+
+
+def test_c4_a_removed_node_that_wakes_hears_of_it_and_ends() -> None:
+    net = cluster(10, 3)
+    sleeper = net.nodes[address(3)]
+    net.cut([3], [1, 2])
+    net.feed(1, lambda membership, now: membership.accuse(now, sleeper.uid))
+    net.feed(1, lambda membership, now: membership.down(now, [sleeper.uid], "it is silent"))
+    assert net.run(10, lambda: net.agreed(1, 2))
+    net.heal()
+    assert net.run(5, lambda: sleeper.ended is not None)
+    assert sleeper.ended is not None
+    assert not sleeper.ended.left
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_c4_a_node_that_is_started_again_on_its_address_is_another_member(seed: int) -> None:
+    net = cluster(20 + seed, 3)
+    old = net.nodes[address(2)].uid
+    net.crash(2)
+    net.start(2, [1])
+    assert net.run(5, lambda: net.agreed(1, 2, 3)), "the old one is replaced at once: its process is over"
+    view = net.nodes[address(1)].view
+    assert view is not None
+    assert view.was_removed(old)
+    assert net.nodes[address(2)].uid != old
+
+
+def test_a_first_node_that_is_started_again_finds_the_cluster_it_was_in() -> None:
+    """C2: it founds one of its own, for it has no seeds; still alone when it meets the other, it joins that."""
+    net = cluster(30, 3)
+    old = net.nodes[address(1)].uid
+    net.crash(1)
+    net.start(1, [])
+    net.feed(2, lambda membership, now: membership.accuse(now, old))
+    assert net.run(20, lambda: net.agreed(1, 2, 3))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_clusters_that_meet_become_one(seed: int) -> None:
+    net = Machines(seed)
+    for number, seeds in ((1, []), (2, [1]), (3, [1]), (4, []), (5, [4])):
+        net.start(number, seeds)
+    assert net.run(20, lambda: net.agreed(1, 2, 3) and net.agreed(4, 5))
+    small = [net.nodes[address(number)] for number in (4, 5)]
+    net.feed(1, lambda membership, now: membership.set_seeds([address(4)]) or [])  # type: ignore[func-returns-value]
+    assert net.run(20, lambda: all(node.ended is not None for node in small))
+    for node in small:
+        assert node.ended is not None
+        assert not node.ended.left
+        net.crash(node.address[1] - 1_000)
+        net.start(node.address[1] - 1_000, [], contacts=[1])
+        net.nodes[node.address].membership.set_seeds([address(1)])
+    assert net.run(20, lambda: net.agreed(1, 2, 3, 4, 5))
+
+
+def test_a_node_id_belongs_to_one_address() -> None:
+    net = cluster(40, 2)
+    net.start(3, [1], node_id="node-2")
+    net.run(5)
+    assert net.nodes[address(3)].view is None
+    net.feed(2, lambda membership, now: membership.leave(now))
+    assert net.run(20, lambda: net.nodes[address(3)].status() == MemberStatus.UP)
+
+
+def test_fifty_nodes_agree() -> None:
+    net = Machines(50, delay=(0.001, 0.01))
+    for number in range(1, 51):
+        net.start(number, [1, 2, 3], settings=ClusterSettings())
+    assert net.run(60, lambda: net.agreed(*range(1, 51)))
