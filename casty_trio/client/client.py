@@ -10,7 +10,6 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Set
 from contextlib import AbstractAsyncContextManager, suppress
-from functools import partial
 from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, overload
 
@@ -39,7 +38,7 @@ from casty_trio.errors import (
     UnknownActorError,
     UsageError,
 )
-from casty_trio.link import LinkStatistics, Secure
+from casty_trio.link import LinkStatistics
 from casty_trio.link.parking import Parking, TrioParking, parking_class, running_clock
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import BoundFactory
@@ -60,9 +59,8 @@ from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import Authenticator, Identity
-from casty_trio.protocol.secret import authenticator_of
-from casty_trio.tls import Config
+from casty_trio.protocol.handshake import Identity
+from casty_trio.tls import Config, Credentials
 
 __all__ = ["ClientStatistics", "ClusterClient"]
 
@@ -134,7 +132,6 @@ class ClusterClient:
         check_port("client_port", client_port)
         check_seconds("connect_timeout", connect_timeout, positive=True)
         check_instance("converter", converter, cattrs.Converter)
-        check_instance("tls", tls, Config)
         check_instance("link", link, LinkSettings)
         check_instance("env", env, Env)
         if address_map is not None and not callable(address_map):
@@ -146,11 +143,7 @@ class ClusterClient:
         self.env: Env = env if env is not None else RealEnv()
         uid = self.env.uid()
         self.identity: Identity = Identity(system_name, "client", f"client-{uid:x}", uid, client_host, client_port)
-        self.authenticator: Authenticator = authenticator_of(secret)
-        self.secure: Secure | None = None
-        if tls is not None:
-            tls.check_own(system_name, "client")
-            self.secure = partial(tls.secure, dialer=True, env=self.env)
+        self.credentials: Credentials = Credentials(tls, secret, system_name, "client", env=self.env)
         self.stream: ClientStream = ClientStream(self, self._on_frame)
         self._connect_timeout = connect_timeout
         self._asks: dict[int, ClientAsk] = {}

@@ -252,9 +252,14 @@ class ClientStream:
         settings = client.link_settings
         with anyio.fail_after(settings.handshake_timeout):
             stream = await client.env.connect(*client.address_map(*contact))
-        nonce = client.env.token(NONCE_SIZE)
-        session = Session(client.identity, dialer=True, nonce=nonce, limits=settings, authenticator=client.authenticator)
-        return await open_link(stream, session, client.secure)
+        session = Session(
+            client.identity,
+            dialer=True,
+            nonce=client.env.token(NONCE_SIZE),
+            limits=settings,
+            authenticator=client.credentials.authenticator,
+        )
+        return await open_link(stream, session, client.credentials.dial)
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""

@@ -92,11 +92,11 @@ class Dialer:
                 dialer=True,
                 nonce=node.env.token(NONCE_SIZE),
                 limits=limits,
-                authenticator=node.authenticator,
+                authenticator=node.credentials.authenticator,
                 admit=peer.admit_dialled,
                 dial=dial,
             )
-            return await open_link(stream, session, node.secure_dial)
+            return await open_link(stream, session, node.credentials.dial)
         raise HandshakeTimeoutError(f"{peer.host}:{peer.port} did not answer within {limits.handshake_timeout:g} s")
 
     def _fail(self, problem: Exception) -> None:

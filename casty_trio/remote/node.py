@@ -30,7 +30,7 @@ from casty_trio.errors import (
     UnknownActorError,
     UsageError,
 )
-from casty_trio.link import Link, Secure, open_link
+from casty_trio.link import Link, open_link
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.checks import check_flag, check_host, check_instance, check_port, refuse
 from casty_trio.model.ref import ActorRef
@@ -39,15 +39,14 @@ from casty_trio.model.statistics import AccessStatistics, PeerStatistics
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import NONCE_SIZE, Authenticator, Identity, Offer, escaped
-from casty_trio.protocol.secret import authenticator_of
+from casty_trio.protocol.handshake import NONCE_SIZE, Identity, Offer, escaped
 from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listener
 from casty_trio.remote.peer import Peer
 from casty_trio.remote.peers import AddressMap, Peers
 from casty_trio.remote.slots import RemoteSlot
-from casty_trio.tls import Config
+from casty_trio.tls import Config, Credentials
 
 __all__ = ["FrameHandler", "RemoteNode"]
 
@@ -89,20 +88,13 @@ class RemoteNode(ActorSystem):
     ) -> None:
         _check_arguments(host, port, bind_host, converter, insecure)
         _check_advertised(bind_port, advertised_host, advertised_port, address_map)
-        check_instance("tls", tls, Config)
         check_instance("link", link, LinkSettings)
         check_instance("access", access, AccessSettings)
         super().__init__(name, env=env)
-        self.authenticator: Authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
-        self._secure: Secure | None = None
-        self.secure_dial: Secure | None = None
-        if tls is not None:
-            tls.check_own(name, "node", node_id)
-            self._secure = partial(tls.secure, dialer=False, env=self.env)
-            self.secure_dial = partial(tls.secure, dialer=True, env=self.env)
+        self.credentials: Credentials = Credentials(tls, secret, name, "node", node_id, env=self.env)
         self.connections: dict[Connection, None] = {}
         self.protocol_errors: int = 0
         self.handlers: dict[int, FrameHandler] = {
@@ -121,7 +113,7 @@ class RemoteNode(ActorSystem):
         self.door: Door = Door(access if access is not None else AccessSettings(), node_id, self.quiet)
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
-        check_listener(self._bind_host, authenticated=tls is not None or secret is not None, insecure=insecure)
+        check_listener(self._bind_host, authenticated=self.credentials.given, insecure=insecure)
 
     @property
     def address(self) -> ActorAddress:
@@ -218,13 +210,13 @@ class RemoteNode(ActorSystem):
             dialer=False,
             nonce=self.env.token(NONCE_SIZE),
             limits=self.link_settings,
-            authenticator=self.authenticator,
+            authenticator=self.credentials.authenticator,
             admit=partial(self._admit, visit),
         )
         link: Link | None = None
         try:
             with visit.scope:
-                link = await open_link(stream, session, self._secure)
+                link = await open_link(stream, session, self.credentials.accept)
         except HandshakeError as error:
             self.door.refused(visit, error)
         else:
