@@ -40,7 +40,7 @@ from casty_trio.errors import (
 )
 from casty_trio.link import LinkStatistics
 from casty_trio.link.parking import Parking, TrioParking, parking_class, running_clock
-from casty_trio.model.address import ActorAddress, check_name
+from casty_trio.model.address import ActorAddress, AddressMap, address_map_of, check_name
 from casty_trio.model.behavior import BoundFactory
 from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.checks import (
@@ -118,7 +118,7 @@ class ClusterClient:
         client_host: str = "127.0.0.1",
         client_port: int = 0,
         *,
-        address_map: Callable[[str, int], tuple[str, int]] | None = None,
+        address_map: AddressMap | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         tls: Config | None = None,
@@ -134,10 +134,8 @@ class ClusterClient:
         check_instance("converter", converter, cattrs.Converter)
         check_instance("link", link, LinkSettings)
         check_instance("env", env, Env)
-        if address_map is not None and not callable(address_map):
-            refuse("address_map", address_map, "a function of host and port")
         self.system_name: str = check_name(system_name, "system")
-        self.address_map: Callable[[str, int], tuple[str, int]] = address_map if address_map is not None else _as_it_is
+        self.address_map: AddressMap = address_map_of(address_map)
         self.codec: Codec = Codec(check_types("messages", messages), converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
         self.env: Env = env if env is not None else RealEnv()
@@ -457,7 +455,3 @@ def _checked_contacts(contact_points: Iterable[Any]) -> tuple[tuple[str, int], .
     if not contacts:
         refuse("contact_points", contacts, "at least one pair of host and port: a node of the cluster")
     return tuple(contacts)
-
-
-def _as_it_is(host: str, port: int) -> tuple[str, int]:
-    return host, port

@@ -22,6 +22,7 @@ from casty_trio.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from casty_trio.model.address import AddressMap
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.checks import check_count, check_flag, check_seconds, check_types
 from casty_trio.model.mailbox import Mailbox
@@ -30,7 +31,6 @@ from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Connection, RemoteNode
-from casty_trio.remote.peers import AddressMap
 from casty_trio.tls import Config
 
 __all__ = ["ClusteredActorSystem"]

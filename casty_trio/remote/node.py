@@ -31,8 +31,8 @@ from casty_trio.errors import (
     UsageError,
 )
 from casty_trio.link import Link, open_link
-from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.checks import check_flag, check_host, check_instance, check_port, refuse
+from casty_trio.model.address import ActorAddress, AddressMap, check_name
+from casty_trio.model.checks import check_flag, check_host, check_instance, check_port
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.model.statistics import AccessStatistics, PeerStatistics
@@ -44,7 +44,7 @@ from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listener
 from casty_trio.remote.peer import Peer
-from casty_trio.remote.peers import AddressMap, Peers
+from casty_trio.remote.peers import Peers
 from casty_trio.remote.slots import RemoteSlot
 from casty_trio.tls import Config, Credentials
 
@@ -87,7 +87,7 @@ class RemoteNode(ActorSystem):
         env: Env | None = None,
     ) -> None:
         _check_arguments(host, port, bind_host, converter, insecure)
-        _check_advertised(bind_port, advertised_host, advertised_port, address_map)
+        _check_advertised(bind_port, advertised_host, advertised_port)
         check_instance("link", link, LinkSettings)
         check_instance("access", access, AccessSettings)
         super().__init__(name, env=env)
@@ -401,12 +401,10 @@ def _check_arguments(host: object, port: object, bind_host: object, converter: o
     check_flag("insecure", insecure)
 
 
-def _check_advertised(bind_port: object, host: object, port: object, address_map: object) -> None:
+def _check_advertised(bind_port: object, host: object, port: object) -> None:
     if bind_port is not None:
         check_port("bind_port", bind_port)
     if host is not None:
         check_host("advertised_host", host)
     if port is not None:
         check_port("advertised_port", port, least=1)
-    if address_map is not None and not callable(address_map):
-        refuse("address_map", address_map, "a function of host and port")
