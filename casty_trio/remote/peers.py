@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from casty_trio.actors.refs import LocalRef
 from casty_trio.errors import DecodeError, HandshakeError, ProtocolError
+from casty_trio.link.held import Held
 from casty_trio.model.address import ActorAddress, AddressMap, address_map_of
 from casty_trio.model.events import NodeGone
 from casty_trio.model.ref import ActorRef
@@ -16,7 +17,6 @@ from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import Offer
 from casty_trio.remote.adapters import Adapters
 from casty_trio.remote.dialer import Dialer
-from casty_trio.remote.held import Held
 from casty_trio.remote.peer import Peer, on_reply
 from casty_trio.remote.refs import RemoteRef
 
