@@ -25,7 +25,7 @@ from casty_trio.errors import (
     OutcomeUnknownError,
     SystemClosedError,
 )
-from casty_trio.link import Link, open_link
+from casty_trio.link import Link, dial
 from casty_trio.link.held import Held, HeldMessages
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
@@ -235,17 +235,14 @@ class ClientStream:
 
     async def _dial(self, contact: tuple[str, int]) -> Link:
         client = self._client
-        settings = client.link_settings
-        with anyio.fail_after(settings.handshake_timeout):
-            stream = await client.env.connect(*client.address_map(*contact))
         session = Session(
             client.identity,
             dialer=True,
             nonce=client.env.token(NONCE_SIZE),
-            limits=settings,
+            limits=client.link_settings,
             authenticator=client.credentials.authenticator,
         )
-        return await open_link(stream, session, client.credentials.dial)
+        return await dial(client.env, *client.address_map(*contact), session, client.credentials.dial)
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""

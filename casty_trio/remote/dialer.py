@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from casty_trio.errors import HandshakeError, HandshakeTimeoutError
-from casty_trio.link import Link, open_link
+from casty_trio.errors import HandshakeError
+from casty_trio.link import Link, dial
 from casty_trio.protocol.handshake import NONCE_SIZE, Dial
 from casty_trio.protocol.session import Session
 from casty_trio.remote.peer import Peer
@@ -68,36 +68,32 @@ class Dialer:
         if trio.current_time() >= deadline:
             self._give_up("it could not be reached in time")
             return
-        dial = peer.next_dial()
+        attempt = peer.next_dial()
         link: Link | None = None
         try:
             with trio.CancelScope(deadline=deadline):
-                link = await self._dial(dial)
+                link = await self._dial(attempt)
         except (OSError, HandshakeError) as error:
             self._fail(error)
         finally:
             peer.dial_over()
         if link is not None:
             self._rest()  # who ends what it has just let in is not dialled again and again without a pause
-            self._dialled = node.connect(link, peer, dial.number)
+            self._dialled = node.connect(link, peer, attempt.number)
             node.start_service(partial(node.serve, self._dialled), f"connection to {peer.node_id}")
 
-    async def _dial(self, dial: Dial) -> Link:
+    async def _dial(self, attempt: Dial) -> Link:
         peer, node = self._peer, self._node
-        limits = node.link_settings
-        with trio.move_on_after(limits.handshake_timeout):
-            stream = await node.env.connect(*node.peers.address_map(peer.host, peer.port))
-            session = Session(
-                node.identity,
-                dialer=True,
-                nonce=node.env.token(NONCE_SIZE),
-                limits=limits,
-                authenticator=node.credentials.authenticator,
-                admit=peer.admit_dialled,
-                dial=dial,
-            )
-            return await open_link(stream, session, node.credentials.dial)
-        raise HandshakeTimeoutError(f"{peer.host}:{peer.port} did not answer within {limits.handshake_timeout:g} s")
+        session = Session(
+            node.identity,
+            dialer=True,
+            nonce=node.env.token(NONCE_SIZE),
+            limits=node.link_settings,
+            authenticator=node.credentials.authenticator,
+            admit=peer.admit_dialled,
+            dial=attempt,
+        )
+        return await dial(node.env, *node.peers.address_map(peer.host, peer.port), session, node.credentials.dial)
 
     def _fail(self, problem: Exception) -> None:
         """A dial has failed: wait and try again, or give up."""
