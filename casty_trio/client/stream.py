@@ -25,11 +25,11 @@ from casty_trio.errors import (
     OutcomeUnknownError,
     SystemClosedError,
 )
-from casty_trio.link import Link, dial
+from casty_trio.link import RETRY, Link, dial
 from casty_trio.link.held import Held, HeldMessages
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import NONCE_SIZE
+from casty_trio.protocol.handshake import NONCE_SIZE, PERMANENT, UNTRUSTED
 from casty_trio.protocol.session import Session
 
 if TYPE_CHECKING:
@@ -40,17 +40,8 @@ __all__ = ["ClientStream"]
 HELD = 1000
 """How many messages wait for a connection before the oldest is dropped; and no more bytes than a link queues."""
 
-RETRY_FIRST, RETRY_MOST = 0.1, 3.0
-"""How long to wait between two rounds over the contact points: at first, and at most, in seconds, before jitter."""
-
-PERMANENT = frozenset({"version", "system", "self", "role", "authentication"})
-"""Refusals that trying again cannot change."""
-
 PASSING = frozenset({"closed", "timeout", "busy"})
 """Refusals that are no news to a client that looks for a node that has just gone."""
-
-UNTRUSTED = frozenset({"tls", "certificate"})
-"""Refusals that another contact point, or a renewed certificate, may change."""
 
 log: logging.Logger = logging.getLogger("casty_trio.client")
 
@@ -65,7 +56,7 @@ class ClientStream:
         self._open: Link | None = None  # the same, from the moment that what was held has gone ahead
         limits = client.link_settings
         self._held = HeldMessages(limits.queue, largest=limits.max_message, most=HELD)
-        self._pause = RETRY_FIRST
+        self._rounds = 0  # in vain, over the contact points
         self._leaving = False
         self._ended = anyio.Event()
         self._next_contact = 0
@@ -136,7 +127,7 @@ class ClientStream:
         if link is None or link is self._open:
             return
         self._open = link
-        self._pause = RETRY_FIRST
+        self._rounds = 0
         while (held := self._held.oldest) is not None:
             if self._client.is_over(held.ask):
                 self._drop_oldest(LinkClosedError("nobody waits"), "its asker gave up before there was a connection")
@@ -230,8 +221,8 @@ class ClientStream:
 
     async def _back_off(self) -> None:
         """Wait longer each time, until a connection has been of use."""
-        pause, self._pause = self._pause, min(2 * self._pause, RETRY_MOST)
-        await anyio.sleep(pause * self._client.env.rng.uniform(0.5, 1.5))
+        self._rounds += 1
+        await anyio.sleep(RETRY.delay(self._rounds, self._client.env.rng))
 
     async def _dial(self, contact: tuple[str, int]) -> Link:
         client = self._client

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import anyio
 
 from casty_trio.env import Env
 from casty_trio.errors import HandshakeTimeoutError
 from casty_trio.link.link import Link, Secure, open_link
+from casty_trio.model.strategies import Backoff
 from casty_trio.protocol.session import Session
 
-__all__ = ["dial"]
+__all__ = ["RETRY", "dial"]
+
+RETRY: Final = Backoff(0.1, 3.0, jitter=0.5)
+"""How long to wait before dialling again; the longer, the more often it was in vain."""
 
 
 async def dial(env: Env, host: str, port: int, session: Session, secure: Secure | None = None) -> Link:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from casty_trio.errors import HandshakeError
-from casty_trio.link import Link, dial
-from casty_trio.protocol.handshake import NONCE_SIZE, Dial
+from casty_trio.link import RETRY, Link, dial
+from casty_trio.protocol.handshake import NONCE_SIZE, PERMANENT, UNTRUSTED, Dial
 from casty_trio.protocol.session import Session
 from casty_trio.remote.peer import Peer
 
@@ -25,11 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dialer"]
 
-RETRY_FIRST, RETRY_MOST = 0.1, 3.0
-"""How long to wait before dialling again: at first, and at most, in seconds, before jitter."""
-
-PERMANENT = frozenset({"address", "version", "system", "self", "role", "authentication", "certificate", "tls"})
-"""Refusals that trying again cannot change."""
+HOPELESS = PERMANENT | UNTRUSTED | {"address", "gone"}
+"""Refusals after which one node is not dialled again."""
 
 
 class Dialer:
@@ -38,7 +35,7 @@ class Dialer:
     def __init__(self, node: RemoteNode, peer: Peer) -> None:
         self._node = node
         self._peer = peer
-        self._pause = RETRY_FIRST
+        self._rests = 0  # since a connection was of use
         self._rest_until = -math.inf
         self._missing_since = math.inf
         self._dialled: Connection | None = None  # the last connection that came of it
@@ -58,8 +55,8 @@ class Dialer:
         """One dial, when its time has come, and what follows from it."""
         peer, node = self._peer, self._node
         served, self._dialled = self._dialled is not None and self._dialled.link.useful, None
-        if served or trio.current_time() > self._rest_until + RETRY_MOST:
-            self._pause, self._rest_until = RETRY_FIRST, -math.inf
+        if served or trio.current_time() > self._rest_until + RETRY.maximum:
+            self._rests, self._rest_until = 0, -math.inf
         with trio.CancelScope(deadline=min(self._rest_until, deadline)):
             while peer.needed and not node.leaving:
                 await peer.changed.wait()
@@ -101,7 +98,7 @@ class Dialer:
         code = problem.code if isinstance(problem, HandshakeError) else ""
         where = (peer.host, peer.port)
         self._rest()
-        if code == "gone" or code in PERMANENT:
+        if code in HOPELESS:
             node.quiet.warning(("refused", *where), "%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
             self._give_up(f"it refuses us: {problem}")
         elif code != "crossing":
@@ -109,8 +106,8 @@ class Dialer:
 
     def _rest(self) -> None:
         """Dial again only after a while, and after a longer one the next time."""
-        pause, self._pause = self._pause, min(2 * self._pause, RETRY_MOST)
-        self._rest_until = trio.current_time() + pause * self._node.env.rng.uniform(0.5, 1.5)
+        self._rests += 1
+        self._rest_until = trio.current_time() + RETRY.delay(self._rests, self._node.env.rng)
 
     def _give_up(self, reason: str) -> None:
         self._missing_since = math.inf
