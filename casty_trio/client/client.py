@@ -127,13 +127,8 @@ class ClusterClient:
         link: LinkSettings | None = None,
         env: Env | None = None,
     ) -> None:
+        _check_arguments(client_host, client_port, connect_timeout, converter, link, env)
         self.contact_points: tuple[tuple[str, int], ...] = _checked_contacts(contact_points)
-        check_host("client_host", client_host)
-        check_port("client_port", client_port)
-        check_seconds("connect_timeout", connect_timeout, positive=True)
-        check_instance("converter", converter, cattrs.Converter)
-        check_instance("link", link, LinkSettings)
-        check_instance("env", env, Env)
         self.system_name: str = check_name(system_name, "system")
         self.address_map: AddressMap = address_map_of(address_map)
         self.codec: Codec = Codec(check_types("messages", messages), converter=converter)
@@ -438,6 +433,15 @@ class ClusterClient:
     def _check_open(self) -> None:
         if self._tasks is None:
             raise SystemClosedError("the client is used outside its block: write 'async with ClusterClient(...) as client'")
+
+
+def _check_arguments(host: object, port: object, timeout: object, converter: object, link: object, env: object) -> None:
+    check_host("client_host", host)
+    check_port("client_port", port)
+    check_seconds("connect_timeout", timeout, positive=True)
+    check_instance("converter", converter, cattrs.Converter)
+    check_instance("link", link, LinkSettings)
+    check_instance("env", env, Env)
 
 
 def _checked_contacts(contact_points: Iterable[Any]) -> tuple[tuple[str, int], ...]:
