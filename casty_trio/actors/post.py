@@ -93,6 +93,22 @@ class Post(Generic[M]):
     ref_type: ClassVar[type[LocalRef[Any]]] = LocalRef
     context_type: ClassVar[type[Context[Any]]] = Context
 
+    # Nothing, until it is needed: most actors have none of it.
+    _current: object
+    _extras: Extras | None
+    _front: deque[Any] | None
+    _handler: Any
+    _on_signal: Any
+    _scope: trio.CancelScope | None
+    _signals: deque[object] | None
+    _slot: ReplySlot | None
+    busy_since: float | None
+    children: Family | None
+    epitaph: str | None
+    marks: list[tuple[int, float]] | None
+    since: float | None
+    task: Task | None
+
     def __init__(
         self,
         system: ActorSystem,
@@ -114,25 +130,14 @@ class Post(Generic[M]):
         self._room: BoundedRef[M] | None = None if mailbox is None else bounded(me, outbox, mailbox)
         self.ref: LocalRef[M] = self._room or self.ref_type(me, outbox, system.next_incarnation())
         self._context = self.context_type(me)
-        self._current: object = None
-        self._extras: Extras | None = None
-        self._front: deque[Any] | None = None
-        self._handler: Any = None
-        self._on_signal: Any = None
-        self._signals: deque[object] | None = None
-        self._scope: trio.CancelScope | None = None
-        self._slot: ReplySlot | None = None
+        self._current = self._extras = self._front = self._handler = self._on_signal = None
+        self._scope = self._signals = self._slot = None
+        self.busy_since = self.children = self.epitaph = self.marks = self.since = self.task = None
         self._stop_at = math.inf
         self._left = self._wasted = 0
         self._told = False
         self.apart: int = 0
         self.seen: int = 0
-        self.marks: list[tuple[int, float]] | None = None
-        self.since: float | None = None
-        self.busy_since: float | None = None
-        self.task: Task | None = None
-        self.children: Family | None = None
-        self.epitaph: str | None = None
         self.handled: int = 0
         self.ended: bool = False
 

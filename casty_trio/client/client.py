@@ -10,7 +10,6 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Set
 from contextlib import AbstractAsyncContextManager, suppress
-from functools import partial
 from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, overload
 
@@ -39,9 +38,9 @@ from casty_trio.errors import (
     UnknownActorError,
     UsageError,
 )
-from casty_trio.link import LinkStatistics, Secure
+from casty_trio.link import LinkStatistics
 from casty_trio.link.parking import Parking, TrioParking, parking_class, running_clock
-from casty_trio.model.address import ActorAddress, check_name
+from casty_trio.model.address import ActorAddress, AddressMap, address_map_of, check_name
 from casty_trio.model.behavior import BoundFactory
 from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.checks import (
@@ -60,9 +59,8 @@ from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import Authenticator, Identity
-from casty_trio.protocol.secret import authenticator_of
-from casty_trio.tls import Config
+from casty_trio.protocol.handshake import Identity
+from casty_trio.tls import Config, Credentials
 
 __all__ = ["ClientStatistics", "ClusterClient"]
 
@@ -120,7 +118,7 @@ class ClusterClient:
         client_host: str = "127.0.0.1",
         client_port: int = 0,
         *,
-        address_map: Callable[[str, int], tuple[str, int]] | None = None,
+        address_map: AddressMap | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         tls: Config | None = None,
@@ -129,28 +127,16 @@ class ClusterClient:
         link: LinkSettings | None = None,
         env: Env | None = None,
     ) -> None:
+        _check_arguments(client_host, client_port, connect_timeout, converter, link, env)
         self.contact_points: tuple[tuple[str, int], ...] = _checked_contacts(contact_points)
-        check_host("client_host", client_host)
-        check_port("client_port", client_port)
-        check_seconds("connect_timeout", connect_timeout, positive=True)
-        check_instance("converter", converter, cattrs.Converter)
-        check_instance("tls", tls, Config)
-        check_instance("link", link, LinkSettings)
-        check_instance("env", env, Env)
-        if address_map is not None and not callable(address_map):
-            refuse("address_map", address_map, "a function of host and port")
         self.system_name: str = check_name(system_name, "system")
-        self.address_map: Callable[[str, int], tuple[str, int]] = address_map if address_map is not None else _as_it_is
+        self.address_map: AddressMap = address_map_of(address_map)
         self.codec: Codec = Codec(check_types("messages", messages), converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
         self.env: Env = env if env is not None else RealEnv()
         uid = self.env.uid()
         self.identity: Identity = Identity(system_name, "client", f"client-{uid:x}", uid, client_host, client_port)
-        self.authenticator: Authenticator = authenticator_of(secret)
-        self.secure: Secure | None = None
-        if tls is not None:
-            tls.check_own(system_name, "client")
-            self.secure = partial(tls.secure, dialer=True, env=self.env)
+        self.credentials: Credentials = Credentials(tls, secret, system_name, "client", env=self.env)
         self.stream: ClientStream = ClientStream(self, self._on_frame)
         self._connect_timeout = connect_timeout
         self._asks: dict[int, ClientAsk] = {}
@@ -449,6 +435,15 @@ class ClusterClient:
             raise SystemClosedError("the client is used outside its block: write 'async with ClusterClient(...) as client'")
 
 
+def _check_arguments(host: object, port: object, timeout: object, converter: object, link: object, env: object) -> None:
+    check_host("client_host", host)
+    check_port("client_port", port)
+    check_seconds("connect_timeout", timeout, positive=True)
+    check_instance("converter", converter, cattrs.Converter)
+    check_instance("link", link, LinkSettings)
+    check_instance("env", env, Env)
+
+
 def _checked_contacts(contact_points: Iterable[Any]) -> tuple[tuple[str, int], ...]:
     if isinstance(contact_points, str | bytes) or not isinstance(contact_points, Iterable):
         refuse("contact_points", contact_points, "pairs of host and port")
@@ -464,7 +459,3 @@ def _checked_contacts(contact_points: Iterable[Any]) -> tuple[tuple[str, int], .
     if not contacts:
         refuse("contact_points", contacts, "at least one pair of host and port: a node of the cluster")
     return tuple(contacts)
-
-
-def _as_it_is(host: str, port: int) -> tuple[str, int]:
-    return host, port

@@ -8,7 +8,6 @@ is ever repeated.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -26,10 +25,11 @@ from casty_trio.errors import (
     OutcomeUnknownError,
     SystemClosedError,
 )
-from casty_trio.link import Link, open_link
+from casty_trio.link import RETRY, Link, dial
+from casty_trio.link.held import Held, HeldMessages
 from casty_trio.protocol import wire
-from casty_trio.protocol.frames import HEADER_SIZE, Kind
-from casty_trio.protocol.handshake import NONCE_SIZE
+from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.handshake import NONCE_SIZE, PERMANENT, UNTRUSTED
 from casty_trio.protocol.session import Session
 
 if TYPE_CHECKING:
@@ -40,20 +40,8 @@ __all__ = ["ClientStream"]
 HELD = 1000
 """How many messages wait for a connection before the oldest is dropped; and no more bytes than a link queues."""
 
-LEAST_FRAME = 1024
-"""Peers take frames of this size at least, so a message is never cut into smaller pieces."""
-
-RETRY_FIRST, RETRY_MOST = 0.1, 3.0
-"""How long to wait between two rounds over the contact points: at first, and at most, in seconds, before jitter."""
-
-PERMANENT = frozenset({"version", "system", "self", "role", "authentication"})
-"""Refusals that trying again cannot change."""
-
 PASSING = frozenset({"closed", "timeout", "busy"})
 """Refusals that are no news to a client that looks for a node that has just gone."""
-
-UNTRUSTED = frozenset({"tls", "certificate"})
-"""Refusals that another contact point, or a renewed certificate, may change."""
 
 log: logging.Logger = logging.getLogger("casty_trio.client")
 
@@ -66,9 +54,9 @@ class ClientStream:
         self._on_frame = on_frame
         self._link: Link | None = None
         self._open: Link | None = None  # the same, from the moment that what was held has gone ahead
-        self._held: deque[tuple[int, bytes]] = deque()
-        self._held_size = 0
-        self._pause = RETRY_FIRST
+        limits = client.link_settings
+        self._held = HeldMessages(limits.queue, largest=limits.max_message, most=HELD)
+        self._rounds = 0  # in vain, over the contact points
         self._leaving = False
         self._ended = anyio.Event()
         self._next_contact = 0
@@ -120,27 +108,18 @@ class ClientStream:
     def _hold(self, kind: int, body: bytes) -> None:
         if self._leaving:
             raise LinkClosedError("the client leaves its block")
-        most = self._client.link_settings.max_message
-        if len(body) > most:
-            raise MessageTooLargeError(f"a message of {len(body)} bytes exceeds the limit of {most} bytes")
-        self._held.append((kind, body))
-        self._held_size += _size_at_most(body)
+        self._held.check(body)
+        self._held.add(held_of(kind, body))
         self._trim()
 
     def _trim(self) -> None:
         """Drop the oldest of what is held, as long as there is more than a new connection can queue at once."""
-        most = self._client.link_settings.queue
-        while len(self._held) > HELD or (self._held_size > most and len(self._held) > 1):
+        while self._held.overflowing:
             reason = f"{len(self._held) - 1} messages wait for a connection: the oldest is dropped"
-            self._drop_first(MailboxFullError(reason), reason)
+            self._drop_oldest(MailboxFullError(reason), reason)
 
-    def _drop_first(self, error: Exception, reason: str) -> None:
-        self._client.lose(ask_of(*self._take_first()), error, reason)
-
-    def _take_first(self) -> tuple[int, bytes]:
-        kind, body = self._held.popleft()
-        self._held_size -= _size_at_most(body)
-        return kind, body
+    def _drop_oldest(self, error: Exception, reason: str) -> None:
+        self._client.lose(self._held.take_oldest().ask, error, reason)
 
     def flush_held(self) -> None:
         """The connection is ready for messages: send what waited for it, in order, before anything new."""
@@ -148,26 +127,24 @@ class ClientStream:
         if link is None or link is self._open:
             return
         self._open = link
-        self._pause = RETRY_FIRST
-        while self._held:
-            kind, body = self._held[0]
-            if self._client.is_over(ask_of(kind, body)):
-                self._drop_first(LinkClosedError("nobody waits"), "its asker gave up before there was a connection")
+        self._rounds = 0
+        while (held := self._held.oldest) is not None:
+            if self._client.is_over(held.ask):
+                self._drop_oldest(LinkClosedError("nobody waits"), "its asker gave up before there was a connection")
                 continue
             try:
-                link.write(kind, body)
+                link.write(held.kind, held.body)
             except LinkClosedError:
                 return  # it stays where it is, and goes out on the next one
             except (LinkFullError, MessageTooLargeError) as error:
-                self._drop_first(error, str(error))
+                self._drop_oldest(error, str(error))
             else:
-                self._take_first()
+                self._held.take_oldest()
 
     def _keep_unsent(self, link: Link) -> None:
-        unsent = [(kind, bytes(body)) for kind, body in link.take_unsent()]
-        self._held.extendleft(reversed(unsent))  # it was written before anything that is held already
-        self._held_size += sum(_size_at_most(body) for _, body in unsent)
-        kept = {ask_of(kind, body) for kind, body in self._held}
+        # It was written before anything that is held already.
+        self._held.put_first([held_of(kind, bytes(body)) for kind, body in link.take_unsent()])
+        kept = {held.ask for held in self._held}
         self._client.lose_written(kept, OutcomeUnknownError(f"the connection to {link.peer_name} ended before a reply came"))
         if self._leaving:
             self._drop_all()
@@ -177,7 +154,7 @@ class ClientStream:
     def _drop_all(self) -> None:
         reason = "the client has left its block"
         while self._held:
-            self._drop_first(SystemClosedError(reason), reason)
+            self._drop_oldest(SystemClosedError(reason), reason)
 
     # --- The life of the stream --------------------------------------------------------------------------------------
 
@@ -244,17 +221,19 @@ class ClientStream:
 
     async def _back_off(self) -> None:
         """Wait longer each time, until a connection has been of use."""
-        pause, self._pause = self._pause, min(2 * self._pause, RETRY_MOST)
-        await anyio.sleep(pause * self._client.env.rng.uniform(0.5, 1.5))
+        self._rounds += 1
+        await anyio.sleep(RETRY.delay(self._rounds, self._client.env.rng))
 
     async def _dial(self, contact: tuple[str, int]) -> Link:
         client = self._client
-        settings = client.link_settings
-        with anyio.fail_after(settings.handshake_timeout):
-            stream = await client.env.connect(*client.address_map(*contact))
-        nonce = client.env.token(NONCE_SIZE)
-        session = Session(client.identity, dialer=True, nonce=nonce, limits=settings, authenticator=client.authenticator)
-        return await open_link(stream, session, client.secure)
+        session = Session(
+            client.identity,
+            dialer=True,
+            nonce=client.env.token(NONCE_SIZE),
+            limits=client.link_settings,
+            authenticator=client.credentials.authenticator,
+        )
+        return await dial(client.env, *client.address_map(*contact), session, client.credentials.dial)
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""
@@ -280,13 +259,7 @@ class ClientStream:
             link.write_control(Kind.SUBSCRIBE, b"")
 
 
-def ask_of(kind: int, body: bytes) -> int:
-    """The number of the ask that a message of ours belongs to; 0 for a tell."""
-    if kind == Kind.ENTITY:
-        return wire.unpack(wire.EntityFrame, body).ask
-    return wire.unpack(wire.ActorFrame, body).ask
-
-
-def _size_at_most(body: bytes) -> int:
-    """How many bytes a message takes in a link's queue, cut into the smallest pieces there can be."""
-    return len(body) + HEADER_SIZE * (1 + len(body) // (LEAST_FRAME - 1))
+def held_of(kind: int, body: bytes) -> Held:
+    """A message of ours, to be held; its ask is named in it."""
+    frame = wire.unpack_entity(body) if kind == Kind.ENTITY else wire.unpack_actor(body)
+    return Held(kind, body, 0, frame.ask)

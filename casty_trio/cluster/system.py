@@ -15,6 +15,7 @@ from casty_trio.cluster.member import MemberNode, SeedNodes
 from casty_trio.cluster.service import ClusterSetup
 from casty_trio.env import Env
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError, UsageError
+from casty_trio.model.address import AddressMap
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.checks import (
     check_addresses,
@@ -36,7 +37,6 @@ from casty_trio.protocol import wire
 from casty_trio.protocol.downing import DowningStrategy, KeepMajority
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Connection
-from casty_trio.remote.peers import AddressMap
 from casty_trio.tls import Config
 
 __all__ = ["ClusteredActorSystem"]

@@ -7,13 +7,18 @@ start of its node. So a restarted actor, and an actor on a restarted node, are o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from casty_trio.errors import InvalidNameError
+from casty_trio.model.checks import refuse
 
-__all__ = ["ActorAddress", "check_name", "quote_name"]
+__all__ = ["ActorAddress", "AddressMap", "address_map_of", "check_name", "quote_name"]
+
+AddressMap = Callable[[str, int], tuple[str, int]]
+"""Turns the host and port of a node into those to dial."""
 
 SCHEME = "casty"
 _NAME = re.compile(r"[A-Za-z0-9_.~:@$+=,;!*'()&%-]{1,255}")
@@ -101,3 +106,22 @@ class ActorAddress(msgspec.Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return self.uri
+
+
+def address_map_of(address_map: AddressMap | None) -> AddressMap:
+    """The ``address_map`` a program has given; without one, nodes are dialled where they say they are.
+
+    Raises:
+        SettingsError: it is no function.
+
+    Example:
+        >>> address_map_of(None)("10.0.0.1", 25520)
+        ('10.0.0.1', 25520)
+    """
+    if address_map is not None and not callable(address_map):
+        refuse("address_map", address_map, "a function of host and port")
+    return address_map if address_map is not None else _as_it_is
+
+
+def _as_it_is(host: str, port: int) -> tuple[str, int]:
+    return host, port

@@ -20,7 +20,7 @@ class LinkSettings:
         max_frame: the largest frame on the wire, in bytes, 1024 or more; larger messages are split into several.
         max_message: the largest encoded message, in bytes, ``max_frame`` or more; a larger one is refused at its sender.
         queue: how many bytes, ``max_message`` or more, may wait to be written before `tell` overflows and `send` waits.
-        handshake_timeout: how long a connection may take from open to ready, in seconds.
+        handshake_timeout: how long a connection may take until it is ready, in seconds, from when it is dialled or accepted.
         close_timeout: how long closing may take to flush what is queued, in seconds.
         keep_alive: after how many seconds without a word from the peer it is asked for one, and asked again.
         dead_after: after how many such seconds the connection is given up, ``keep_alive`` or more; ``math.inf`` is never. It

@@ -74,9 +74,10 @@ class Backoff:
 
     def delay(self, restarts: int, rng: random.Random) -> float:
         """The wait before the n-th restart of a window, in seconds."""
-        wait = self.initial
-        for _ in range(restarts - 1):
-            wait = min(wait * self.factor, self.maximum)
+        try:
+            wait = min(self.initial * float(self.factor) ** (restarts - 1), self.maximum)
+        except OverflowError:  # who tries for ever comes to numbers that no float holds
+            wait = self.maximum
         return wait * rng.uniform(1 - self.jitter, 1 + self.jitter)
 
 

@@ -24,9 +24,11 @@ from casty_trio.errors import HandshakeError
 __all__ = [
     "CONFIRM",
     "NONCE_SIZE",
+    "PERMANENT",
     "PROTOCOL_VERSIONS",
     "REFUSALS",
     "REFUSE",
+    "UNTRUSTED",
     "WELCOME",
     "Authenticator",
     "Confirm",
@@ -65,6 +67,12 @@ REFUSALS: Final = {
     "closed": "the connection ended before the handshake did; never sent, there is nobody to read it",
 }
 """The codes of `HandshakeError` and what they mean. A driver may refuse with codes of its own as well."""
+
+PERMANENT: Final = frozenset({"version", "system", "self", "role", "authentication"})
+"""Refusals that trying again cannot change."""
+
+UNTRUSTED: Final = frozenset({"tls", "certificate"})
+"""Refusals that another node, or a renewed certificate, may change."""
 
 Side = Literal["dialer", "acceptor"]
 S = TypeVar("S")

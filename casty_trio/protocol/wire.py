@@ -7,6 +7,7 @@ means that nobody waits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -173,8 +174,25 @@ _REASON = 500
 
 pack: Final = msgspec.msgpack.Encoder().encode
 _Raw: Final = msgspec.Raw
-_decoders: Final[dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]]] = {
-    frame: msgspec.msgpack.Decoder(frame)
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_Unpacker = Callable[[memoryview | bytes], F]
+
+
+def _unpacker(frame: type[F]) -> _Unpacker[F]:
+    decode = msgspec.msgpack.Decoder(frame).decode
+    article = "an" if frame.__name__[0] in "AE" else "a"
+
+    def unpack_one(body: memoryview | bytes) -> F:
+        try:
+            return decode(body)
+        except _MALFORMED as error:
+            raise ProtocolError(f"the body of {article} {frame.__name__} is malformed: {error}") from error
+
+    return unpack_one
+
+
+_unpackers: Final[dict[type[msgspec.Struct], _Unpacker[Any]]] = {
+    frame: _unpacker(frame)
     for frame in (
         EntityFrame,
         ActorFrame,
@@ -188,8 +206,10 @@ _decoders: Final[dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]]] = {
     )
 }
 
-
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# As `unpack`, without the look-up: for what comes with every message.
+unpack_entity: Final[_Unpacker[EntityFrame]] = _unpackers[EntityFrame]
+unpack_actor: Final[_Unpacker[ActorFrame]] = _unpackers[ActorFrame]
+unpack_reply: Final[_Unpacker[ReplyFrame]] = _unpackers[ReplyFrame]
 
 
 def unpack(frame: type[F], body: memoryview | bytes) -> F:
@@ -198,43 +218,7 @@ def unpack(frame: type[F], body: memoryview | bytes) -> F:
     Raises:
         ProtocolError: it is not such a body.
     """
-    try:
-        return cast("F", _decoders[frame].decode(body))
-    except _MALFORMED as error:
-        raise ProtocolError(f"the body of a {frame.__name__} is malformed: {error}") from error
-
-
-_decode_entity: Final = msgspec.msgpack.Decoder(EntityFrame).decode
-
-
-def unpack_entity(body: memoryview | bytes) -> EntityFrame:
-    """Decode a message to an entity; as `unpack`, without the look-up."""
-    try:
-        return _decode_entity(body)
-    except _MALFORMED as error:
-        raise ProtocolError(f"the body of an EntityFrame is malformed: {error}") from error
-
-
-_decode_actor: Final = msgspec.msgpack.Decoder(ActorFrame).decode
-
-
-def unpack_actor(body: memoryview | bytes) -> ActorFrame:
-    """Decode a message to an actor; as `unpack`, without the look-up."""
-    try:
-        return _decode_actor(body)
-    except _MALFORMED as error:
-        raise ProtocolError(f"the body of an ActorFrame is malformed: {error}") from error
-
-
-_decode_reply: Final = msgspec.msgpack.Decoder(ReplyFrame).decode
-
-
-def unpack_reply(body: memoryview | bytes) -> ReplyFrame:
-    """Decode the body of a reply; as `unpack_entity`."""
-    try:
-        return _decode_reply(body)
-    except _MALFORMED as error:
-        raise ProtocolError(f"the body of a ReplyFrame is malformed: {error}") from error
+    return cast("F", _unpackers[frame](body))
 
 
 def nack_code(error: Exception) -> str:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from casty_trio.errors import HandshakeError, HandshakeTimeoutError
-from casty_trio.link import Link, open_link
-from casty_trio.protocol.handshake import NONCE_SIZE, Dial
+from casty_trio.errors import HandshakeError
+from casty_trio.link import RETRY, Link, dial
+from casty_trio.protocol.handshake import NONCE_SIZE, PERMANENT, UNTRUSTED, Dial
 from casty_trio.protocol.session import Session
 from casty_trio.remote.peer import Peer
 
@@ -25,11 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dialer"]
 
-RETRY_FIRST, RETRY_MOST = 0.1, 3.0
-"""How long to wait before dialling again: at first, and at most, in seconds, before jitter."""
-
-PERMANENT = frozenset({"address", "version", "system", "self", "role", "authentication", "certificate", "tls"})
-"""Refusals that trying again cannot change."""
+HOPELESS = PERMANENT | UNTRUSTED | {"address", "gone"}
+"""Refusals after which one node is not dialled again."""
 
 
 class Dialer:
@@ -38,7 +35,7 @@ class Dialer:
     def __init__(self, node: RemoteNode, peer: Peer) -> None:
         self._node = node
         self._peer = peer
-        self._pause = RETRY_FIRST
+        self._rests = 0  # since a connection was of use
         self._rest_until = -math.inf
         self._missing_since = math.inf
         self._dialled: Connection | None = None  # the last connection that came of it
@@ -59,8 +56,8 @@ class Dialer:
         """One dial, when its time has come, and what follows from it."""
         peer, node = self._peer, self._node
         served, self._dialled = self._dialled is not None and self._dialled.link.useful, None
-        if served or trio.current_time() > self._rest_until + RETRY_MOST:
-            self._pause, self._rest_until = RETRY_FIRST, -math.inf
+        if served or trio.current_time() > self._rest_until + RETRY.maximum:
+            self._rests, self._rest_until = 0, -math.inf
         with trio.CancelScope(deadline=min(self._rest_until, deadline)):
             while peer.needed and not node.leaving:
                 await peer.changed.wait()
@@ -69,36 +66,32 @@ class Dialer:
         if trio.current_time() >= deadline:
             self._give_up("it could not be reached in time")
             return
-        dial = peer.next_dial()
+        attempt = peer.next_dial()
         link: Link | None = None
         try:
             with trio.CancelScope(deadline=deadline):
-                link = await self._dial(dial)
+                link = await self._dial(attempt)
         except (OSError, HandshakeError) as error:
             self._fail(error)
         finally:
             peer.dial_over()
         if link is not None:
             self._rest()  # who ends what it has just let in is not dialled again and again without a pause
-            self._dialled = node.connect(link, peer, dial.number)
+            self._dialled = node.connect(link, peer, attempt.number)
             node.start_service(partial(node.serve, self._dialled), f"connection to {peer.node_id}")
 
-    async def _dial(self, dial: Dial) -> Link:
+    async def _dial(self, attempt: Dial) -> Link:
         peer, node = self._peer, self._node
-        limits = node.link_settings
-        with trio.move_on_after(limits.handshake_timeout):
-            stream = await node.env.connect(*node.peers.address_map(peer.host, peer.port))
-            session = Session(
-                node.identity,
-                dialer=True,
-                nonce=node.env.token(NONCE_SIZE),
-                limits=limits,
-                authenticator=node.authenticator,
-                admit=peer.admit_dialled,
-                dial=dial,
-            )
-            return await open_link(stream, session, node.secure_dial)
-        raise HandshakeTimeoutError(f"{peer.host}:{peer.port} did not answer within {limits.handshake_timeout:g} s")
+        session = Session(
+            node.identity,
+            dialer=True,
+            nonce=node.env.token(NONCE_SIZE),
+            limits=node.link_settings,
+            authenticator=node.credentials.authenticator,
+            admit=peer.admit_dialled,
+            dial=attempt,
+        )
+        return await dial(node.env, *node.peers.address_map(peer.host, peer.port), session, node.credentials.dial)
 
     def _fail(self, problem: Exception) -> None:
         """A dial has failed: wait and try again, or give up."""
@@ -106,7 +99,7 @@ class Dialer:
         code = problem.code if isinstance(problem, HandshakeError) else ""
         where = (peer.host, peer.port)
         self._rest()
-        if code == "gone" or code in PERMANENT:
+        if code in HOPELESS:
             node.quiet.warning(("refused", *where), "%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
             if code == "gone":
                 node.refused_as_gone(peer)
@@ -116,8 +109,8 @@ class Dialer:
 
     def _rest(self) -> None:
         """Dial again only after a while, and after a longer one the next time."""
-        pause, self._pause = self._pause, min(2 * self._pause, RETRY_MOST)
-        self._rest_until = trio.current_time() + pause * self._node.env.rng.uniform(0.5, 1.5)
+        self._rests += 1
+        self._rest_until = trio.current_time() + RETRY.delay(self._rests, self._node.env.rng)
 
     def _give_up(self, reason: str) -> None:
         self._missing_since = math.inf

@@ -30,24 +30,24 @@ from casty_trio.errors import (
     UnknownActorError,
     UsageError,
 )
-from casty_trio.link import Link, Secure, open_link
-from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.checks import check_flag, check_host, check_instance, check_port, refuse
+from casty_trio.link import Link, open_link
+from casty_trio.model.address import ActorAddress, AddressMap, check_name
+from casty_trio.model.checks import check_flag, check_instance
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.model.statistics import AccessStatistics, PeerStatistics
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import NONCE_SIZE, Authenticator, Identity, Offer, escaped
-from casty_trio.protocol.secret import authenticator_of
+from casty_trio.protocol.handshake import NONCE_SIZE, Identity, Offer, escaped
 from casty_trio.protocol.session import Session
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listener
 from casty_trio.remote.peer import Peer
-from casty_trio.remote.peers import AddressMap, Peers
+from casty_trio.remote.peers import Peers
 from casty_trio.remote.slots import RemoteSlot
-from casty_trio.tls import Config
+from casty_trio.remote.whereabouts import Whereabouts
+from casty_trio.tls import Config, Credentials
 
 __all__ = ["FrameHandler", "RemoteNode"]
 
@@ -87,41 +87,25 @@ class RemoteNode(ActorSystem):
         access: AccessSettings | None = None,
         env: Env | None = None,
     ) -> None:
-        _check_arguments(host, port, bind_host, converter, insecure)
-        _check_advertised(bind_port, advertised_host, advertised_port, address_map)
-        check_instance("tls", tls, Config)
-        check_instance("link", link, LinkSettings)
-        check_instance("access", access, AccessSettings)
+        self._where = Whereabouts(host, port, bind_host, bind_port, advertised_host, advertised_port)
+        _check_arguments(converter, insecure, link, access)
         super().__init__(name, env=env)
-        self.authenticator: Authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
         self.link_settings: LinkSettings = link if link is not None else LinkSettings()
-        self._secure: Secure | None = None
-        self.secure_dial: Secure | None = None
-        if tls is not None:
-            tls.check_own(name, "node", node_id)
-            self._secure = partial(tls.secure, dialer=False, env=self.env)
-            self.secure_dial = partial(tls.secure, dialer=True, env=self.env)
+        self.credentials: Credentials = Credentials(tls, secret, name, "node", node_id, env=self.env)
         self.connections: dict[Connection, None] = {}
         self.protocol_errors: int = 0
-        self.handlers: dict[int, FrameHandler] = {
-            Kind.ACTOR: self._on_actor,
-            Kind.CANCEL: self._on_cancel,
-        }
         self.peers: Peers = Peers(self, address_map)
-        self.handlers.update(self.peers.frames())
+        own: dict[int, FrameHandler] = {Kind.ACTOR: self._on_actor, Kind.CANCEL: self._on_cancel}
+        self.handlers: dict[int, FrameHandler] = own | self.peers.frames()
         self.leaving: bool = False
-        self._host = advertised_host if advertised_host is not None else host
-        self._port = advertised_port if advertised_port is not None else port
-        self._port_is_bound = advertised_port is None
-        self._bind_host = bind_host if bind_host is not None else host
-        self._bind_port = bind_port if bind_port is not None else port
+        self._host, self._port = self._where.host, self._where.port
         self.quiet: Quiet = Quiet(self.log, self.env.now)
         self.door: Door = Door(access if access is not None else AccessSettings(), node_id, self.quiet)
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
-        check_listener(self._bind_host, authenticated=tls is not None or secret is not None, insecure=insecure)
+        check_listener(self._where.bind_host, authenticated=self.credentials.given, insecure=insecure)
 
     @property
     def address(self) -> ActorAddress:
@@ -157,9 +141,9 @@ class RemoteNode(ActorSystem):
         """
         if self._nursery_manager is not None:
             return await super().__aenter__()  # tells so, before the address is found to be taken
-        listener = await self.env.listen(self._bind_host, self._bind_port)
+        listener = await self.env.listen(self._where.bind_host, self._where.bind_port)
         try:
-            if self._port_is_bound:
+            if self._where.port_is_bound:
                 self._port = self.env.local_port(listener)
             await super().__aenter__()
         except BaseException:
@@ -223,13 +207,13 @@ class RemoteNode(ActorSystem):
             dialer=False,
             nonce=self.env.token(NONCE_SIZE),
             limits=self.link_settings,
-            authenticator=self.authenticator,
+            authenticator=self.credentials.authenticator,
             admit=partial(self._admit, visit),
         )
         link: Link | None = None
         try:
             with visit.scope:
-                link = await open_link(stream, session, self._secure)
+                link = await open_link(stream, session, self.credentials.accept)
         except HandshakeError as error:
             self.door.refused(visit, error)
         else:
@@ -410,21 +394,8 @@ class _Refused:
 REFUSED = _Refused()
 
 
-def _check_arguments(host: object, port: object, bind_host: object, converter: object, insecure: object) -> None:
-    check_host("host", host)
-    check_port("port", port)
-    if bind_host is not None:
-        check_host("bind_host", bind_host)
+def _check_arguments(converter: object, insecure: object, link: object, access: object) -> None:
     check_instance("converter", converter, cattrs.Converter)
     check_flag("insecure", insecure)
-
-
-def _check_advertised(bind_port: object, host: object, port: object, address_map: object) -> None:
-    if bind_port is not None:
-        check_port("bind_port", bind_port)
-    if host is not None:
-        check_host("advertised_host", host)
-    if port is not None:
-        check_port("advertised_port", port, least=1)
-    if address_map is not None and not callable(address_map):
-        refuse("address_map", address_map, "a function of host and port")
+    check_instance("link", link, LinkSettings)
+    check_instance("access", access, AccessSettings)

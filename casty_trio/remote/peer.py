@@ -26,12 +26,12 @@ from casty_trio.errors import (
     ProtocolError,
     ReplyDecodeError,
 )
+from casty_trio.link.held import Held, HeldMessages
 from casty_trio.model.events import LinkLost
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import Dial, Offer
-from casty_trio.remote.held import Held, HeldMessages
 from casty_trio.remote.watches import Target, Watches
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class Peer:
         self.uid: int = 0
         self.node_id: str = f"{host}:{port}"
         self.connection: Connection | None = None
-        self.held: HeldMessages = HeldMessages(node.link_settings.queue)
+        limits = node.link_settings
+        self.held: HeldMessages = HeldMessages(limits.queue, largest=limits.max_message)
         self.asks: dict[int, ReplySlot] = {}
         self.watches: Watches = Watches(self)
         self.changed: trio.Event = trio.Event()
@@ -165,9 +166,7 @@ class Peer:
             raise LinkClosedError(why)
         if self.node.leaving:
             raise LinkClosedError(f"{self.node.node_id} leaves")
-        most = self.node.link_settings.max_message
-        if len(held.body) > most:
-            raise MessageTooLargeError(f"a message of {len(held.body)} bytes exceeds the limit of {most} bytes")
+        self.held.check(held.body)
         if not self.held.fits(held):
             raise LinkFullError(f"{self.held.size} bytes wait for a connection to {self.node_id}")
         self.held.add(held)

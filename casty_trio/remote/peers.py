@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from casty_trio.actors.refs import LocalRef
 from casty_trio.errors import DecodeError, HandshakeError, ProtocolError
-from casty_trio.model.address import ActorAddress
+from casty_trio.link.held import Held
+from casty_trio.model.address import ActorAddress, AddressMap, address_map_of
 from casty_trio.model.events import NodeGone
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.statistics import PeerStatistics
@@ -16,7 +17,6 @@ from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import Offer
 from casty_trio.remote.adapters import Adapters
 from casty_trio.remote.dialer import Dialer
-from casty_trio.remote.held import Held
 from casty_trio.remote.peer import Peer, on_reply
 from casty_trio.remote.refs import RemoteRef
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from casty_trio.remote.node import RemoteNode
 
 __all__ = ["Peers"]
-
-AddressMap = Callable[[str, int], tuple[str, int]]
 
 LAST_PORT: Final = 65_535
 
@@ -52,7 +50,7 @@ class Peers:
         self._found: dict[str, LocalRef[Any]] = {}  # by path, for the next message; one that has ended is looked up anew
         self.gone: dict[int, str] = {}
         self.adapters: Adapters = Adapters()
-        self.address_map: AddressMap = address_map if address_map is not None else _as_it_is
+        self.address_map: AddressMap = address_map_of(address_map)
 
     def at(self, host: str, port: int) -> Peer:
         """The node that is dialled there; its task is started when it is first asked for."""
@@ -207,7 +205,3 @@ def _statistics(peer: Peer) -> PeerStatistics:
         watching=peer.watches.watching,
         watched=peer.watches.watched,
     )
-
-
-def _as_it_is(host: str, port: int) -> tuple[str, int]:
-    return host, port

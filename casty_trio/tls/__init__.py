@@ -6,3 +6,4 @@ check the other's; whom it is for stands in a URI in it: ``casty://<cluster>/nod
 """
 
 from casty_trio.tls.config import Config as Config
+from casty_trio.tls.credentials import Credentials as Credentials

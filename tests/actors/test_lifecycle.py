@@ -57,6 +57,23 @@ async def test_hooks_run_once_each_in_their_order(waits: bool) -> None:
     ]
 
 
+async def test_a_restart_waits_for_the_children_however_slow_their_hooks(autojump_clock: MockClock) -> None:
+    """L10: what follows in a restart, and the message that waits, come after the child's last hook has returned."""
+    story: Story = []
+
+    def begin(ctx: Ctx) -> None:
+        story.append("begin")
+        ctx.spawn(Behaviors.with_lifecycle(recorder([]), post_stop=told(story, "child post_stop", 0.5)))
+
+    async with opened() as system:
+        ref = system.spawn(hooked(supervised(story, None, begin), story))
+        await wait_all_tasks_blocked()
+        for message in (Boom(), "b"):
+            ref.tell(message)
+        await trio.sleep(10)
+        assert story == ["pre_start", "begin", "pre_restart", "child post_stop", "post_restart", "begin", "b"]
+
+
 async def test_hooks_may_wait(autojump_clock: MockClock) -> None:
     """L10: the order is the same, and mail waits for them."""
     story: Story = []

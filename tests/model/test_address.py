@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from casty_trio import ActorAddress, InvalidNameError
-from casty_trio.model.address import check_name, quote_name
+from casty_trio.model.address import address_map_of, check_name, quote_name
 
 NAME = st.from_regex(r"[A-Za-z0-9_.~:@$+=,;!*'()&%-]{1,40}", fullmatch=True).filter(lambda name: name not in (".", ".."))
 SYSTEM = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
@@ -90,3 +90,9 @@ def test_addresses_sort_and_hash(addresses: list[ActorAddress]) -> None:
     for address in addresses:
         with pytest.raises(AttributeError):
             address.path = "/other"  # type: ignore[misc] # frozen
+
+
+def test_a_node_is_dialled_where_it_says_unless_it_is_mapped() -> None:
+    """What nodes and clients do with ``address_map``."""
+    assert address_map_of(None)("node-1", 25520) == ("node-1", 25520)
+    assert address_map_of(lambda host, port: ("tunnel", port + 1))("node-1", 25520) == ("tunnel", 25521)

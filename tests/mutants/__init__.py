@@ -63,7 +63,7 @@ MUTANTS = [
     _mutant("L7", "test_stop.py::test_stop_goes_ahead_of_queued_mail"),
     _mutant("L8", "test_supervision.py::test_the_order_of_wrappers_does_not_matter"),
     _mutant("L9", "test_faults.py::test_fault_duplicate_names"),
-    _mutant("L10", "test_lifecycle.py::test_hooks_run_once_each_in_their_order"),
+    _mutant("L10", "test_lifecycle.py::test_a_restart_waits_for_the_children_however_slow_their_hooks"),
     _mutant("L11", "test_faults.py::test_fault_escalation_that_nobody_hears"),
     _mutant("L12", "test_leaving.py::test_what_failed_beside_is_a_note"),
     _mutant("L13", "test_timers.py::test_timers_end_with_the_actor_and_its_restart"),

@@ -12,33 +12,10 @@ from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import Dial, Offer
 from casty_trio.remote import adapters, peer as peer_module, peers
-from casty_trio.remote.held import Held, HeldMessages
 from casty_trio.testing import Simulation, simulate
 from tests.remote.nodes import GetAll, Hand, Ignore, Late, Note, Put, heard, opened, peer_of, sink, until, uri, watcher
 from tests.remote.peers import linked
 from tests.sim.shop import NAME, PORT, cart, open_shop, wants
-
-
-def held(number: int, uid: int = 0, size: int = 10) -> Held:
-    return Held(Kind.ACTOR, bytes(size), uid, number)
-
-
-def test_held_messages() -> None:
-    """W6: bounded in bytes, in order, taken by the start of the node; a single one is never too large."""
-    waiting = HeldMessages(100)
-    assert waiting.fits(held(1, size=10_000))
-    for number in range(1, 6):
-        waiting.add(held(number, uid=number % 2))
-    assert not waiting.fits(held(6, size=40))
-    assert (len(waiting), waiting.size) == (5, 75)
-    assert waiting.remove_ask(2)
-    assert not waiting.remove_ask(2)
-    waiting.put_first([held(8), held(9)])
-    assert [each.ask for each in waiting] == [8, 9, 1, 3, 4, 5]
-    assert [each.ask for each in waiting.take(7)] == [8, 9, 4]
-    assert not waiting.remove_ask(8)
-    assert [each.ask for each in waiting.take(1)] == [1, 3, 5]
-    assert (len(waiting), waiting.size, waiting.clear()) == (0, 0, [])
 
 
 def offer(uid: int, dial: int, seen: tuple[int, int] = (0, 0)) -> Offer:

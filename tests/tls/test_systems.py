@@ -95,7 +95,7 @@ def test_one_contact_that_cannot_be_trusted_does_not_keep_a_client_out(
     async def scenario(sim: Simulation) -> None:
         async with make_node(sim, 1, tls=node_tls) as node, make_node(sim, 2, tls=own_node(ca, "node-2")) as other:
             open_shop(node)
-            node._secure = other._secure  # its certificate is another node's
+            node.credentials = other.credentials  # its certificate is another node's
             open_shop(other)
             async with make_client(sim, nodes=(1, 2), tls=client_tls) as client:
                 assert client.stream.link is not None

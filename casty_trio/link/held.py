@@ -1,9 +1,12 @@
-"""Messages that wait for a connection to another node: bounded in bytes, in order. Floor F3, no I/O."""
+"""Messages that wait for a connection, on a node or a client: bounded, in order. Floor F2, no I/O."""
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
+from casty_trio.errors import MessageTooLargeError
 from casty_trio.protocol.frames import HEADER_SIZE
 
 __all__ = ["Held", "HeldMessages"]
@@ -40,14 +43,19 @@ class HeldMessages:
     """The messages that wait, the oldest first.
 
     Args:
-        most: how many bytes they may take; what fits here fits into the empty queue of a link as well.
+        room: how many bytes they may take; what fits here fits into the empty queue of a link as well.
+        largest: how many bytes one of them may have.
+        most: how many there may be.
     """
 
-    __slots__ = ("_by_ask", "_most", "_numbered", "_waiting", "size")
+    __slots__ = ("_by_ask", "_largest", "_most", "_numbered", "_room", "_waiting", "size")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, room: int, *, largest: float = math.inf, most: float = math.inf) -> None:
+        self._room = room
+        self._largest = largest
         self._most = most
-        self._waiting: dict[int, Held] = {}  # by a number that says when they came; a dict, so any can be taken out
+        # By a number that says when they came, so any can be taken out; a plain dict is slow to find its first again.
+        self._waiting: OrderedDict[int, Held] = OrderedDict()
         self._by_ask: dict[int, int] = {}
         self._numbered = 0
         self.size: int = 0
@@ -58,9 +66,28 @@ class HeldMessages:
     def __iter__(self) -> Iterator[Held]:
         return iter(list(self._waiting.values()))
 
+    @property
+    def oldest(self) -> Held | None:
+        """The one that waits longest."""
+        return next(iter(self._waiting.values()), None)
+
+    @property
+    def overflowing(self) -> bool:
+        """Whether there are more than there may be; a single one is never too large."""
+        return len(self) > self._most or (len(self) > 1 and self.size > self._room)
+
+    def check(self, body: bytes) -> None:
+        """See that a message can be written at all, once there is a connection.
+
+        Raises:
+            MessageTooLargeError: no peer would take it.
+        """
+        if len(body) > self._largest:
+            raise MessageTooLargeError(f"a message of {len(body)} bytes exceeds the limit of {self._largest} bytes")
+
     def fits(self, held: Held) -> bool:
         """Whether there is room for one more; a single one is never too large."""
-        return not self._waiting or self.size + held.size <= self._most
+        return not self._waiting or (len(self) < self._most and self.size + held.size <= self._room)
 
     def add(self, held: Held) -> None:
         """Put one behind all others."""
@@ -84,6 +111,13 @@ class HeldMessages:
             return False
         self.size -= self._waiting.pop(number).size
         return True
+
+    def take_oldest(self) -> Held:
+        """Take out the one that waits longest; there has to be one."""
+        _, held = self._waiting.popitem(last=False)
+        self._by_ask.pop(held.ask, None)
+        self.size -= held.size
+        return held
 
     def take(self, uid: int) -> list[Held]:
         """Take out what is for this start of the node, or for any, in order."""
