@@ -3,7 +3,7 @@
 This file is the face: every public name, re-exported, and the composition root: it installs what stands above the cluster.
 The floors, lowest first; a lower one never imports an upper one:
 
-    errors < env < model < protocol < link | tls | actors < remote < cluster < sharding | client < testing
+    errors < env < model < protocol | settings < link | tls | actors < remote < cluster < sharding | client < testing
 """
 
 from casty_trio.actors import ActorSystem as ActorSystem
@@ -84,6 +84,7 @@ from casty_trio.model import (
     UnhandledMessage as UnhandledMessage,
 )
 from casty_trio.protocol.naming import message as message
+from casty_trio.settings import Settings as Settings
 from casty_trio.sharding import Sharding as _Sharding
 
 _install(_Sharding)

@@ -134,7 +134,7 @@ def behaviors() -> Iterator[Row]:
 
 def systems() -> Iterator[Row]:
     """What systems and nodes are made with."""
-    yield "settings", keyword(ActorSystem, "settings"), *of_class("casty_trio.model.settings.ActorSettings")
+    yield "settings", keyword(ActorSystem, "settings"), "Settings or ActorSettings", [*of_class("")[1], LinkSettings()]
     for make in (ActorSystem, node, client):
         yield "env", keyword(make, "env"), *of_class("casty_trio.env.Env")
     for make in (node, client):

@@ -33,6 +33,7 @@ from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import ActorSettings
 from casty_trio.model.statistics import SystemStatistics
+from casty_trio.settings import Settings, merge_settings
 
 __all__ = ["ActorSystem"]
 
@@ -49,7 +50,8 @@ class ActorSystem(System):
 
     Parameters:
         name: how the system is called in addresses.
-        settings: how long things may take, and how much may wait; the defaults when left out.
+        settings: how long things may take, and how much may wait: all `Settings`, or those of the actors alone; the defaults
+            when left out.
         env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
@@ -65,11 +67,13 @@ class ActorSystem(System):
         Hello
     """
 
-    def __init__(self, name: str = "casty", *, settings: ActorSettings | None = None, env: Env | None = None) -> None:
+    def __init__(
+        self, name: str = "casty", *, settings: Settings | ActorSettings | None = None, env: Env | None = None
+    ) -> None:
         self._name = check_name(name, "system")
-        check_instance("settings", settings, ActorSettings)
         check_instance("env", env, Env)
-        self.settings: ActorSettings = settings if settings is not None else ActorSettings()
+        self.all_settings: Settings = merge_settings(settings)
+        self.settings: ActorSettings = self.all_settings.actors
         self.high_water_mask: int = _mask(self.settings.high_water)
         self.env: Env = env if env is not None else RealEnv()
         self.uid: int = self.env.uid()

@@ -47,6 +47,7 @@ from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listene
 from casty_trio.remote.peer import Peer
 from casty_trio.remote.peers import AddressMap, Peers
 from casty_trio.remote.slots import RemoteSlot
+from casty_trio.settings import Settings, merge_settings
 from casty_trio.tls import Config
 
 __all__ = ["FrameHandler", "RemoteNode"]
@@ -85,18 +86,17 @@ class RemoteNode(ActorSystem):
         insecure: bool = False,
         link: LinkSettings | None = None,
         access: AccessSettings | None = None,
+        settings: Settings | None = None,
         env: Env | None = None,
     ) -> None:
         _check_arguments(host, port, bind_host, converter, insecure)
         _check_advertised(bind_port, advertised_host, advertised_port, address_map)
         check_instance("tls", tls, Config)
-        check_instance("link", link, LinkSettings)
-        check_instance("access", access, AccessSettings)
-        super().__init__(name, env=env)
+        super().__init__(name, settings=merge_settings(settings, link=link, access=access), env=env)
         self.authenticator: Authenticator = authenticator_of(secret)
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
-        self.link_settings: LinkSettings = link if link is not None else LinkSettings()
+        self.link_settings: LinkSettings = self.all_settings.link
         self._secure: Secure | None = None
         self.secure_dial: Secure | None = None
         if tls is not None:
@@ -118,7 +118,7 @@ class RemoteNode(ActorSystem):
         self._bind_host = bind_host if bind_host is not None else host
         self._bind_port = bind_port if bind_port is not None else port
         self.quiet: Quiet = Quiet(self.log, self.env.now)
-        self.door: Door = Door(access if access is not None else AccessSettings(), node_id, self.quiet)
+        self.door: Door = Door(self.all_settings.access, node_id, self.quiet)
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
         check_listener(self._bind_host, authenticated=tls is not None or secret is not None, insecure=insecure)
