@@ -6,7 +6,7 @@ The floors, lowest first; a lower one never imports an upper one:
     errors < env < model < protocol | settings < link | tls | actors < remote < cluster < sharding | client < testing
 """
 
-from casty_trio.actors import ActorSystem as ActorSystem
+from casty_trio.actors import ActorSystem as ActorSystem, ShutdownHook as ShutdownHook
 from casty_trio.client import ClientStatistics as ClientStatistics, ClusterClient as ClusterClient
 from casty_trio.cluster import ClusteredActorSystem as ClusteredActorSystem, install as _install
 from casty_trio.env import Env as Env, RealEnv as RealEnv
@@ -76,6 +76,8 @@ from casty_trio.model import (
     PeerStatistics as PeerStatistics,
     RestForOneStrategy as RestForOneStrategy,
     ShardEnvelope as ShardEnvelope,
+    ShutdownHookFailed as ShutdownHookFailed,
+    ShutdownSettings as ShutdownSettings,
     Signal as Signal,
     SpyEvent as SpyEvent,
     SupervisionStrategy as SupervisionStrategy,

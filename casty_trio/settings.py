@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_given, check_instance, refuse
-from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings
+from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
 
@@ -37,6 +37,7 @@ class Settings:
         actors: its actors: how long things may take, and how much may wait.
         link: one connection: how large, how much, how long.
         access: a node's door: how many may come in, and what one client may ask of it.
+        shutdown: the end of the system: for how long the hooks of each phase may run.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -47,6 +48,7 @@ class Settings:
     actors: ActorSettings = field(default_factory=ActorSettings)
     link: LinkSettings = field(default_factory=LinkSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():
@@ -63,6 +65,7 @@ class Settings:
         return cls(
             actors=ActorSettings(grace=1.0, hook_timeout=0.5),
             link=LinkSettings(handshake_timeout=1.0, close_timeout=0.5, keep_alive=0.25, dead_after=1.0, gone_after=3.0),
+            shutdown=ShutdownSettings(before_leave=1.0, drain=1.0, leave=2.0, actors=1.0, connections=1.0),
         )
 
     @classmethod

@@ -109,7 +109,7 @@ def test_the_nearest_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 BAD: list[tuple[str, str, str]] = [
     ("lnik = 1", "there is no section [lnik]: did you mean 'link'?", "a section that is near"),
-    ("[zzz]", "there is no section [zzz]: there are actors, link, access", "a section that is not"),
+    ("[zzz]", "there is no section [zzz]: there are actors, link, access, shutdown", "a section that is not"),
     ("link = 3", "link must be a section of its own, [link], not 3", "no section"),
     ("[link]\nkeep-alife = 1", "[link] has no key 'keep-alife': did you mean 'keep_alive'?", "a key that is near"),
     ("[actors]\nqqq = 1", "[actors] has no key 'qqq': there are batch, grace, ", "a key that is not"),

@@ -17,12 +17,14 @@ import trio
 
 from casty_trio.actors.ask import AskSlot, Deadlines, Expiring
 from casty_trio.actors.cell import Cell
+from casty_trio.actors.dead import DeadLetterRef
 from casty_trio.actors.events import EventStream
 from casty_trio.actors.family import Family
-from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot, WatchableRef
+from casty_trio.actors.refs import AskableRef, LocalRef, WatchableRef
+from casty_trio.actors.shutdown import Phase, Shutdown, ShutdownHook
 from casty_trio.actors.tree import draw
 from casty_trio.env import Env, RealEnv
-from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedError, UnknownActorError, UsageError
+from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
@@ -83,6 +85,8 @@ class ActorSystem(System):
         self._asks: Deadlines[AskSlot] = Deadlines()
         self._named_asks: dict[int, AskSlot] = {}
         self.deadlines: Deadlines[Expiring] = Deadlines()
+        self.shutdown: Shutdown = Shutdown(self)
+        self.shutdown.does("actors", self._stop_actors, limited=False)
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
         self._incarnation = 0
@@ -117,7 +121,7 @@ class ActorSystem(System):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        """Stop all actors, and everything else the system runs.
+        """Stop all actors, and everything else the system runs, in the phases that `on_shutdown` names.
 
         Raises:
             BaseException: what failed in the system itself, without a group around it when it is alone; only when the body
@@ -126,7 +130,7 @@ class ActorSystem(System):
         assert self._nursery_manager is not None  # it was entered
         stopping: BaseException | None = None
         try:
-            await self._shut_down()
+            await self.shutdown.run()
         except BaseException as raised:  # noqa: BLE001 - it goes through the nursery, whose cancellation it may be
             stopping = raised
         self._left = True
@@ -137,8 +141,7 @@ class ActorSystem(System):
         self._nursery.cancel_scope.cancel()
         return await leave_nursery(self._nursery_manager, error, stopping, trio.Cancelled)
 
-    async def _shut_down(self) -> None:
-        """Stop what runs in the block, in order; the actors are first."""
+    async def _stop_actors(self) -> None:
         await self._root.close(trio.current_time() + self.settings.grace)
 
     # --- What programs do -------------------------------------------------------------------------------------------------
@@ -265,6 +268,31 @@ class ActorSystem(System):
         cell = self._cell_of(ref)
         self._refuse_waiting(cell)
         await cell.wait_stopped()
+
+    def on_shutdown(self, phase: Phase, hook: Callable[[], object], *, timeout: float | None = None) -> ShutdownHook:
+        """Run something when the block is left, be it by an exception or a cancellation.
+
+        The phases are ``before-leave`` (all still runs), ``drain``, ``leave`` (a node leaves its cluster), ``actors`` (they
+        stop) and ``connections`` (peers are told goodbye). The hooks of a phase run all at once before what the system does
+        in it; they are shielded from the cancellation. One that fails is logged and published as `ShutdownHookFailed`. They
+        may add hooks to later phases.
+
+        Parameters:
+            phase: when.
+            hook: a function without parameters, async or not.
+            timeout: after how many seconds it is cancelled, the phase's own time (`ShutdownSettings`) at most.
+
+        Returns:
+            What forgets the hook again: ``.cancel()``.
+
+        Raises:
+            SettingsError: there is no such phase, or another argument is wrong.
+            SystemClosedError: the phase has begun already.
+
+        Example:
+            >>> # system.on_shutdown("before-leave", health_server.aclose, timeout=2.0)
+        """
+        return self.shutdown.add(phase, hook, timeout)
 
     def lookup(self, path: str) -> ActorRef[Any] | None:
         """The living actor at a path such as ``/team/worker-0``, or None."""
@@ -446,30 +474,6 @@ class ActorSystem(System):
                 yield cell
                 if cell.children is not None:
                     families.append(cell.children)
-
-
-class DeadLetterRef(AskableRef[Any]):
-    """Where mail goes that nobody wants; see `ActorSystem.dead_letters`."""
-
-    __slots__ = ("_system",)
-
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
-
-    @property
-    def address(self) -> ActorAddress:
-        return self._system.address_of("/$dead-letters", 0)
-
-    def tell(self, message: Any) -> None:
-        self._system.dead_letter(message, self, "sent to the dead letters")
-
-    def tell_asked(self, message: Any, slot: ReplySlot) -> None:
-        slot.fail(UnknownActorError(f"{self.path} answers nothing: it only counts and publishes what it is told"))
-        self.tell(message)
-
-    async def send(self, message: Any) -> None:
-        await trio.lowlevel.checkpoint()
-        self.tell(message)
 
 
 def _mask(high_water: int) -> int:

@@ -112,6 +112,7 @@ class RemoteNode(ActorSystem):
         self.peers: Peers = Peers(self, address_map)
         self.handlers.update(self.peers.frames())
         self.leaving: bool = False
+        self.shutdown.does("connections", self._close_connections, limited=False)
         self._host = advertised_host if advertised_host is not None else host
         self._port = advertised_port if advertised_port is not None else port
         self._port_is_bound = advertised_port is None
@@ -164,9 +165,8 @@ class RemoteNode(ActorSystem):
         self.start_service(partial(self._serve, listener), "connections")
         return self
 
-    async def _shut_down(self) -> None:
-        """Actors first, while their replies can still leave; then the connections, each after a goodbye."""
-        await super()._shut_down()
+    async def _close_connections(self) -> None:
+        """Each after a goodbye; it comes after the actors, so that their replies can still leave."""
         self.leaving = True
         self.peers.poke()
         self._accepting.cancel()
