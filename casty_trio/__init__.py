@@ -6,7 +6,12 @@ The floors, lowest first; a lower one never imports an upper one:
     errors < env < model < protocol | settings < link | tls | actors < remote < cluster < sharding | client < testing
 """
 
-from casty_trio.actors import ActorSystem as ActorSystem, ShutdownHook as ShutdownHook
+from casty_trio.actors import (
+    ActorSystem as ActorSystem,
+    ShutdownHook as ShutdownHook,
+    SignalScope as SignalScope,
+    shutdown_on_signals as shutdown_on_signals,
+)
 from casty_trio.client import ClientStatistics as ClientStatistics, ClusterClient as ClusterClient
 from casty_trio.cluster import ClusteredActorSystem as ClusteredActorSystem, install as _install
 from casty_trio.env import Env as Env, RealEnv as RealEnv

@@ -89,6 +89,7 @@ class ActorSystem(System):
         self.shutdown.does("actors", self._stop_actors, limited=False)
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
+        self.takes_signals: bool = False
         self._incarnation = 0
         self._retired_sent = self._retired_handled = self._dead = self._dead_letters = 0
         self._dead_letter_ref = DeadLetterRef(self)
@@ -99,6 +100,11 @@ class ActorSystem(System):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def running(self) -> bool:
+        """Whether this is inside its block."""
+        return self._nursery_manager is not None and not self._left
 
     # --- The block ----------------------------------------------------------------------------------------------------
 
@@ -436,7 +442,7 @@ class ActorSystem(System):
         raise UsageError(f"{ref!r} is not an actor that the system {self._name} can watch")
 
     def _check_open(self) -> None:
-        if self._nursery_manager is None or self._left:
+        if not self.running:
             raise SystemClosedError(f"{self._name} is used outside its block: write 'async with {type(self).__name__}(...)'")
 
     def _refuse_waiting(self, cell: Cell[Any]) -> None:
