@@ -3,10 +3,15 @@
 This file is the face: every public name, re-exported, and the composition root: it installs what stands above the cluster.
 The floors, lowest first; a lower one never imports an upper one:
 
-    errors < env < model < protocol < link | tls | actors < remote < cluster < sharding | client < testing
+    errors < env < model < protocol | settings < link | tls | actors < remote < cluster < sharding | client < testing
 """
 
-from casty_trio.actors import ActorSystem as ActorSystem
+from casty_trio.actors import (
+    ActorSystem as ActorSystem,
+    ShutdownHook as ShutdownHook,
+    SignalScope as SignalScope,
+    shutdown_on_signals as shutdown_on_signals,
+)
 from casty_trio.client import ClientStatistics as ClientStatistics, ClusterClient as ClusterClient
 from casty_trio.cluster import ClusteredActorSystem as ClusteredActorSystem, install as _install
 from casty_trio.env import Env as Env, RealEnv as RealEnv
@@ -76,6 +81,8 @@ from casty_trio.model import (
     PeerStatistics as PeerStatistics,
     RestForOneStrategy as RestForOneStrategy,
     ShardEnvelope as ShardEnvelope,
+    ShutdownHookFailed as ShutdownHookFailed,
+    ShutdownSettings as ShutdownSettings,
     Signal as Signal,
     SpyEvent as SpyEvent,
     SupervisionStrategy as SupervisionStrategy,
@@ -84,6 +91,7 @@ from casty_trio.model import (
     UnhandledMessage as UnhandledMessage,
 )
 from casty_trio.protocol.naming import message as message
+from casty_trio.settings import Settings as Settings
 from casty_trio.sharding import Sharding as _Sharding
 
 _install(_Sharding)

@@ -1,4 +1,4 @@
-"""The one door to the world: clock, randomness, ids, sockets, name look-up, threads and files. Floor F0.
+"""The one door to the world: clock, randomness, ids, sockets, name look-up, threads, files and signals. Floor F0.
 
 Nothing else in the library reads a clock, draws a random number or opens a socket, so a run in which `Env` is simulated is
 a pure function of its seed. Library code takes an `Env` as an argument and never makes one by itself, except at the public
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import random
 import secrets
+import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import anyio
@@ -82,6 +84,10 @@ class Env(ABC):
         """Wait while the process is stopped; only a simulation knows of that, and can go on in its place."""
         return
 
+    def signals(self, *numbers: signal.Signals) -> AbstractContextManager[AsyncIterator[int]]:
+        """Take signals that the process gets, for as long as the block lasts. Without the real world, none ever comes."""
+        return nullcontext(_none_ever())
+
     def uid(self) -> int:
         """A number that no other node, client or start of this process ever gets again."""
         return int.from_bytes(self.token(UID_BITS // 8), "big") | 1
@@ -117,6 +123,14 @@ class RealEnv(Env):
 
     async def run_sync(self, function: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+    def signals(self, *numbers: signal.Signals) -> AbstractContextManager[AsyncIterator[int]]:
+        return anyio.open_signal_receiver(*numbers)
+
+
+async def _none_ever() -> AsyncIterator[int]:
+    await anyio.sleep_forever()
+    yield 0  # what makes it an iterator
 
 
 def _tcp_listener(host: str, port: int) -> Awaitable[Listener[ByteStream]]:

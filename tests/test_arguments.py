@@ -22,6 +22,7 @@ from casty_trio import (
     Mailbox,
     OneForOneStrategy,
     SettingsError,
+    ShutdownSettings,
     UsageError,
 )
 from casty_trio.testing import Conditions, Simulation, simulate
@@ -100,6 +101,8 @@ def values() -> Iterator[Row]:
     door = {"max_unauthenticated": counts(1), "max_connections": counts(1), "client_asks": counts(1)}
     for name, (allowed, bad) in {**door, "client_rate": counts(65_536)}.items():
         yield f"AccessSettings.{name}", keyword(AccessSettings, name), allowed, bad
+    for phase in ("before_leave", "drain", "leave", "actors", "connections"):
+        yield f"ShutdownSettings.{phase}", keyword(ShutdownSettings, phase), *NO_TIME
     yield "Backoff.initial", keyword(backoff, "initial"), f"{SOME_SECONDS[0]} and finite", [*SOME_SECONDS[1], math.inf]
     bad = [*NO_NUMBERS, None, 0.9, math.inf]
     yield "Backoff.maximum", keyword(backoff, "maximum"), "seconds, 1.0 (initial) or more and finite", bad
@@ -132,9 +135,18 @@ def behaviors() -> Iterator[Row]:
     yield "event_type", lambda value: ActorSystem().event_stream.subscribe(nobody, value), *NO_EVENTS
 
 
+def hooks() -> Iterator[Row]:
+    """What runs at the end of a system."""
+    phases = "one of 'before-leave', 'drain', 'leave', 'actors', 'connections'"
+    yield "phase", lambda value: ActorSystem().on_shutdown(value, print), phases, ["before_leave", "x", None, 1]
+    hook = lambda value: ActorSystem().on_shutdown("leave", value)  # noqa: E731 - as short as the others
+    yield "hook", hook, "a function without parameters", [None, 1, "x"]
+    yield "timeout", lambda value: ActorSystem().on_shutdown("leave", print, timeout=value), *SECONDS
+
+
 def systems() -> Iterator[Row]:
     """What systems and nodes are made with."""
-    yield "settings", keyword(ActorSystem, "settings"), *of_class("casty_trio.model.settings.ActorSettings")
+    yield "settings", keyword(ActorSystem, "settings"), "Settings or ActorSettings", [*of_class("")[1], LinkSettings()]
     for make in (ActorSystem, node, client):
         yield "env", keyword(make, "env"), *of_class("casty_trio.env.Env")
     for make in (node, client):
@@ -169,7 +181,7 @@ def clients() -> Iterator[Row]:
     yield "a host in contact_points", lambda value: client(contact_points=[(value, 1)]), HOST[0], ["x" * 256]
 
 
-TABLE = [*values(), *behaviors(), *systems(), *clients()]
+TABLE = [*values(), *behaviors(), *hooks(), *systems(), *clients()]
 
 
 def refusal(error: BaseException, name: str, allowed: str, value: Any) -> None:

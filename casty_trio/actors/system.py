@@ -17,12 +17,14 @@ import trio
 
 from casty_trio.actors.ask import AskSlot, Deadlines, Expiring
 from casty_trio.actors.cell import Cell
+from casty_trio.actors.dead import DeadLetterRef
 from casty_trio.actors.events import EventStream
 from casty_trio.actors.family import Family
-from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot, WatchableRef
+from casty_trio.actors.refs import AskableRef, LocalRef, WatchableRef
+from casty_trio.actors.shutdown import Phase, Shutdown, ShutdownHook
 from casty_trio.actors.tree import draw
 from casty_trio.env import Env, RealEnv
-from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedError, UnknownActorError, UsageError
+from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
@@ -33,6 +35,7 @@ from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import ActorSettings
 from casty_trio.model.statistics import SystemStatistics
+from casty_trio.settings import Settings, merge_settings
 
 __all__ = ["ActorSystem"]
 
@@ -49,7 +52,8 @@ class ActorSystem(System):
 
     Parameters:
         name: how the system is called in addresses.
-        settings: how long things may take, and how much may wait; the defaults when left out.
+        settings: how long things may take, and how much may wait: all `Settings`, or those of the actors alone; the defaults
+            when left out.
         env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
@@ -65,11 +69,13 @@ class ActorSystem(System):
         Hello
     """
 
-    def __init__(self, name: str = "casty", *, settings: ActorSettings | None = None, env: Env | None = None) -> None:
+    def __init__(
+        self, name: str = "casty", *, settings: Settings | ActorSettings | None = None, env: Env | None = None
+    ) -> None:
         self._name = check_name(name, "system")
-        check_instance("settings", settings, ActorSettings)
         check_instance("env", env, Env)
-        self.settings: ActorSettings = settings if settings is not None else ActorSettings()
+        self.all_settings: Settings = merge_settings(settings)
+        self.settings: ActorSettings = self.all_settings.actors
         self.high_water_mask: int = _mask(self.settings.high_water)
         self.env: Env = env if env is not None else RealEnv()
         self.uid: int = self.env.uid()
@@ -79,8 +85,11 @@ class ActorSystem(System):
         self._asks: Deadlines[AskSlot] = Deadlines()
         self._named_asks: dict[int, AskSlot] = {}
         self.deadlines: Deadlines[Expiring] = Deadlines()
+        self.shutdown: Shutdown = Shutdown(self)
+        self.shutdown.does("actors", self._stop_actors, limited=False)
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
+        self.takes_signals: bool = False
         self._incarnation = 0
         self._retired_sent = self._retired_handled = self._dead = self._dead_letters = 0
         self._dead_letter_ref = DeadLetterRef(self)
@@ -91,6 +100,11 @@ class ActorSystem(System):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def running(self) -> bool:
+        """Whether this is inside its block."""
+        return self._nursery_manager is not None and not self._left
 
     # --- The block ----------------------------------------------------------------------------------------------------
 
@@ -113,7 +127,7 @@ class ActorSystem(System):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        """Stop all actors, and everything else the system runs.
+        """Stop all actors, and everything else the system runs, in the phases that `on_shutdown` names.
 
         Raises:
             BaseException: what failed in the system itself, without a group around it when it is alone; only when the body
@@ -122,7 +136,7 @@ class ActorSystem(System):
         assert self._nursery_manager is not None  # it was entered
         stopping: BaseException | None = None
         try:
-            await self._shut_down()
+            await self.shutdown.run()
         except BaseException as raised:  # noqa: BLE001 - it goes through the nursery, whose cancellation it may be
             stopping = raised
         self._left = True
@@ -137,8 +151,7 @@ class ActorSystem(System):
         """Tell all actors to stop, now."""
         self._root.tell_stop(trio.current_time() + self.settings.grace)
 
-    async def _shut_down(self) -> None:
-        """Stop what runs in the block, in order; the actors are first."""
+    async def _stop_actors(self) -> None:
         await self._root.close(trio.current_time() + self.settings.grace)
 
     # --- What programs do -------------------------------------------------------------------------------------------------
@@ -265,6 +278,31 @@ class ActorSystem(System):
         cell = self._cell_of(ref)
         self._refuse_waiting(cell)
         await cell.wait_stopped()
+
+    def on_shutdown(self, phase: Phase, hook: Callable[[], object], *, timeout: float | None = None) -> ShutdownHook:
+        """Run something when the block is left, be it by an exception or a cancellation.
+
+        The phases are ``before-leave`` (all still runs), ``drain``, ``leave`` (a node leaves its cluster), ``actors`` (they
+        stop) and ``connections`` (peers are told goodbye). The hooks of a phase run all at once before what the system does
+        in it; they are shielded from the cancellation. One that fails is logged and published as `ShutdownHookFailed`. They
+        may add hooks to later phases.
+
+        Parameters:
+            phase: when.
+            hook: a function without parameters, async or not.
+            timeout: after how many seconds it is cancelled, the phase's own time (`ShutdownSettings`) at most.
+
+        Returns:
+            What forgets the hook again: ``.cancel()``.
+
+        Raises:
+            SettingsError: there is no such phase, or another argument is wrong.
+            SystemClosedError: the phase has begun already.
+
+        Example:
+            >>> # system.on_shutdown("before-leave", health_server.aclose, timeout=2.0)
+        """
+        return self.shutdown.add(phase, hook, timeout)
 
     def lookup(self, path: str) -> ActorRef[Any] | None:
         """The living actor at a path such as ``/team/worker-0``, or None."""
@@ -408,7 +446,7 @@ class ActorSystem(System):
         raise UsageError(f"{ref!r} is not an actor that the system {self._name} can watch")
 
     def _check_open(self) -> None:
-        if self._nursery_manager is None or self._left:
+        if not self.running:
             raise SystemClosedError(f"{self._name} is used outside its block: write 'async with {type(self).__name__}(...)'")
 
     def _refuse_waiting(self, cell: Cell[Any]) -> None:
@@ -446,30 +484,6 @@ class ActorSystem(System):
                 yield cell
                 if cell.children is not None:
                     families.append(cell.children)
-
-
-class DeadLetterRef(AskableRef[Any]):
-    """Where mail goes that nobody wants; see `ActorSystem.dead_letters`."""
-
-    __slots__ = ("_system",)
-
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
-
-    @property
-    def address(self) -> ActorAddress:
-        return self._system.address_of("/$dead-letters", 0)
-
-    def tell(self, message: Any) -> None:
-        self._system.dead_letter(message, self, "sent to the dead letters")
-
-    def tell_asked(self, message: Any, slot: ReplySlot) -> None:
-        slot.fail(UnknownActorError(f"{self.path} answers nothing: it only counts and publishes what it is told"))
-        self.tell(message)
-
-    async def send(self, message: Any) -> None:
-        await trio.lowlevel.checkpoint()
-        self.tell(message)
 
 
 def _mask(high_water: int) -> int:

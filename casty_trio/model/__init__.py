@@ -15,6 +15,7 @@ from casty_trio.model.events import (
     LinkLost as LinkLost,
     MailboxHighWater as MailboxHighWater,
     NodeGone as NodeGone,
+    ShutdownHookFailed as ShutdownHookFailed,
     SpyEvent as SpyEvent,
     UnhandledMessage as UnhandledMessage,
 )
@@ -24,6 +25,7 @@ from casty_trio.model.settings import (
     AccessSettings as AccessSettings,
     ActorSettings as ActorSettings,
     LinkSettings as LinkSettings,
+    ShutdownSettings as ShutdownSettings,
 )
 from casty_trio.model.signals import Signal as Signal, Terminated as Terminated
 from casty_trio.model.statistics import (

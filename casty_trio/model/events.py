@@ -19,6 +19,7 @@ __all__ = [
     "LinkLost",
     "MailboxHighWater",
     "NodeGone",
+    "ShutdownHookFailed",
     "SpyEvent",
     "UnhandledMessage",
 ]
@@ -129,6 +130,20 @@ class NodeGone(Event, frozen=True):
     port: int
     uid: int
     reason: str
+
+
+class ShutdownHookFailed(Event, frozen=True):
+    """A hook that was given to `ActorSystem.on_shutdown` raised, or was cancelled because its time was over.
+
+    Attributes:
+        phase: in which phase of the system's end.
+        hook: the name of the function.
+        failure: what it raised; a `TimeoutError` when it was late.
+    """
+
+    phase: str
+    hook: str
+    failure: Exception
 
 
 class SpyEvent(Event, frozen=True):

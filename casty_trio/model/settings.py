@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from casty_trio.model.checks import check_count, check_number, check_seconds
 
-__all__ = ["AccessSettings", "ActorSettings", "LinkSettings"]
+__all__ = ["AccessSettings", "ActorSettings", "LinkSettings", "ShutdownSettings"]
 
 LARGEST = 2**31
 """The largest frame, and the largest message, that two ends can agree on."""
@@ -100,3 +100,29 @@ class ActorSettings:
         for name in ("grace", "hook_timeout"):
             check_seconds(f"ActorSettings.{name}", getattr(self, name))
         check_count("ActorSettings.logged_dead_letters", self.logged_dead_letters, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownSettings:
+    """The end of a system: for how long the hooks of each phase may run, in seconds.
+
+    In the first three phases as much again goes to what the system itself does; the last two have limits of their own for
+    that: `ActorSettings.grace` and ``hook_timeout``, and `LinkSettings.close_timeout`.
+
+    Attributes:
+        before_leave: while everything still runs.
+        drain: work goes to other nodes.
+        leave: the node leaves its cluster.
+        actors: the actors stop.
+        connections: peers are told goodbye.
+    """
+
+    before_leave: float = 5.0
+    drain: float = 5.0
+    leave: float = 10.0
+    actors: float = 5.0
+    connections: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("before_leave", "drain", "leave", "actors", "connections"):
+            check_seconds(f"ShutdownSettings.{name}", getattr(self, name))

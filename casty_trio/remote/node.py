@@ -47,6 +47,7 @@ from casty_trio.remote.peer import Peer
 from casty_trio.remote.peers import Peers
 from casty_trio.remote.slots import RemoteSlot
 from casty_trio.remote.whereabouts import Whereabouts
+from casty_trio.settings import Settings, merge_settings
 from casty_trio.tls import Config, Credentials
 
 __all__ = ["FrameHandler", "RemoteNode"]
@@ -85,14 +86,15 @@ class RemoteNode(ActorSystem):
         insecure: bool = False,
         link: LinkSettings | None = None,
         access: AccessSettings | None = None,
+        settings: Settings | None = None,
         env: Env | None = None,
     ) -> None:
         self._where = Whereabouts(host, port, bind_host, bind_port, advertised_host, advertised_port)
         _check_arguments(converter, insecure, link, access)
-        super().__init__(name, env=env)
+        super().__init__(name, settings=merge_settings(settings, link=link, access=access), env=env)
         self.node_id: str = check_name(node_id, "node")
         self.codec: Codec = Codec(messages, converter=converter)
-        self.link_settings: LinkSettings = link if link is not None else LinkSettings()
+        self.link_settings: LinkSettings = self.all_settings.link
         self.credentials: Credentials = Credentials(tls, secret, name, "node", node_id, env=self.env)
         self.connections: dict[Connection, None] = {}
         self.protocol_errors: int = 0
@@ -100,9 +102,10 @@ class RemoteNode(ActorSystem):
         own: dict[int, FrameHandler] = {Kind.ACTOR: self._on_actor, Kind.CANCEL: self._on_cancel}
         self.handlers: dict[int, FrameHandler] = own | self.peers.frames()
         self.leaving: bool = False
+        self.shutdown.does("connections", self._close_connections, limited=False)
         self._host, self._port = self._where.host, self._where.port
         self.quiet: Quiet = Quiet(self.log, self.env.now)
-        self.door: Door = Door(access if access is not None else AccessSettings(), node_id, self.quiet)
+        self.door: Door = Door(self.all_settings.access, node_id, self.quiet)
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
         check_listener(self._where.bind_host, authenticated=self.credentials.given, insecure=insecure)
@@ -153,9 +156,8 @@ class RemoteNode(ActorSystem):
         self.start_service(partial(self._serve, listener), "connections")
         return self
 
-    async def _shut_down(self) -> None:
-        """Actors first, while their replies can still leave; then the connections, each after a goodbye."""
-        await super()._shut_down()
+    async def _close_connections(self) -> None:
+        """Each after a goodbye; it comes after the actors, so that their replies can still leave."""
         self.leaving = True
         self.peers.poke()
         self._accepting.cancel()

@@ -34,6 +34,7 @@ from casty_trio import (
     OneForOneStrategy,
     RestForOneStrategy,
     SettingsError,
+    ShutdownHookFailed,
     SpyEvent,
     StashFullError,
     SupervisionStrategy,
@@ -94,8 +95,9 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
     MailboxHighWater: provoke_high_water,
     UnhandledMessage: provoke_unhandled,
 }
-ELSEWHERE = {Event, Lagged, LinkLost, NodeGone, SpyEvent}
-"""The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`) and a node (`test_peers_life.py`) tell."""
+ELSEWHERE = {Event, Lagged, LinkLost, NodeGone, ShutdownHookFailed, SpyEvent}
+"""The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`) and the end
+of a system (`test_shutdown.py`) tell."""
 
 
 def test_every_exported_event_is_provoked() -> None:
@@ -263,7 +265,7 @@ def test_every_setting_makes_a_difference_somewhere() -> None:
     """L14: a new one needs a line above; a new class of settings, tests of its own."""
     assert {name for name, *_ in DIFFERENCES} == {field.name for field in dataclasses.fields(ActorSettings)}
     settings = {name for name, thing in vars(casty_trio).items() if name.endswith("Settings") and isinstance(thing, type)}
-    assert settings == {"AccessSettings", "ActorSettings", "LinkSettings"}
+    assert settings == {"AccessSettings", "ActorSettings", "LinkSettings", "Settings", "ShutdownSettings"}
 
 
 @pytest.mark.parametrize(("name", "measure", "one", "this", "other", "that"), DIFFERENCES)
