@@ -124,7 +124,7 @@ class SimulatedDisk:
         file.synced = len(data)
 
     async def _wait(self, start: int, seconds: float = 0.0) -> None:
-        await (trio.sleep(seconds) if seconds else trio.lowlevel.checkpoint())
+        await trio.sleep(seconds)
         if start != self._starts:
             raise OSError(errno.EIO, "the process that opened the folder is dead")
         if self._broken:

@@ -135,7 +135,7 @@ class SimulatedHost:
         """End the program, if one runs, without a word to anybody.
 
         Parameters:
-            reset: the machine lives on: what comes for the process is answered with a reset, and dials are refused. Otherwise
+            reset: the machine lives on: what comes for the process is answered with a reset, and dials are refused. Else
                 nobody hears anything until the next start.
         """
         self._network.take_off(self.name, refusing=reset)
@@ -169,11 +169,17 @@ class SimulatedHost:
 
     async def wait_terminated(self) -> None:
         """Wait until the program is asked to end; for the program itself."""
-        await (trio.sleep_forever() if self._process is None else self._process.told.wait())
+        if self._process is None:
+            await trio.sleep_forever()
+        else:
+            await self._process.told.wait()
 
     async def wait_ended(self) -> None:
         """Wait until no program runs on the host, and none unwinds."""
-        await (trio.lowlevel.checkpoint() if self._process is None else self._process.ended.wait())
+        if self._process is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._process.ended.wait()
 
     def skew(self, seconds: float) -> None:
         """Let the wall clock jump."""

@@ -144,7 +144,7 @@ class Network:
                     pipe.desert(refusing=refusing)
 
     def put_back(self, host: str) -> None:
-        """Put a host that was taken off on again; it knows nothing of its former connections, and refuses what they bring."""
+        """Put a host that was taken off on again; it knows nothing of its former connections, and refuses them."""
         if self._off.pop(host, None) is None:
             return
         self._dark = {address: owner for address, owner in self._dark.items() if owner != host}
