@@ -9,20 +9,22 @@ Scheduler time (``trio.current_time()``, ``anyio.current_time()``) needs no door
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 from anyio.abc import ByteStream, Listener
 
-__all__ = ["Env", "RealEnv"]
+__all__ = ["Disk", "Env", "RealDisk", "RealEnv"]
 
 T = TypeVar("T")
 
@@ -77,6 +79,10 @@ class Env(ABC):
         """The port a listener of `listen` got."""
 
     @abstractmethod
+    def disk(self, folder: str) -> Disk:
+        """The files in a folder, which is made with the first of them."""
+
+    @abstractmethod
     async def run_sync(self, function: Callable[[], T]) -> T:
         """Run a blocking function (a file, a look-up) where it does not hold the event loop up."""
 
@@ -91,6 +97,37 @@ class Env(ABC):
     def uid(self) -> int:
         """A number that no other node, client or start of this process ever gets again."""
         return int.from_bytes(self.token(UID_BITS // 8), "big") | 1
+
+
+class Disk(ABC):
+    """A few files that outlive the process. Each is written by one task at a time.
+
+    Any of them may raise `OSError`: the disk is full, or broken. Of an ``append`` that raised, any part may be in the file.
+    """
+
+    @abstractmethod
+    async def read(self, name: str) -> bytes:
+        """All that is in a file.
+
+        Raises:
+            FileNotFoundError: there is none of that name.
+        """
+
+    @abstractmethod
+    async def append(self, name: str, data: bytes) -> None:
+        """Write behind what is there, making the file if there is none. A crash may lose it, or its end, until `sync`."""
+
+    @abstractmethod
+    async def sync(self, name: str) -> None:
+        """Return when all that was appended to a file is there to stay.
+
+        Raises:
+            FileNotFoundError: there is none of that name.
+        """
+
+    @abstractmethod
+    async def replace(self, name: str, data: bytes) -> None:
+        """Make this all that is in a file, for good: whatever crashes, it holds either what it did before or this."""
 
 
 class RealEnv(Env):
@@ -121,6 +158,9 @@ class RealEnv(Env):
     def local_port(self, listener: Listener[ByteStream]) -> int:
         return int(listener.extra(anyio.abc.SocketAttribute.local_port))
 
+    def disk(self, folder: str) -> Disk:
+        return RealDisk(folder, self)
+
     async def run_sync(self, function: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
 
@@ -131,6 +171,60 @@ class RealEnv(Env):
 async def _none_ever() -> AsyncIterator[int]:
     await anyio.sleep_forever()
     yield 0  # what makes it an iterator
+
+
+class RealDisk(Disk):
+    """Files of the operating system, written in worker threads.
+
+    Parameters:
+        folder: where they are.
+        env: whose threads.
+    """
+
+    def __init__(self, folder: str, env: Env) -> None:
+        self._folder = Path(folder)
+        self._env = env
+
+    async def read(self, name: str) -> bytes:
+        return await self._env.run_sync((self._folder / name).read_bytes)
+
+    async def append(self, name: str, data: bytes) -> None:
+        def write() -> None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / name).open("ab") as file:
+                file.write(data)
+
+        await self._env.run_sync(write)
+
+    async def sync(self, name: str) -> None:
+        def sync() -> None:
+            with (self._folder / name).open("rb+") as file:
+                os.fsync(file.fileno())
+            self._sync_folder()
+
+        await self._env.run_sync(sync)
+
+    async def replace(self, name: str, data: bytes) -> None:
+        def write() -> None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            new = self._folder / f"{name}.new"
+            with new.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._folder / name)
+            self._sync_folder()
+
+        await self._env.run_sync(write)
+
+    def _sync_folder(self) -> None:
+        """A name is in a folder for good when the folder is synced; where folders cannot be opened, they need not be."""
+        with suppress(PermissionError):
+            number = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
 
 
 def _tcp_listener(host: str, port: int) -> Awaitable[Listener[ByteStream]]:

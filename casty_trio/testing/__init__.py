@@ -7,6 +7,7 @@ tells more.
 
 from casty_trio.testing import effects as effects
 from casty_trio.testing.digest import StepDigest as StepDigest
+from casty_trio.testing.disk import SimulatedDisk as SimulatedDisk
 from casty_trio.testing.errors import (
     DeadlockError as DeadlockError,
     LivelockError as LivelockError,
@@ -15,6 +16,7 @@ from casty_trio.testing.errors import (
     UnsupportedTrioError as UnsupportedTrioError,
     WouldWaitError as WouldWaitError,
 )
+from casty_trio.testing.host import NodeProgram as NodeProgram, SimulatedHost as SimulatedHost
 from casty_trio.testing.kit import BehaviorTestKit as BehaviorTestKit
 from casty_trio.testing.network import Network as Network, NetworkStatistics as NetworkStatistics
 from casty_trio.testing.pipe import Conditions as Conditions
@@ -23,4 +25,4 @@ from casty_trio.testing.proxy import FaultProxy as FaultProxy
 from casty_trio.testing.simulation import Result as Result, Simulation as Simulation, simulate as simulate
 from casty_trio.testing.stage import RecordingRef as RecordingRef
 from casty_trio.testing.stream import SimulatedListener as SimulatedListener, SimulatedStream as SimulatedStream
-from casty_trio.testing.world import SimulatedEnv as SimulatedEnv
+from casty_trio.testing.world import Clock as Clock, SimulatedEnv as SimulatedEnv

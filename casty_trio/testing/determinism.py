@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import gc
 import random
+from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import cast
 
 import trio
 import trio._core._run as trio_run  # private: there is no public way (python-trio/trio#2022)
 
 from casty_trio.testing.errors import UnsupportedTrioError
 
-__all__ = ["FLAG", "GENERATOR", "SCHEDULER", "deterministic", "scheduler_generator"]
+__all__ = ["FLAG", "GENERATOR", "SCHEDULER", "deterministic", "run_queue", "scheduler_generator"]
 
 FLAG = "_ALLOW_DETERMINISTIC_SCHEDULING"
 GENERATOR = "_r"
@@ -51,6 +53,21 @@ def deterministic(seed: int) -> Generator[None]:
         random.setstate(module_state)
         generator.setstate(scheduler_state)
         setattr(SCHEDULER, FLAG, flag)
+
+
+def run_queue() -> deque[trio.lowlevel.Task]:
+    """The tasks of the present run that run next: one that is taken out does not, until it is put back.
+
+    Raises:
+        UnsupportedTrioError: this Trio keeps them elsewhere.
+    """
+    runner = getattr(getattr(SCHEDULER, "GLOBAL_RUN_CONTEXT", None), "runner", None)
+    queue: object = getattr(runner, "runq", None)
+    if not isinstance(queue, deque):
+        raise UnsupportedTrioError(
+            f"trio {trio.__version__} queues tasks in a way that is not known here: none can be paused"
+        )
+    return cast("deque[trio.lowlevel.Task]", queue)
 
 
 def scheduler_generator(run: ModuleType) -> random.Random:

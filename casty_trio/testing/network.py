@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from math import inf
 
 import trio
 
@@ -59,12 +60,13 @@ class Network:
         self._exceptions: dict[tuple[str, str], Conditions] = {}
         self._routes: dict[tuple[str, str], Route] = {}
         self._listeners: dict[tuple[str, int], tuple[str, SimulatedListener]] = {}
+        self._off: dict[str, bool] = {}  # hosts that are off; whether what comes to them is refused all the same
+        self._dark: dict[tuple[str, int], str] = {}  # where hosts listened that are off and say nothing
         self._next_port = FIRST_FREE_PORT
         self._connections = self._refused = 0
 
     def __repr__(self) -> str:
-        ends = sum(len(route.pipes) for route in self._routes.values())
-        return f"<Network {len(self._listeners)} listeners, {ends} open ends, {self.statistics()}>"
+        return f"<Network {len(self._listeners)} listeners, {self.open_ends()} open ends, {self.statistics()}>"
 
     def set_conditions(
         self,
@@ -115,6 +117,46 @@ class Network:
             for pipe in (*route.pipes, *self._route(target, source).pipes):
                 pipe.tear()
 
+    def mend(self) -> None:
+        """Take back the cuts that have not come yet."""
+        for route in self._routes.values():
+            route.fuse = inf
+
+    def take_off(self, host: str, *, refusing: bool = False) -> None:
+        """Take a host off at once: nothing that it does from now on leaves it, and nothing comes in.
+
+        Parameters:
+            host: its name.
+            refusing: as if its process had been killed, not its current: what comes is refused. Otherwise nothing is
+                answered, and others learn of it by their own clocks only.
+        """
+        self._off[host] = refusing
+        for address, (owner, _) in list(self._listeners.items()):
+            if owner == host:
+                del self._listeners[address]
+                if not refusing:
+                    self._dark[address] = host
+        for (source, target), route in self._routes.items():
+            for pipe in list(route.pipes):
+                if source == host:
+                    pipe.silence()
+                if target == host:
+                    pipe.desert(refusing=refusing)
+
+    def put_back(self, host: str) -> None:
+        """Put a host that was taken off on again; it knows nothing of its former connections, and refuses them."""
+        if self._off.pop(host, None) is None:
+            return
+        self._dark = {address: owner for address, owner in self._dark.items() if owner != host}
+        for (_, target), route in self._routes.items():
+            if target == host:
+                for pipe in list(route.pipes):
+                    pipe.refuse()
+
+    def open_ends(self, host: str | None = None) -> int:
+        """How many ends of connections are open: all, or those that a host sends into."""
+        return sum(len(route.pipes) for (source, _), route in self._routes.items() if host in (None, source))
+
     def statistics(self) -> NetworkStatistics:
         """What was carried so far."""
         routes = self._routes.values()
@@ -128,15 +170,21 @@ class Network:
         """Take an address for a host; port 0 picks a free one.
 
         Raises:
-            OSError: the address is taken (EADDRINUSE).
+            OSError: the address is taken (EADDRINUSE), or the host is off.
         """
+        if node in self._off:
+            raise OSError(errno.ENETDOWN, f"{node} is off")
         host = node if host in ANY_HOST else _normal(host)
         port = port or self._free_port(host)
         if (host, port) in self._listeners:
             raise OSError(errno.EADDRINUSE, f"{host}:{port} is taken by {self._listeners[host, port][0]}")
-        listener = SimulatedListener((host, port), lambda: self._listeners.pop((host, port)))
+        listener = SimulatedListener((host, port), lambda: self._release((host, port), listener))
         self._listeners[host, port] = node, listener
         return listener
+
+    def _release(self, address: tuple[str, int], listener: SimulatedListener) -> None:
+        if address in self._listeners and self._listeners[address][1] is listener:  # not taken by another meanwhile
+            del self._listeners[address]
 
     async def connect(self, node: str, host: str, port: int) -> SimulatedStream:
         """Open a connection from a host; it takes a round trip.
@@ -149,6 +197,8 @@ class Network:
         await trio.sleep(self._route(node, target).delay())
         back = self._route(target, node).delay()
         found = self._listeners.get(address)
+        if node in self._off or (found is None and self._is_mute(address)):
+            await trio.sleep_forever()
         if found is None or found[1].is_full():
             self._refused += 1
             await trio.sleep(back)
@@ -162,6 +212,10 @@ class Network:
             client.close()
             raise
         return client
+
+    def _is_mute(self, address: tuple[str, int]) -> bool:
+        """Whether nobody answers there, not even that nobody listens."""
+        return address in self._dark or not self._off.get(address[0], True)
 
     def _pair(self, node: str, target: str, address: tuple[str, int]) -> tuple[SimulatedStream, SimulatedStream]:
         there, back = self._route(node, target), self._route(target, node)

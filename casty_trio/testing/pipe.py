@@ -4,7 +4,8 @@ Rules: bytes leave in the order they came in, each piece after its own delay and
 What was sent and not yet received is bounded by the window; a sender waits for room. A receiver is woken exactly when
 something arrives, with no task in between: its own cancel scope's deadline is the arrival.
 A direction ends as in TCP: in order, with an end of file; or by a reset, which may overtake (and so lose) what is
-still on its way. Who sends to an end that closed learns so one round trip later.
+still on its way. Who sends to an end that closed learns so one round trip later. An end whose host is off is `silence`d and
+`desert`ed: it says nothing any more, not even that it has ended, and takes what comes for as long as the window lasts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from casty_trio.model.checks import check_count, check_flag, check_number, refus
 
 __all__ = ["Conditions", "Parking", "Pipe", "Route"]
 
+PACKET = 1_460
+"""Where a way carries so many bytes a second, they come in pieces of this size, as in Ethernet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
@@ -30,6 +34,7 @@ class Conditions:
         delay: the least and the most seconds that something is on its way; drawn evenly, for each send.
         cut: the probability that a receive gets only a part (any prefix) of what has arrived.
         window: bytes that may be sent and not yet received, on each connection.
+        rate: bytes a second that the way carries, for all connections together; ``math.inf`` is no limit.
         stalled: nothing arrives, and nobody is told: neither bytes, nor the end of a connection, nor dials. When it is over,
             what was sent on connections that both ends still hold arrives after all, as with TCP.
 
@@ -44,6 +49,7 @@ class Conditions:
     delay: tuple[float, float] = (0.0001, 0.002)
     cut: float = 0.25
     window: int = 65_536
+    rate: float = inf
     stalled: bool = False
 
     def __post_init__(self) -> None:
@@ -54,6 +60,7 @@ class Conditions:
                 refuse("Conditions.delay", self.delay, "the least and the most seconds")
         check_number("Conditions.cut", self.cut, "a number from 0 to 1", 0, 1)
         check_count("Conditions.window", self.window, 1)
+        check_number("Conditions.rate", self.rate, "bytes a second, 1 or more", 1)
         check_flag("Conditions.stalled", self.stalled)
 
 
@@ -71,6 +78,7 @@ class Route:
         self.bytes = 0
         self.chunks = 0
         self.fuse: float = inf  # so many more bytes, and the connection that carries them breaks
+        self._busy_until = 0.0  # until then it is occupied with what was sent earlier
         self._delays = random.Random(f"{seed}:delays").random
         self._cuts = random.Random(f"{seed}:cuts").random
 
@@ -83,6 +91,14 @@ class Route:
             return inf
         least, most = self.conditions.delay
         return least + (most - least) * self._delays()
+
+    def departure(self, size: int) -> float:
+        """When the last of so many bytes has left, behind those that were sent before."""
+        now, rate = trio.current_time(), self.conditions.rate
+        if rate == inf:
+            return now
+        self._busy_until = max(now, self._busy_until) + size / rate
+        return self._busy_until
 
     def cut(self, size: int) -> int:
         """How many of ``size`` bytes the next receive gets."""
@@ -144,6 +160,8 @@ class Pipe:
         self._reset = False
         self._broken_at = inf
         self._sender_closed = self._receiver_closed = False
+        self._silent = self._deserted = False  # the host of the sender is off, or that of the receiver
+        self._refusing = False  # what comes to a deserted end is answered with a reset
         self._late_end: bool | None = None  # the direction has ended while nothing arrived: with a reset, or without
         self._sender, self._receiver = Parking(), Parking()
         route.pipes[self] = None
@@ -163,18 +181,21 @@ class Pipe:
         self._check_sendable()
         await trio.lowlevel.checkpoint()
         start = 0
-        while True:
+        while not self._silent:
             self._check_sendable()
             room = self._route.conditions.window - self._in_flight
             if start >= len(data):
                 return
             if room > 0:
-                self._put(data[start : start + room])
-                start += room
+                piece = room if self._route.conditions.rate == inf else min(room, PACKET)
+                self._put(data[start : start + piece])
+                start += piece
             else:
                 await self._sender.wait(self._broken_at)
 
     def _check_sendable(self) -> None:
+        if self._silent:
+            return
         if self._sender_closed:
             raise anyio.ClosedResourceError
         if self._ends_at < inf or trio.current_time() >= self._broken_at:
@@ -186,9 +207,13 @@ class Pipe:
         self._route.fuse -= len(data)
         self._route.bytes += len(data)
         self._route.chunks += 1
-        arrival = self._last_arrival = max(trio.current_time() + self._route.delay(), self._last_arrival)
+        left = self._route.departure(len(data))
+        arrival = self._last_arrival = max(left + self._route.delay(), self._last_arrival)
         self._in_flight += len(data)
-        if self._receiver_closed:  # what nobody will receive fills the window all the same, as with TCP
+        if self._deserted:
+            if self._refusing:
+                self._refuse(arrival + self._back.delay())
+        elif self._receiver_closed:  # what nobody will receive fills the window all the same, as with TCP
             self._broken_at = min(self._broken_at, arrival + self._back.delay())
         else:
             self._coming.append((arrival, data))
@@ -200,7 +225,7 @@ class Pipe:
 
     def finish(self) -> None:
         """End the direction after what is on its way; what is sent from now on is refused."""
-        if self._ends_at == inf:
+        if self._ends_at == inf and not self._silent:
             self._ends_at = max(trio.current_time() + self._route.delay(), self._last_arrival)
             self._late_end = False if self._ends_at == inf else None
             self._expect()
@@ -221,6 +246,8 @@ class Pipe:
             arrival, data = self._coming.popleft()
             self._last_arrival = max(min(arrival, trio.current_time() + self._route.delay()), self._last_arrival)
             self._coming.append((self._last_arrival, data))
+        self._refuse_waiting()
+        self.other._refuse_waiting()
         late_end, self._late_end = self._late_end, None
         if late_end is not None:
             self._reset = late_end
@@ -231,6 +258,8 @@ class Pipe:
 
     def reset(self) -> float:
         """End the direction abruptly: what arrives after the reset is lost. Returns when it arrives."""
+        if self._silent:
+            return inf
         arrival = trio.current_time() + self._route.delay()
         if arrival < self._ends_at:
             self._reset, self._ends_at = True, arrival
@@ -252,6 +281,40 @@ class Pipe:
         self._sender_closed = True
         self._sender.wake()
         self._forget()
+
+    # --- hosts that are off ---
+
+    def silence(self) -> None:
+        """The sender's host is off: what is on its way still arrives, and then nothing any more, not even an end."""
+        self._silent = self._sender_closed = True
+        self._forget()
+
+    def desert(self, *, refusing: bool) -> None:
+        """The receiver's host is off: nobody takes what comes, or, if it is ``refusing``, it is answered with a reset."""
+        self._deserted, self._refusing = True, refusing
+        self._coming.clear()
+        self._arrived.clear()
+        self._receiver.move(inf)
+        self._forget()
+
+    def refuse(self) -> None:
+        """The receiver's host is on again, and knows nothing of the connection."""
+        if self._deserted:
+            self._refusing = True
+            self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        """What was sent and never taken is sent again and again; now it can be answered."""
+        if self._deserted and self._refusing and self._in_flight:
+            self._refuse(trio.current_time() + self._route.delay() + self._back.delay())
+
+    def _refuse(self, moment: float) -> None:
+        """Let the sender be told then that there is no such connection: both its ways end."""
+        self.break_at(moment)
+        other = self.other
+        if moment < other._ends_at:
+            other._reset, other._ends_at = True, moment
+            other._expect()
 
     # --- the receiver's end ---
 
@@ -275,9 +338,13 @@ class Pipe:
         return self._take(max_bytes)
 
     def _is_readable(self) -> bool:
-        return bool(self._arrived) or self._receiver_closed or self._next_arrival() <= trio.current_time()
+        if self._receiver_closed:
+            return True
+        return not self._deserted and (bool(self._arrived) or self._next_arrival() <= trio.current_time())
 
     def _next_arrival(self) -> float:
+        if self._deserted:
+            return inf
         return self._coming[0][0] if self._coming else self._ends_at
 
     def _unload(self) -> None:
@@ -301,6 +368,10 @@ class Pipe:
     def close_receiver(self) -> bool:
         """Nobody receives any more. Returns whether something had arrived that nobody will read."""
         self._receiver_closed = True
+        if self._deserted:
+            self._receiver.wake()
+            self._forget()
+            return False
         self._unload()
         unread = bool(self._arrived)
         if self._coming and self._coming[0][0] < inf:
@@ -312,5 +383,5 @@ class Pipe:
         return unread
 
     def _forget(self) -> None:
-        if self._sender_closed and self._receiver_closed:
+        if self._sender_closed and (self._receiver_closed or self._deserted):
             self._route.pipes.pop(self, None)

@@ -24,6 +24,8 @@ from casty_trio.errors import CastyError, UsageError
 from casty_trio.testing.determinism import deterministic
 from casty_trio.testing.digest import STEPS_PER_INSTANT, StepDigest
 from casty_trio.testing.errors import DeadlockError, LivelockError, NestedSimulationError, SimulationTimeoutError
+from casty_trio.testing.freezer import Freezer
+from casty_trio.testing.host import SimulatedHost
 from casty_trio.testing.network import Network, NetworkStatistics
 from casty_trio.testing.stuck import where_tasks_are
 from casty_trio.testing.world import SimulatedEnv
@@ -67,6 +69,8 @@ class Simulation:
         self._digest = digest
         self._generators: dict[str, random.Random] = {}
         self._envs: dict[str, SimulatedEnv] = {}
+        self._hosts: dict[str, SimulatedHost] = {}
+        self._freezer = Freezer()
 
     def __repr__(self) -> str:
         return f"<Simulation seed={self.seed}, {self._digest!r}, {self.network!r}>"
@@ -92,6 +96,16 @@ class Simulation:
         if name not in self._envs:
             self._envs[name] = SimulatedEnv(name, self.seed, self.network)
         return self._envs[name]
+
+    def host(self, name: str) -> SimulatedHost:
+        """The machine of a name, which can be crashed, paused and started again; the same object for the same name.
+
+        Parameters:
+            name: as for `env`, and its env is that one.
+        """
+        if name not in self._hosts:
+            self._hosts[name] = SimulatedHost(name, self.env(name), self.network, self._freezer)
+        return self._hosts[name]
 
     def record(self, *values: object) -> None:
         """Fold values into the digest, and into the trace if one is kept.

@@ -1,4 +1,4 @@
-"""The world as a simulated host sees it: virtual clocks, chance from the seed, the network in memory. Floor F6."""
+"""The world as a simulated host sees it: its clocks, chance from the seed, network and disk in memory. Floor F6."""
 
 from __future__ import annotations
 
@@ -10,15 +10,42 @@ import anyio.abc
 import trio
 from anyio.abc import ByteStream, Listener
 
-from casty_trio.env import Env
+from casty_trio.env import Disk, Env
+from casty_trio.testing.disk import SimulatedDisk
 from casty_trio.testing.network import Network
 
-__all__ = ["SimulatedEnv"]
+__all__ = ["Clock", "SimulatedEnv"]
 
 T = TypeVar("T")
 
 WALL_TIME_AT_START = 1_750_000_000.0
 """Some moment in June 2025; fixed, so that what is printed is the same in every run."""
+
+
+class Clock:
+    """A host's clock, which may be wrong: it jumps, and it gains or loses time.
+
+    Attributes:
+        gain: how many seconds it gains in each second; negative when it is slow. Change it with `drift`.
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self.gain: float = 0.0
+        self._since, self._shown = 0.0, start
+
+    def read(self) -> float:
+        """What it shows."""
+        elapsed = trio.current_time() - self._since
+        return self._shown + elapsed + self.gain * elapsed
+
+    def jump(self, seconds: float) -> None:
+        """Let it show so much more from now on, or less."""
+        self._shown += seconds
+
+    def drift(self, gain: float) -> None:
+        """Let it gain so many seconds in each second from now on."""
+        self._shown, self._since = self.read(), trio.current_time()
+        self.gain = gain
 
 
 class SimulatedEnv(Env):
@@ -28,13 +55,22 @@ class SimulatedEnv(Env):
         name: the host's name.
         seed: the simulation's; what is drawn depends on it and the name.
         network: where it listens and dials.
+
+    Attributes:
+        name: the host's name.
+        clock: what `now` reads; a wrong one may gain time, but does not jump.
+        wall_clock: what `wall_time` reads; a wrong one may do both.
+        drive: what the files of `disk` are on.
     """
 
     check_serialization: bool = True
     """In a simulation they do: what works on one node has to work on two."""
 
     def __init__(self, name: str, seed: int, network: Network) -> None:
-        self.name = name
+        self.name: str = name
+        self.clock: Clock = Clock()
+        self.wall_clock: Clock = Clock(WALL_TIME_AT_START)
+        self.drive: SimulatedDisk = SimulatedDisk(random.Random(f"{seed}:env:{name}:disk"))
         self._network = network
         self._rng = random.Random(f"{seed}:env:{name}:rng")
         self._tokens = random.Random(f"{seed}:env:{name}:token")
@@ -47,10 +83,10 @@ class SimulatedEnv(Env):
         return self._rng
 
     def now(self) -> float:
-        return trio.current_time()
+        return self.clock.read()
 
     def wall_time(self) -> float:
-        return WALL_TIME_AT_START + trio.current_time()
+        return self.wall_clock.read()
 
     def token(self, size: int) -> bytes:
         return self._tokens.randbytes(size)
@@ -64,6 +100,9 @@ class SimulatedEnv(Env):
 
     def local_port(self, listener: Listener[ByteStream]) -> int:
         return int(listener.extra(anyio.abc.SocketAttribute.local_port))
+
+    def disk(self, folder: str) -> Disk:
+        return self.drive.folder(folder)
 
     async def run_sync(self, function: Callable[[], T]) -> T:
         # A thread would know nothing of the virtual clock, and end at another time in each run.
