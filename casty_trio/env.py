@@ -86,10 +86,6 @@ class Env(ABC):
     async def run_sync(self, function: Callable[[], T]) -> T:
         """Run a blocking function (a file, a look-up) where it does not hold the event loop up."""
 
-    async def wait_awake(self) -> None:
-        """Wait while the process is stopped; only a simulation knows of that, and can go on in its place."""
-        return
-
     def signals(self, *numbers: signal.Signals) -> AbstractContextManager[AsyncIterator[int]]:
         """Take signals that the process gets, for as long as the block lasts. Without the real world, none ever comes."""
         return nullcontext(_none_ever())

@@ -17,6 +17,8 @@ from typing import Any, TypeVar, cast
 
 from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_given, check_instance, refuse
+from casty_trio.model.cluster_settings import ClusterSettings
+from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
@@ -38,6 +40,8 @@ class Settings:
         link: one connection: how large, how much, how long.
         access: a node's door: how many may come in, and what one client may ask of it.
         shutdown: the end of the system: for how long the hooks of each phase may run.
+        cluster: membership: how often it is talked about, and how patient a node is.
+        detector: how nodes watch each other.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -49,6 +53,8 @@ class Settings:
     link: LinkSettings = field(default_factory=LinkSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():
@@ -56,8 +62,11 @@ class Settings:
 
     @classmethod
     def lan(cls) -> Settings:
-        """For nodes that share a switch: a silent peer is noticed in 5 s instead of 13."""
-        return cls(link=LinkSettings(handshake_timeout=3.0, keep_alive=1.0, dead_after=5.0, gone_after=15.0))
+        """For nodes that share a switch: a silent peer is noticed in 5 s instead of 13, a dead member in 3 instead of 6."""
+        return cls(
+            link=LinkSettings(handshake_timeout=3.0, keep_alive=1.0, dead_after=5.0, gone_after=15.0),
+            detector=DetectorSettings(heartbeat=0.5, pause=1.5, probe_timeout=0.25),
+        )
 
     @classmethod
     def local(cls) -> Settings:
@@ -66,6 +75,10 @@ class Settings:
             actors=ActorSettings(grace=1.0, hook_timeout=0.5),
             link=LinkSettings(handshake_timeout=1.0, close_timeout=0.5, keep_alive=0.25, dead_after=1.0, gone_after=3.0),
             shutdown=ShutdownSettings(before_leave=1.0, drain=1.0, leave=2.0, actors=1.0, connections=1.0),
+            cluster=ClusterSettings(
+                gossip_interval=0.5, gossip_interval_changing=0.05, stable_after=1.0, contact_interval=0.5
+            ),
+            detector=DetectorSettings(heartbeat=0.2, pause=0.6, probe_timeout=0.1),
         )
 
     @classmethod

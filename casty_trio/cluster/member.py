@@ -15,6 +15,7 @@ from casty_trio.model.checks import check_addresses, check_count, check_seconds
 from casty_trio.model.cluster_events import ClusterEvent, ClusterState
 from casty_trio.model.events import Event
 from casty_trio.model.member import Member, MemberStatus
+from casty_trio.model.statistics import MembershipStatistics
 from casty_trio.protocol.effects import Ended
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Peer, RemoteNode
@@ -24,9 +25,6 @@ __all__ = ["Discovery", "MemberNode", "SeedNodes"]
 Address: TypeAlias = tuple[str, int]
 Discovery: TypeAlias = Callable[[], Awaitable[Iterable[Address]]]
 SeedNodes: TypeAlias = Iterable[Address] | Discovery
-
-LEAVE_TIMEOUT: Final = 10.0
-"""How long leaving the cluster may take when the block is left, in seconds."""
 
 DISCOVERY_INTERVAL: Final = 5.0
 """How often the program is asked where the seeds are, in seconds, if it is to be asked."""
@@ -47,6 +45,7 @@ class MemberNode(RemoteNode):
         self._service: ClusterService = ClusterService(self, setup, self._on_ended)
         self.handlers[Kind.MEMBERSHIP] = self.handlers[Kind.VIEW] = self._service.on_frame
         self.event_stream.present = self._present
+        self.shutdown.does("leave", self._leave_at_end)
 
     async def wait_for(self, n: int, *, timeout: float = 60.0) -> None:
         """Wait until ``n`` members of the cluster are up, in a view that all of them share: it can be used at once.
@@ -99,6 +98,15 @@ class MemberNode(RemoteNode):
                 return member
         return Member(self.uid, *self.reached_at, self.node_id, self._setup.roles)
 
+    def membership_statistics(self) -> MembershipStatistics:
+        """Count what the members have agreed on, and what was said for it.
+
+        Raises:
+            SystemClosedError: the block was not entered yet.
+        """
+        self._check_open()
+        return self._service.statistics()
+
     async def leave(self) -> None:
         """Leave the cluster, and wait until the others have agreed; the block goes on as a node of no cluster.
 
@@ -145,11 +153,13 @@ class MemberNode(RemoteNode):
                 raise
         return self
 
-    async def _shut_down(self) -> None:
-        """Leave first, so that others hear of it as long as everything works."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_TIMEOUT):
-            await self.leave()
-        await super()._shut_down()
+    async def _leave_at_end(self) -> None:
+        """Leave first, so that others hear of it as long as everything works; in a hurry when the block is cancelled."""
+        try:
+            if self.running:
+                await self.leave()
+        finally:
+            self._service.depart()
 
     async def _discover(self) -> None:
         """Ask the program where the seeds are, again and again."""

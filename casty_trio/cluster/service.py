@@ -21,6 +21,7 @@ from casty_trio.model.cluster_events import ClusterState
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.member import Member, MemberStatus
+from casty_trio.model.statistics import MembershipStatistics
 from casty_trio.protocol import downing, effects, monitoring, speech
 from casty_trio.protocol.downing import Downing, DowningStrategy, KeepMajority, Situation
 from casty_trio.protocol.effects import Ended, Sender
@@ -61,7 +62,6 @@ class ClusterService:
     Attributes:
         state: what is known, as programs see it.
         changed: set, and made anew, whenever something has changed.
-        versions: how often what the members agree on has changed here, over all starts.
     """
 
     def __init__(self, system: MemberNode, setup: ClusterSetup, on_ended: Callable[[Ended], None]) -> None:
@@ -71,6 +71,7 @@ class ClusterService:
         self.state: ClusterState = ClusterState()
         self.changed: trio.Event = trio.Event()
         self._seeds = setup.seeds
+        self._former: tuple[Address, ...] = ()
         self._todo: deque[Effect] = deque()
         self._feeding = False
         self._woken = trio.CancelScope()
@@ -79,18 +80,17 @@ class ClusterService:
         self._membership: Membership | None = None
         self._monitoring: Monitoring
         self._downing: Downing
-        self._versions = 0
+        self._versions = self._messages = self._bytes = 0
 
     # --- Life ---------------------------------------------------------------------------------------------------------
 
     def begin(self, contacts: Iterable[Address] = ()) -> None:
         """Start as a new member to be; with ``contacts`` from an earlier start."""
         system, setup, now = self._system, self._setup, self._now()
-        contacts = tuple(contacts)
-        seeds = self._seeds or contacts  # who was in a cluster before founds none on its own word
+        self._former = tuple(contacts)
         me = Member(system.uid, *system.reached_at, system.node_id, setup.roles)
         self._refusals.clear()
-        self._membership = Membership(me, seeds, contacts, setup.settings, system.env.rng, now)
+        self._membership = Membership(me, self._founders(), self._former, setup.settings, system.env.rng, now)
         self._monitoring = Monitoring(system.uid, setup.detector, system.env.rng)
         self._downing = Downing(setup.downing, setup.settings.stable_after)
         self._stay_in_touch()
@@ -102,7 +102,6 @@ class ClusterService:
             with trio.CancelScope() as self._woken:
                 self._woken.deadline = trio.current_time() + max(0.0, self._next_wakeup() - self._now())
                 await trio.sleep_forever()
-            await self._system.env.wait_awake()
             self._tick()
 
     @property
@@ -111,22 +110,28 @@ class ClusterService:
         assert self._membership is not None, "it begins when the block is entered"
         return self._membership
 
-    @property
-    def versions(self) -> int:
-        """How often what the members agree on has changed here, over all starts of the node."""
-        return self._versions + (self._membership.version if self._membership is not None else 0)
+    def statistics(self) -> MembershipStatistics:
+        """Count what was agreed on and said."""
+        versions = self._versions + self.membership.version
+        return MembershipStatistics(versions, self._messages, self._bytes, self._monitoring.statistics)
 
     def begin_anew(self) -> None:
         """Start again, as another member, where this one was known."""
         contacts = self.membership.addresses
-        self._versions, self._membership = self.versions, None
+        self._versions += self.membership.version
+        self._membership = None
         self._tell(ClusterState())
         self.begin(contacts)
+
+    def _founders(self) -> tuple[Address, ...]:
+        """Of whom a majority has to agree before a cluster is founded: who was in one before asks all that were in it, too,
+        for a part of it may live on where it does not reach."""
+        return tuple(dict.fromkeys((*self._seeds, *self._former)))
 
     def set_seeds(self, seeds: Iterable[Address]) -> None:
         """Ask these addresses from now on."""
         self._seeds = tuple(seeds)
-        self.membership.set_seeds(self._seeds)
+        self.membership.set_seeds(self._founders())
         self._stay_in_touch()
         self._wake()
 
@@ -143,6 +148,11 @@ class ClusterService:
     def leave(self) -> None:
         """Leave the cluster; `on_ended` tells when it has."""
         self._feed(self.membership.leave(self._now()))
+
+    def depart(self) -> None:
+        """Be gone, without waiting for anybody's agreement: others hear of it, if they can."""
+        if self._membership is not None:
+            self._feed(self._membership.depart())
 
     def down(self, uids: Iterable[int], why: str) -> None:
         """Declare members down."""
@@ -225,6 +235,8 @@ class ClusterService:
                 self._system.quiet.warning(("joining", *address), "%s:%d does not let this node in: %s", *address, reason)
             case Ended():
                 self._todo.clear()
+                if effect.left:
+                    self._let_go()
                 self._on_ended(effect)
                 self._poke()
             case _:
@@ -256,6 +268,8 @@ class ClusterService:
                 connection.link.write_control(Kind.MEMBERSHIP, body)
             else:
                 connection.link.write(Kind.VIEW, body)
+            self._messages += 1
+            self._bytes += len(body)
         except (LinkClosedError, LinkFullError):
             self._system.quiet.warning(
                 ("full", *address), "membership of %s:%d: the queue to it is full, or closed", *address
@@ -302,6 +316,12 @@ class ClusterService:
             names = ", ".join(str(member) for member in self.state.members if member.uid in decision.down)
             self._system.log.warning("%s decides that it is over with %s: %s", self._system.node_id, names, decision.why)
             self.down(decision.down, decision.why)
+
+    def _let_go(self) -> None:
+        """This node has left: nobody is to be dialled any more."""
+        for address in self._wanted:
+            self._system.peers.at(*address).stay(wanted=False, member=False)
+        self._wanted = ()
 
     def _stay_in_touch(self) -> None:
         """Have a connection to every member, and look for one to every address where there may be members."""

@@ -27,8 +27,6 @@ from casty_trio.model.checks import (
     check_types,
 )
 from casty_trio.model.cluster_events import TopologySnapshot
-from casty_trio.model.cluster_settings import ClusterSettings
-from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.events import Event
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
@@ -37,6 +35,7 @@ from casty_trio.protocol import wire
 from casty_trio.protocol.downing import DowningStrategy, KeepMajority
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Connection
+from casty_trio.settings import Settings
 from casty_trio.tls import Config
 
 __all__ = ["ClusteredActorSystem"]
@@ -53,7 +52,7 @@ class ClusteredActorSystem(MemberNode):
         host: where the node is reached; it listens there too, unless ``bind_host`` says otherwise.
         port: likewise; 0 picks a free one, and `address` tells which.
         node_id: the node's own name.
-        seed_nodes: where to look for a cluster: the addresses (host and port) of some of its nodes, for all of them the same;
+        seed_nodes: where to look for a cluster: the addresses (host and port) of some of its nodes, the same for each;
             or an async function that tells these. Without any, the node founds a cluster.
         roles: what the node is for; `Member.roles` tells the others.
         required_quorum: how many members have to be up before the block is entered; `wait_for` can do it later.
@@ -75,10 +74,9 @@ class ClusteredActorSystem(MemberNode):
         secret: what nodes and clients of this cluster prove to each other that they know: at least 32 random bytes, or 43
             characters of text, as ``python -m casty_trio secret`` makes them.
         insecure: listen off loopback although nothing is authenticated.
-        link: sizes and deadlines of the connections.
-        access: how many may connect, and what one client may ask for.
-        cluster: how often membership is talked about, and how patient the node is.
-        detector: how it is found out who does not answer.
+        link: sizes and deadlines of the connections, in the place of those in ``settings``.
+        access: how many may connect, and what one client may ask for; likewise.
+        settings: everything else: how patient the node is, and how often it says what; the defaults when left out.
         env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
@@ -118,8 +116,7 @@ class ClusteredActorSystem(MemberNode):
         insecure: bool = False,
         link: LinkSettings | None = None,
         access: AccessSettings | None = None,
-        cluster: ClusterSettings | None = None,
-        detector: DetectorSettings | None = None,
+        settings: Settings | None = None,
         env: Env | None = None,
     ) -> None:
         messages = check_types("messages", messages)
@@ -142,6 +139,7 @@ class ClusteredActorSystem(MemberNode):
             insecure=insecure,
             link=link,
             access=access,
+            settings=settings,
             env=env,
         )
         discovery, seeds = (seed_nodes, ()) if callable(seed_nodes) else (None, seed_nodes)
@@ -149,10 +147,10 @@ class ClusteredActorSystem(MemberNode):
             check_addresses("seed_nodes", seeds),
             check_roles("roles", roles),
             downing,
-            cluster if cluster is not None else ClusterSettings(),
-            detector if detector is not None else DetectorSettings(),
+            self.all_settings.cluster,
+            self.all_settings.detector,
         )
-        _check_membership(required_quorum, downing, on_downed, cluster, detector)
+        _check_membership(required_quorum, downing, on_downed)
         self._prepare_membership(setup, discovery, required_quorum, on_downed)
         self.has_messages: bool = bool(messages)
         self.check_serialization: bool = self.env.check_serialization if check_serialization is None else check_serialization
@@ -260,10 +258,8 @@ class ClusteredActorSystem(MemberNode):
         return wire.pack(wire.StateFrame(self._state_version, rows, leader, self._shard_types()))
 
 
-def _check_membership(quorum: object, downing: object, on_downed: object, cluster: object, detector: object) -> None:
+def _check_membership(quorum: object, downing: object, on_downed: object) -> None:
     if quorum is not None:
         check_count("required_quorum", quorum, 1)
     check_instance("downing", downing, DowningStrategy)
     check_choice("on_downed", on_downed, ("raise", "rejoin"))
-    check_instance("cluster", cluster, ClusterSettings)
-    check_instance("detector", detector, DetectorSettings)

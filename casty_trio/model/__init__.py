@@ -2,7 +2,25 @@
 
 from casty_trio.model.address import ActorAddress as ActorAddress
 from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
+from casty_trio.model.cluster_events import (
+    ClusterEvent as ClusterEvent,
+    ClusterState as ClusterState,
+    LeaderChanged as LeaderChanged,
+    MemberDowned as MemberDowned,
+    MemberEvent as MemberEvent,
+    MemberExited as MemberExited,
+    MemberJoined as MemberJoined,
+    MemberLeft as MemberLeft,
+    MemberRemoved as MemberRemoved,
+    MemberUp as MemberUp,
+    MemberWeaklyUp as MemberWeaklyUp,
+    ReachableMember as ReachableMember,
+    TopologySnapshot as TopologySnapshot,
+    UnreachableMember as UnreachableMember,
+)
+from casty_trio.model.cluster_settings import ClusterSettings as ClusterSettings
 from casty_trio.model.context import ActorContext as ActorContext
+from casty_trio.model.detection import DetectorSettings as DetectorSettings, DetectorStatistics as DetectorStatistics
 from casty_trio.model.envelope import ShardEnvelope as ShardEnvelope
 from casty_trio.model.events import (
     ActorFailed as ActorFailed,
@@ -20,6 +38,7 @@ from casty_trio.model.events import (
     UnhandledMessage as UnhandledMessage,
 )
 from casty_trio.model.mailbox import Mailbox as Mailbox
+from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
 from casty_trio.model.ref import ActorRef as ActorRef
 from casty_trio.model.settings import (
     AccessSettings as AccessSettings,
@@ -30,6 +49,7 @@ from casty_trio.model.settings import (
 from casty_trio.model.signals import Signal as Signal, Terminated as Terminated
 from casty_trio.model.statistics import (
     AccessStatistics as AccessStatistics,
+    MembershipStatistics as MembershipStatistics,
     PeerStatistics as PeerStatistics,
     SystemStatistics as SystemStatistics,
 )

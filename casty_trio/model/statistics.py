@@ -4,7 +4,25 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["AccessStatistics", "PeerStatistics", "SystemStatistics"]
+from casty_trio.model.detection import DetectorStatistics
+
+__all__ = ["AccessStatistics", "MembershipStatistics", "PeerStatistics", "SystemStatistics"]
+
+
+class MembershipStatistics(msgspec.Struct, frozen=True):
+    """A snapshot of what a node counts about membership.
+
+    Attributes:
+        versions: how often what the members agree on has changed here; it stands still while nothing happens.
+        messages: how often other nodes were told something about membership, their watching of each other included.
+        bytes: how many bytes that were.
+        detector: what its watch over others counts.
+    """
+
+    versions: int
+    messages: int
+    bytes: int
+    detector: DetectorStatistics
 
 
 class SystemStatistics(msgspec.Struct, frozen=True):

@@ -165,6 +165,14 @@ class Membership:
             return self._end(left=True, why="it had not joined")
         return self._update(now, self.view.with_status(self.me.uid, MemberStatus.LEAVING))
 
+    def depart(self) -> list[Effect]:
+        """Go at once, and tell the others; they need not agree on who says so itself."""
+        view = self.view
+        if self.ended or view is None:
+            return [] if self.ended else self._end(left=True, why="it had not joined")
+        self._leaving = True
+        return self._go(view, "it has no time")
+
     def receive(self, now: float, sender: Sender, message: Any) -> list[Effect]:
         """What another node says."""
         if self.ended or sender.uid == self.me.uid:
@@ -380,11 +388,10 @@ class Membership:
             return effects
         self._look_at(now, old, view)
         self.view = view
-        effects.append(Changed(old, view))
         for member in () if old is None else old.members:
-            if view.member(member.uid) is None:
+            if view.member(member.uid) is None:  # its last word from here, before nobody talks to it any more
                 effects.append(Send(member.address, member.uid, gossip.State(view)))
-        return effects + self._end_if_out(view, why)
+        return [*effects, Changed(old, view), *self._end_if_out(view, why)]
 
     def _look_at(self, now: float, old: View | None, view: View) -> None:
         if old is None or digest(view) != digest(old):
@@ -426,10 +433,9 @@ class Membership:
         if me is None:
             return self._end(left=self._leaving, why="the others have seen it go" if self._leaving else "it was removed")
         if me.status == MemberStatus.DOWN:
-            return self._tell_all(view) + self._end(left=False, why=why or "other members have declared it down")
+            return self._tell_all(view) + self._end(left=self._leaving, why=why or "other members have declared it down")
         if self._leaving and not any(m.status <= MemberStatus.UP for m in self._others(view)):
-            view = view.with_status(self.me.uid, MemberStatus.EXITING)
-            return self._tell_all(view) + self._end(left=True, why="no member stays")
+            return self._go(view, "nobody stays")
         return []
 
     def _others(self, view: View) -> list[Member]:
@@ -439,6 +445,9 @@ class Membership:
     def _tell_all(self, view: View) -> list[Effect]:
         state = gossip.State(view)
         return [Send(member.address, member.uid, state) for member in view.members if member.uid != self.me.uid]
+
+    def _go(self, view: View, why: str) -> list[Effect]:
+        return self._tell_all(view.with_status(self.me.uid, MemberStatus.EXITING)) + self._end(left=True, why=why)
 
     def _end(self, *, left: bool, why: str) -> list[Effect]:
         self.ended = True

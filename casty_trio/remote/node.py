@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Self
 
@@ -108,6 +108,8 @@ class RemoteNode(ActorSystem):
         self.door: Door = Door(self.all_settings.access, node_id, self.quiet)
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
+        self._services: dict[trio.CancelScope, None] = {}
+        self._services_over = False
         check_listener(self._where.bind_host, authenticated=self.credentials.given, insecure=insecure)
 
     @property
@@ -163,10 +165,32 @@ class RemoteNode(ActorSystem):
         self._accepting.cancel()
         for connection in self.connections:
             connection.link.close(f"{self.node_id} leaves")
-        with trio.move_on_after(self.link_settings.close_timeout + ACCEPT_PAUSE):
-            while self.connections:
-                await self._connection_ended.wait()
-        self.peers.close()
+        try:
+            with trio.CancelScope(shield=True) as scope:
+                scope.deadline = trio.current_time() + self.link_settings.close_timeout + ACCEPT_PAUSE
+                while self.connections:
+                    await self._connection_ended.wait()
+        finally:
+            self.peers.close()
+            self._services_over = True
+            for service in list(self._services):
+                service.cancel()
+
+    def start_service(self, run: Callable[[], Awaitable[object]], name: str) -> None:
+        """As `ActorSystem.start_service`, but what needs connections outlives a cancellation of the block, until its phase:
+        other nodes are to hear that this one leaves, however that comes about.
+        """
+        super().start_service(partial(self._run_shielded, run), name)
+
+    async def _run_shielded(self, run: Callable[[], Awaitable[object]]) -> None:
+        with trio.CancelScope(shield=True) as scope:
+            if self._services_over:
+                scope.cancel()
+            self._services[scope] = None
+            try:
+                await run()
+            finally:
+                del self._services[scope]
 
     async def _serve(self, listener: Listener[ByteStream]) -> None:
         async with anyio.create_task_group() as tasks:

@@ -332,11 +332,14 @@ class Peer:
         self.node.publish(LinkLost, self.node_id, self.host, self.port, connection.link.unconfirmed, reason)
         self.poke()
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, *, flush: bool = False) -> None:
         """Let go of the connection, if there is one; nothing that it brings from now on means anything."""
         connection = self.connection
         if connection is not None:
-            connection.retire(reason)
+            if flush:
+                connection.turn_away(reason)
+            else:
+                connection.retire(reason)
             self.detach(connection, reason)
 
     def _unsent(self, body: bytes) -> Held | None:
@@ -362,9 +365,16 @@ class Peer:
                 del self._stale[next(iter(self._stale))]
             self.lose(uid, reason)
 
-    def end(self, uid: int, reason: str, *, every: bool) -> None:
-        """That start of the node is gone: end whatever concerns it; with ``every``, whatever waits for any start."""
-        self._end(reason)
+    def end(self, uid: int, reason: str, *, every: bool, flush: bool = False) -> None:
+        """That start of the node is gone: end whatever concerns it.
+
+        Parameters:
+            uid: which.
+            reason: why, for people.
+            every: whether whatever waits for any start of it waits in vain, too.
+            flush: whether it still gets what was said to it.
+        """
+        self._end(reason, flush=flush)
         self.uid = 0
         self._strange = False
         self.lose(uid, f"{self.node_id}: {reason}", every=every)

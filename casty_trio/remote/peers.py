@@ -130,7 +130,7 @@ class Peers:
         if peer is None:
             return
         if peer.uid == uid:
-            peer.end(uid, reason, every=False)
+            peer.end(uid, reason, every=False, flush=True)
         else:
             peer.lose(uid, reason)
 
