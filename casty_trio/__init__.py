@@ -74,6 +74,7 @@ from casty_trio.model import (
     Lagged as Lagged,
     LinkLost as LinkLost,
     LinkSettings as LinkSettings,
+    LoopBlocked as LoopBlocked,
     Mailbox as Mailbox,
     MailboxHighWater as MailboxHighWater,
     NodeGone as NodeGone,
