@@ -81,6 +81,7 @@ from casty_trio.model import (
     LeaderChanged as LeaderChanged,
     LinkLost as LinkLost,
     LinkSettings as LinkSettings,
+    LoopBlocked as LoopBlocked,
     Mailbox as Mailbox,
     MailboxHighWater as MailboxHighWater,
     Member as Member,

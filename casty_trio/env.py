@@ -13,11 +13,14 @@ import os
 import random
 import secrets
 import signal
+import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 import anyio
@@ -30,6 +33,9 @@ T = TypeVar("T")
 
 UID_BITS = 48
 """A node's uid: wide enough never to meet again, and small enough for any peer's signed 64-bit integer."""
+
+LONGEST_LOOK = 5.0
+"""How long the end of an observing thread is waited for, in seconds: it is at most in a handler of logs, which may hang."""
 
 
 class Env(ABC):
@@ -89,6 +95,22 @@ class Env(ABC):
     def signals(self, *numbers: signal.Signals) -> AbstractContextManager[AsyncIterator[int]]:
         """Take signals that the process gets, for as long as the block lasts. Without the real world, none ever comes."""
         return nullcontext(_none_ever())
+
+    def observe_thread(
+        self, seconds: float, look: Callable[[Callable[[], FrameType | None]], bool], name: str
+    ) -> Callable[[], None] | None:
+        """Call a function again and again from a thread of its own, which looks at the thread that calls this.
+
+        Parameters:
+            seconds: of the real clock, from one call to the next.
+            look: what is called, with a function that gives the innermost frame of the observed thread. It returns whether
+                it is to be called again.
+            name: the thread's.
+
+        Returns:
+            What ends the thread, and waits until it has ended; None where there are no threads, as in simulations.
+        """
+        return None
 
     def uid(self) -> int:
         """A number that no other node, client or start of this process ever gets again."""
@@ -162,6 +184,34 @@ class RealEnv(Env):
 
     def signals(self, *numbers: signal.Signals) -> AbstractContextManager[AsyncIterator[int]]:
         return anyio.open_signal_receiver(*numbers)
+
+    def observe_thread(
+        self, seconds: float, look: Callable[[Callable[[], FrameType | None]], bool], name: str
+    ) -> Callable[[], None] | None:
+        return _Observer(seconds, look, name).stop
+
+
+class _Observer:
+    """A thread that looks at the one that made it; a process may end without it."""
+
+    def __init__(self, seconds: float, look: Callable[[Callable[[], FrameType | None]], bool], name: str) -> None:
+        self._seconds = min(seconds, threading.TIMEOUT_MAX)
+        self._look = look
+        self._observed = threading.get_ident()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(LONGEST_LOOK)
+
+    def _run(self) -> None:
+        while not self._over.wait(self._seconds) and self._look(self._frame):
+            pass
+
+    def _frame(self) -> FrameType | None:
+        return sys._current_frames().get(self._observed)  # pyright: ignore[reportPrivateUsage] # what else tells
 
 
 async def _none_ever() -> AsyncIterator[int]:

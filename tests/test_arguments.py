@@ -98,6 +98,7 @@ def values() -> Iterator[Row]:
     actors = {"batch": counts(1), "high_water": counts(1), "stash_capacity": counts(1), "logged_dead_letters": counts(0)}
     for name, (allowed, bad) in {**actors, "grace": NO_TIME, "hook_timeout": NO_TIME}.items():
         yield f"ActorSettings.{name}", keyword(ActorSettings, name), allowed, bad
+    yield "ActorSettings.blocked_after", keyword(ActorSettings, "blocked_after"), SOME_SECONDS[0], [*NO_NUMBERS, -1, 0, 0.0]
     door = {"max_unauthenticated": counts(1), "max_connections": counts(1), "client_asks": counts(1)}
     for name, (allowed, bad) in {**door, "client_rate": counts(65_536)}.items():
         yield f"AccessSettings.{name}", keyword(AccessSettings, name), allowed, bad

@@ -11,7 +11,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeVar, overload
 
 import trio
 
@@ -23,6 +23,7 @@ from casty_trio.actors.family import Family
 from casty_trio.actors.refs import AskableRef, LocalRef, WatchableRef
 from casty_trio.actors.shutdown import Phase, Shutdown, ShutdownHook
 from casty_trio.actors.tree import draw
+from casty_trio.actors.watchdog import Watchdog, watch_loop
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, check_name
@@ -69,6 +70,9 @@ class ActorSystem(System):
         Hello
     """
 
+    blocked_after: ClassVar[float] = math.inf
+    """What it is where ``ActorSettings.blocked_after`` does not say it."""
+
     def __init__(
         self, name: str = "casty", *, settings: Settings | ActorSettings | None = None, env: Env | None = None
     ) -> None:
@@ -90,6 +94,7 @@ class ActorSystem(System):
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
         self.takes_signals: bool = False
+        self._watchdog: Watchdog | None = None
         self._incarnation = 0
         self._retired_sent = self._retired_handled = self._dead = self._dead_letters = 0
         self._dead_letter_ref = DeadLetterRef(self)
@@ -122,6 +127,7 @@ class ActorSystem(System):
         self.start_service(self._asks.run, "asks")
         self.start_service(self.deadlines.run, "timers")
         self._root.start_in(nursery)
+        self._watchdog = watch_loop(self)
         return self
 
     async def __aexit__(
@@ -140,6 +146,8 @@ class ActorSystem(System):
         except BaseException as raised:  # noqa: BLE001 - it goes through the nursery, whose cancellation it may be
             stopping = raised
         self._left = True
+        if self._watchdog is not None:
+            self._watchdog.stop()
         self.deadlines.close()
         for slot in self._asks.close():
             slot.fail(ActorStoppedError("the system has stopped: nobody is left to reply"))

@@ -31,6 +31,7 @@ from casty_trio.model.events import (
     Event as Event,
     Lagged as Lagged,
     LinkLost as LinkLost,
+    LoopBlocked as LoopBlocked,
     MailboxHighWater as MailboxHighWater,
     NodeGone as NodeGone,
     ShutdownHookFailed as ShutdownHookFailed,

@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "Lagged",
     "LinkLost",
+    "LoopBlocked",
     "MailboxHighWater",
     "NodeGone",
     "ShutdownHookFailed",
@@ -111,6 +112,20 @@ class LinkLost(Event, frozen=True):
     port: int
     unconfirmed: int
     reason: str
+
+
+class LoopBlocked(Event, frozen=True):
+    """Code that ran in the event loop did not come back for longer than ``ActorSettings.blocked_after``: nothing else ran.
+
+    Attributes:
+        seconds: for how long, at least.
+        path: the actor whose code it was; empty if it was nobody's, or that of several one after the other.
+        where: what it was at when it was noticed: the file, the line, and the function.
+    """
+
+    seconds: float
+    path: str
+    where: str
 
 
 class NodeGone(Event, frozen=True):

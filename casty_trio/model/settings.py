@@ -85,6 +85,9 @@ class ActorSettings:
         high_water: how many waiting messages of an unbounded mailbox are an event.
         stash_capacity: how many messages an actor may put aside.
         logged_dead_letters: how many dead letters are logged; further ones are counted and published only.
+        blocked_after: after how many seconds without a turn of the event loop it is told, by a thread, which actor holds it
+            up; ``math.inf`` is never, and without a thread. Left out, it is 0.5 on a node, and never in a local system: a
+            program with a second thread cannot fork safely, and one that is debugged stands still all the time.
     """
 
     batch: int = 64
@@ -93,6 +96,7 @@ class ActorSettings:
     high_water: int = 10_000
     stash_capacity: int = 1_000
     logged_dead_letters: int = 10
+    blocked_after: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "high_water", "stash_capacity"):
@@ -100,6 +104,8 @@ class ActorSettings:
         for name in ("grace", "hook_timeout"):
             check_seconds(f"ActorSettings.{name}", getattr(self, name))
         check_count("ActorSettings.logged_dead_letters", self.logged_dead_letters, 0)
+        if self.blocked_after is not None:
+            check_seconds("ActorSettings.blocked_after", self.blocked_after, positive=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import anyio
 import cattrs
@@ -66,6 +66,8 @@ ACCEPT_PAUSE = 0.1
 
 class RemoteNode(ActorSystem):
     """The networked half of a clustered system; see `ClusteredActorSystem` for the parameters."""
+
+    blocked_after: ClassVar[float] = 0.5
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import math
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -28,6 +30,7 @@ from casty_trio import (
     Event,
     Lagged,
     LinkLost,
+    LoopBlocked,
     Mailbox,
     MailboxHighWater,
     NodeGone,
@@ -95,9 +98,9 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
     MailboxHighWater: provoke_high_water,
     UnhandledMessage: provoke_unhandled,
 }
-ELSEWHERE = {Event, Lagged, LinkLost, NodeGone, ShutdownHookFailed, SpyEvent}
-"""The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`) and the end
-of a system (`test_shutdown.py`) tell."""
+ELSEWHERE = {Event, Lagged, LinkLost, LoopBlocked, NodeGone, ShutdownHookFailed, SpyEvent}
+"""The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`), the end of
+a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell."""
 
 
 def test_every_exported_event_is_provoked() -> None:
@@ -250,6 +253,20 @@ async def logged_dead_letters(settings: ActorSettings) -> object:
     return sum("dead letter" in record.getMessage() for record in records)
 
 
+async def blocked_after(settings: ActorSettings) -> object:
+    """Whether it is told that a handler sleeps a third of a second."""
+
+    def block(ctx: Ctx, message: Any) -> None:
+        time.sleep(0.3)
+
+    async with ActorSystem(settings=settings) as system:
+        events = heard(system, LoopBlocked)
+        system.spawn(Behaviors.receive(block)).tell("go")
+        await wait_all_tasks_blocked()
+        await wait_all_tasks_blocked()  # the thread's word has come, and then the event
+    return len(events)
+
+
 DIFFERENCES: list[tuple[str, Callable[[ActorSettings], Awaitable[object]], Any, object, Any, object]] = [
     ("batch", turns, 1, 1, 7, 7),
     ("grace", grace, 1.5, 1.5, 0.0, 0.0),
@@ -257,6 +274,7 @@ DIFFERENCES: list[tuple[str, Callable[[ActorSettings], Awaitable[object]], Any, 
     ("hook_timeout", hook_timeout, 0.5, 0.5, 4.0, 4.0),
     ("high_water", high_water, 16, 16, 1024, 1024),
     ("stash_capacity", stash_capacity, 1, 1, 30, 30),
+    ("blocked_after", blocked_after, 0.02, 1, math.inf, 0),
     ("logged_dead_letters", logged_dead_letters, 0, 0, 3, 3),
 ]
 
