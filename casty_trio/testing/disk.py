@@ -79,9 +79,15 @@ class SimulatedDisk:
         self._capacity = self.used + room
         self._slow, self._broken = slow, broken
 
-    def crash(self) -> None:
-        """The process or its machine is gone: of what was not synced, a part from the beginning is there, or nothing."""
+    def crash(self, *, power: bool = True) -> None:
+        """The process is gone, or the whole machine.
+
+        Parameters:
+            power: of what was not synced, a part from the beginning is there, or nothing. Without, it is all there.
+        """
         self._starts += 1
+        if not power:
+            return
         for name, file in sorted(self._files.items()):
             if len(file.data) > file.synced:
                 kept = self._rng.randrange(file.synced, len(file.data) + 1)

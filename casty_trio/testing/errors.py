@@ -9,8 +9,10 @@ from casty_trio.errors import CastyError, UsageError
 
 __all__ = [
     "DeadlockError",
+    "InvariantError",
     "LivelockError",
     "NestedSimulationError",
+    "NodeFailedError",
     "SimulationTimeoutError",
     "UnsupportedTrioError",
     "WouldWaitError",
@@ -39,3 +41,23 @@ class LivelockError(CastyError):
 
 class WouldWaitError(UsageError, RuntimeError):
     """A behaviour in a `BehaviorTestKit` waited for something; a kit has no clock and no tasks that could end the wait."""
+
+
+class NodeFailedError(CastyError):
+    """The program of a node ended with an error that its scenario does not expect; that is the cause."""
+
+
+class InvariantError(CastyError, AssertionError):
+    """Something did not hold that always has to; what had happened before is in the notes.
+
+    Attributes:
+        invariant: its name.
+        node: where it was seen; empty when it concerns all.
+        at: when, in virtual seconds.
+    """
+
+    def __init__(self, invariant: str, node: str, at: float, seen: str) -> None:
+        super().__init__(f"{invariant}: {f'{node}, ' if node else ''}{at:.6f} s: {seen}")
+        self.invariant: str = invariant
+        self.node: str = node
+        self.at: float = at

@@ -49,6 +49,7 @@ class SimulatedHost:
         name: its name.
         env: the world as its programs see it; another start draws other uids from it.
         starts: how many programs were started on it.
+        crashes: how often it was crashed.
 
     Example::
 
@@ -64,6 +65,7 @@ class SimulatedHost:
         self.name: str = name
         self.env: SimulatedEnv = env
         self.starts: int = 0
+        self.crashes: int = 0
         self._network = network
         self._freezer = freezer
         self._process: _Process | None = None
@@ -138,8 +140,9 @@ class SimulatedHost:
             reset: the machine lives on: what comes for the process is answered with a reset, and dials are refused. Else
                 nobody hears anything until the next start.
         """
+        self.crashes += 1
         self._network.take_off(self.name, refusing=reset)
-        self.disk.crash()
+        self.disk.crash(power=not reset)
         if self._process is not None:
             self._process.crashed = True
             self._process.scope.cancel()

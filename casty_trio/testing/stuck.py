@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import trio
 
-__all__ = ["where_tasks_are"]
+__all__ = ["census", "where_tasks_are"]
 
 TASKS_SHOWN = 30
 LIBRARIES = ("trio", "anyio", "outcome")
@@ -18,6 +18,19 @@ def where_tasks_are() -> str:
     lines = [line for task in _program_of(main) for line in _tree(task, "")] if main else []
     more = [f"... and {len(lines) - TASKS_SHOWN} more"] if len(lines) > TASKS_SHOWN else []
     return "\n".join(["tasks:", *lines[:TASKS_SHOWN], *more])
+
+
+def census() -> dict[trio.lowlevel.Task, None]:
+    """All tasks of the program."""
+    main = trio.lowlevel.current_root_task()
+    found: dict[trio.lowlevel.Task, None] = {}
+    todo = _program_of(main) if main else []
+    while todo:
+        task = todo.pop()
+        found[task] = None
+        for nursery in task.child_nurseries:
+            todo.extend(_children(nursery))
+    return found
 
 
 def _program_of(root: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:

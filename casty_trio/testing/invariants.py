@@ -1,0 +1,485 @@
+"""What always has to hold in a cluster, as checks for the observer of a bench. Floor F6.
+
+Each begins its name with the number that docs/reliability.md gives it. Those that need to know what was sent, or which
+members a node sees, are told so by the workload or by a function of the scenario; all else they see by themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import trio
+
+from casty_trio.model.events import DeadLetter, Event, LinkLost, NodeGone
+from casty_trio.remote import RemoteNode
+from casty_trio.testing.nodes import Change
+from casty_trio.testing.observer import Invariant, Life
+
+__all__ = [
+    "Accusations",
+    "AsksEnd",
+    "Books",
+    "Bounds",
+    "Conservation",
+    "Convergence",
+    "Liveness",
+    "Membership",
+    "Order",
+    "WatchesEnd",
+]
+
+PEERS = "a peer's message for "
+"""How the reason of a dead letter begins that came from another node."""
+
+UNWINDING = 10.0
+"""So many seconds an actor may end before its node has, when that leaves in order."""
+
+LATE = 1e-6
+"""How much later than its deadline an ask may end, in seconds: the error of a sum."""
+
+
+class Order(Invariant):
+    """Each sender's messages arrive at each recipient in the order they were sent, and none twice."""
+
+    name = "I3 order"
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[int, Hashable], int] = {}
+
+    def handled(self, sender: int, recipient: Hashable, number: int, node: str) -> None:
+        """A recipient handles a message of a sender's.
+
+        Parameters:
+            sender: the uid of the sender's node, or any number of its own.
+            recipient: who handles it; another start of it is the same one.
+            number: the message's, upwards from each sender to each recipient.
+            node: where.
+        """
+        if self.observer.hears(node):
+            last = self._last.get((sender, recipient), 0)
+            if number <= last:
+                self.fail(f"{recipient} handles number {number} of sender {sender} after number {last}", node)
+            self._last[sender, recipient] = max(number, last)
+
+
+class Conservation(Invariant):
+    """Each message ends handled, as a dead letter, in the memory of a process that was crashed, or on a connection that
+    broke and was reported as `LinkLost`; none is lost without a word.
+
+    Attributes:
+        sent: how many were sent.
+        ends: how many ended how.
+    """
+
+    name = "I5 conservation"
+
+    def __init__(self) -> None:
+        self.sent: int = 0
+        self.ends: dict[str, int] = {"handled": 0, "dead letters": 0, "lost in crashes": 0, "lost on links": 0}
+        self._due: dict[Hashable, tuple[Life, str, str, float]] = {}
+        self._nameless: Counter[tuple[str, str]] = Counter()
+        self._links: list[tuple[str, str, float]] = []
+        self._crashes: list[tuple[str, float]] = []
+
+    def told(self, stamp: Hashable, sender: Life, target: str, path: str) -> None:
+        """A message was told to an actor of another node, by its path; its field ``stamp`` says which."""
+        self.sent += 1
+        self._due[stamp] = (sender, target, path, trio.current_time())
+
+    def handled(self, stamp: Hashable, node: str) -> None:
+        """A message was handled."""
+        if self.observer.hears(node) and self._due.pop(stamp, None) is not None:
+            self.ends["handled"] += 1
+
+    def on_event(self, life: Life, event: Event) -> None:
+        if isinstance(event, DeadLetter):
+            if self._due.pop(_stamp_of(event.message), None) is not None:
+                self.ends["dead letters"] += 1
+            elif event.reason.startswith(PEERS):  # it was not decoded, for its actor had stopped
+                self._nameless[life.node, event.reason.removeprefix(PEERS).partition(":")[0]] += 1
+        elif isinstance(event, LinkLost) and event.unconfirmed:
+            self._links.append((life.node, event.node_id, trio.current_time()))
+
+    def on_change(self, node: str, change: Change) -> None:
+        if change == "crashed":
+            self._crashes.append((node, trio.current_time()))
+
+    def finish(self) -> None:
+        for stamp, (sender, target, path, at) in self._due.items():
+            if any(when >= at and node in (sender.node, target) for node, when in self._crashes):
+                self.ends["lost in crashes"] += 1
+            elif any(when >= at and {one, other} == {sender.node, target} for one, other, when in self._links):
+                self.ends["lost on links"] += 1
+            elif self._nameless[target, path]:
+                self._nameless[target, path] -= 1
+                self.ends["dead letters"] += 1
+            else:
+                self.fail(f"{stamp!r}, sent to {target} at {at:.6f} s, was lost without a word", sender.node)
+                return
+
+    def report(self) -> Mapping[str, float]:
+        return {"told": self.sent, **self.ends}
+
+
+def _stamp_of(message: object) -> Hashable:
+    return getattr(message, "stamp", None)
+
+
+class AsksEnd(Invariant):
+    """Each ask ends by its deadline; one of a node that was paused, when the node goes on.
+
+    Attributes:
+        in_flight: how many are open on nodes that live.
+        asked: how many were begun.
+        answered: how many ended with a reply.
+    """
+
+    name = "I7 asks end"
+
+    def __init__(self) -> None:
+        self.asked: int = 0
+        self.answered: int = 0
+        self._open: dict[object, tuple[str, float]] = {}
+        self._per_node: dict[str, int] = {}
+        self._resumed: dict[str, float] = {}
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._open)
+
+    def in_flight_of(self, node: str) -> int:
+        """How many a node has open."""
+        return self._per_node.get(node, 0)
+
+    def begun(self, node: str, timeout: float) -> object:
+        """An ask begins; returns what `ended` wants."""
+        self.asked += 1
+        ask = object()
+        self._open[ask] = node, trio.current_time() + timeout
+        self._per_node[node] = self._per_node.get(node, 0) + 1
+        return ask
+
+    def ended(self, ask: object, *, answered: bool) -> None:
+        """An ask has ended; one of a node that was crashed is forgotten already."""
+        opened = self._open.pop(ask, None)
+        if opened is None:
+            return
+        node, deadline = opened
+        self._per_node[node] -= 1
+        self.answered += answered
+        now = trio.current_time()
+        if now > max(deadline, self._resumed.get(node, 0.0)) + LATE:
+            self.fail(f"an ask ended {now - deadline:.6f} s after its deadline", node)
+
+    def on_change(self, node: str, change: Change) -> None:
+        if change == "resumed":
+            self._resumed[node] = trio.current_time()
+        elif change in ("crashed", "ended"):
+            for ask in [ask for ask, opened in self._open.items() if opened[0] == node]:
+                del self._open[ask]
+            self._per_node[node] = 0
+
+    def poll(self) -> None:
+        now = trio.current_time()
+        for node, deadline in self._open.values():
+            if now > deadline + LATE and not self.observer.nodes.host(node).paused:
+                self.fail(f"an ask is open {now - deadline:.6f} s after its deadline", node)
+                return
+
+    def report(self) -> Mapping[str, float]:
+        return {"asked": self.asked, "answered": self.answered}
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    watcher: Life
+    target: int
+    heard: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+
+
+class WatchesEnd(Invariant):
+    """Each watch of an actor hears once of its end, also when its node ended; and not while the actor lives and its node was
+    not declared gone."""
+
+    name = "I7 watches end"
+
+    def __init__(self) -> None:
+        self._watches: list[_Watch] = []
+        self._gone: dict[int, set[int]] = {}
+
+    def begun(self, watcher: Life, target: int) -> object:
+        """A watch of an actor that lives as long as its node begins; returns what `heard` wants.
+
+        Parameters:
+            watcher: the start of the node that watches.
+            target: the uid of the actor's node.
+        """
+        watch = _Watch(watcher, target)
+        self._watches.append(watch)
+        return watch
+
+    def heard(self, watch: Any, why: str) -> None:
+        """It hears of the end."""
+        mine: _Watch = watch
+        if mine.watcher.until < inf:
+            return
+        mine.heard.append((trio.current_time(), why))
+        if len(mine.heard) > 1:
+            self.fail(f"a watch of uid {mine.target} heard of its end twice: {mine.heard}", mine.watcher.node)
+
+    def on_event(self, life: Life, event: Event) -> None:
+        if isinstance(event, NodeGone):
+            self._gone.setdefault(life.uid, set()).add(event.uid)
+
+    def at_rest(self) -> None:
+        for watch in self._watches:
+            target = self.observer.lives.get(watch.target)
+            if target is None or watch.watcher.until < inf:
+                continue
+            if target.until < inf and not watch.heard:
+                self.fail(f"a watch never heard of the end of {target.node}, uid {target.uid}", watch.watcher.node)
+                return
+            if watch.heard and not self._declared(watch) and target.until > watch.heard[0][0] + UNWINDING:
+                self.fail(f"a watch heard of the end of {target.node}, which lived: {watch.heard}", watch.watcher.node)
+                return
+
+    def report(self) -> Mapping[str, float]:
+        return {"watches": len(self._watches), "ends heard": sum(len(watch.heard) for watch in self._watches)}
+
+    def _declared(self, watch: _Watch) -> bool:
+        return watch.target in self._gone.get(watch.watcher.uid, ())
+
+
+class Convergence(Invariant):
+    """Some time after the last fault all nodes see the same.
+
+    Parameters:
+        views: what each living node sees, by its name; equal views are equal values.
+        within: how many seconds after the last fault.
+
+    Attributes:
+        worst: how many seconds it took; infinity when it did not come about.
+    """
+
+    name = "I8 convergence"
+
+    def __init__(self, views: Callable[[], Mapping[str, Hashable]], within: float) -> None:
+        self.worst: float = inf
+        self._views = views
+        self._within = within
+
+    def poll(self) -> None:
+        observer = self.observer
+        if observer.healed_at == inf:
+            return
+        seconds = trio.current_time() - observer.healed_at
+        views = self._views()
+        if set(views) >= set(observer.nodes.names) and len(set(views.values())) == 1:
+            self.worst = min(self.worst, seconds)
+            return
+        if self.worst < inf:  # it had converged, and has parted again
+            self.worst = inf
+        if seconds > self._within:
+            self.fail(f"{seconds:.0f} s after the last fault the nodes see: {dict(sorted(views.items()))}")
+
+    def at_rest(self) -> None:
+        self.poll()
+        if self.worst == inf:
+            self.fail(f"at the end of the calm the nodes see: {dict(sorted(self._views().items()))}")
+
+    def report(self) -> Mapping[str, float]:
+        return {"convergence": self.worst}
+
+
+class Accusations(Invariant):
+    """Nobody says of a node that runs, is not paused and can be reached that it does not answer, unless it was paused or cut
+    off itself.
+
+    Parameters:
+        memory: for how many seconds after a disturbance that may be the cause: at least as long as a verdict takes, and as
+            it takes to be withdrawn.
+
+    Attributes:
+        heard: how many accusations there were.
+    """
+
+    name = "I9 accuracy"
+
+    def __init__(self, memory: float = 20.0) -> None:
+        self.heard: int = 0
+        self._memory = memory
+
+    def accused(self, by: str, whom: str, why: str = "") -> None:
+        """A node accuses another; for the scenario to call, when it sees so."""
+        if not self.observer.hears(by):
+            return
+        self.heard += 1
+        fair = self.observer.undisturbed(by, whom)
+        if fair > self._memory:
+            self.fail(f"it accuses {whom}, which could be reached for {fair:.1f} s{f': {why}' if why else ''}", by)
+
+    def on_event(self, life: Life, event: Event) -> None:
+        if isinstance(event, NodeGone):
+            accused = self.observer.lives.get(event.uid)
+            if accused is not None and accused.until == inf:
+                self.accused(life.node, accused.node, event.reason)
+
+    def report(self) -> Mapping[str, float]:
+        return {"accusations": self.heard}
+
+
+class Membership(Invariant):
+    """Removed starts of nodes never return; nobody is up before a cluster exists; each side has one leader.
+
+    Attributes:
+        removed: the starts that were removed by anybody, with the first who did so.
+    """
+
+    name = "C2, C4 membership"
+
+    def __init__(self) -> None:
+        self.removed: dict[int, str] = {}
+        self._removed_by: dict[int, set[int]] = {}
+        self._founded = False
+
+    def founded(self) -> None:
+        """A cluster exists: a node has founded one."""
+        self._founded = True
+
+    def up(self, node: str, uid: int) -> None:
+        """A node sees a member as up."""
+        if not self.observer.hears(node):
+            return
+        if not self._founded:
+            self.fail(f"it sees uid {uid} up before there is a cluster", node)
+        self.present(node, uid)
+
+    def present(self, node: str, uid: int) -> None:
+        """A node sees a member, whatever its status."""
+        life = self.observer.life_of(node)
+        if life is not None and uid in self._removed_by.get(life.uid, ()):
+            self.fail(f"uid {uid} is back, which it had removed", node)
+
+    def gone(self, node: str, uid: int) -> None:
+        """A node has removed a member."""
+        life = self.observer.life_of(node)
+        if life is not None and self.observer.hears(node):
+            self.removed.setdefault(uid, node)
+            self._removed_by.setdefault(life.uid, set()).add(uid)
+
+    def leaders(self, views: Mapping[str, tuple[int, Iterable[int]]]) -> None:
+        """Hold the leaders against each other that nodes see.
+
+        Parameters:
+            views: for each node the uid of its leader, 0 for none, and the uids of the members that it can reach. Nodes
+                that see each other have to see one leader.
+        """
+        seen = {node: (leader, frozenset(members)) for node, (leader, members) in views.items()}
+        for node, (leader, members) in seen.items():
+            for other, (theirs, their_members) in seen.items():
+                if members == their_members and leader != theirs:
+                    self.fail(f"it sees uid {leader} lead, and {other}, with the same members, uid {theirs}", node)
+                    return
+
+
+class Books(Invariant):
+    """In each system, what was sent is handled, dead or queued."""
+
+    name = "L4 books"
+
+    def poll(self) -> None:
+        for life in self.observer.living():
+            counts = life.system.statistics()
+            if counts.sent != counts.handled + counts.dead + counts.queued:
+                self.fail(f"the counts do not add up: {counts}", life.node)
+
+    def at_rest(self) -> None:
+        self.poll()
+
+
+class Bounds(Invariant):
+    """No queue is longer than it may be.
+
+    Parameters:
+        mailboxes: how many messages may wait in all mailboxes of a node together.
+
+    Attributes:
+        peaks: the most that was seen of each.
+    """
+
+    name = "I16 bounds"
+
+    def __init__(self, mailboxes: int = 10_000) -> None:
+        self.peaks: dict[str, float] = {"mailboxes": 0, "link bytes": 0, "asks": 0}
+        self._mailboxes = mailboxes
+
+    def poll(self) -> None:
+        for life in self.observer.living():
+            counts = life.system.statistics()
+            self._check(life, "mailboxes", counts.queued, self._mailboxes)
+            self.peaks["asks"] = max(self.peaks["asks"], counts.asks)
+            if isinstance(life.system, RemoteNode):
+                settings = life.system.link_settings
+                for peer in life.system.peer_statistics():
+                    # What comes back from a broken connection is kept before what was held meanwhile.
+                    most = 2 * settings.queue + settings.max_message
+                    self._check(life, "link bytes", peer.held_bytes + peer.queued_bytes, most)
+
+    def _check(self, life: Life, what: str, value: float, most: float) -> None:
+        self.peaks[what] = max(self.peaks[what], value)
+        if value > most:
+            self.fail(f"{what}: {value:g} wait, and at most {most:g} may", life.node)
+
+    def report(self) -> Mapping[str, float]:
+        return {f"peak {what}": value for what, value in self.peaks.items()}
+
+
+class Liveness(Invariant):
+    """Some time after the last fault each node has had an answer from each other.
+
+    Parameters:
+        within: how many seconds after the last fault.
+
+    Attributes:
+        worst: how many seconds it took; infinity when it did not come about.
+    """
+
+    name = "I18 liveness"
+
+    def __init__(self, within: float) -> None:
+        self.worst: float = inf
+        self._within = within
+        self._missing: set[tuple[str, str]] | None = None
+
+    def answered(self, node: str, by: str, asked_at: float) -> None:
+        """A node has an answer from another to what it asked then."""
+        if asked_at < self.observer.healed_at or not self.observer.hears(node):
+            return
+        if self._missing is None:
+            names = self.observer.nodes.names
+            self._missing = {(one, other) for one in names for other in names if one != other}
+        self._missing.discard((node, by))
+        if not self._missing and self.worst == inf:
+            self.worst = trio.current_time() - self.observer.healed_at
+
+    def poll(self) -> None:
+        seconds = trio.current_time() - self.observer.healed_at
+        if seconds > self._within and self.worst == inf:
+            self._complain(seconds)
+
+    def at_rest(self) -> None:
+        if self.worst == inf:
+            self._complain(trio.current_time() - self.observer.healed_at)
+
+    def _complain(self, seconds: float) -> None:
+        missing = (
+            "anybody" if self._missing is None else ", ".join(f"{one} from {two}" for one, two in sorted(self._missing))
+        )
+        self.fail(f"{seconds:.0f} s after the last fault no answer has come to {missing}")
+
+    def report(self) -> Mapping[str, float]:
+        return {"liveness": self.worst}
