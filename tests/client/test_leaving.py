@@ -16,7 +16,7 @@ from casty_trio import (
     ShardEnvelope,
     SystemClosedError,
 )
-from casty_trio.testing import Conditions, Simulation, simulate
+from casty_trio.testing import Simulation, simulate
 from tests.sim.shop import (
     PORT,
     Carts,
@@ -32,6 +32,7 @@ from tests.sim.shop import (
     open_shop,
     to,
 )
+from tests.sim.steps import MOST, count_lives
 
 # --- Leaving ------------------------------------------------------------
 
@@ -143,42 +144,14 @@ def test_a_refusal_for_good_while_reconnecting_ends_the_block() -> None:
 
 # --- Cancellation ------------------------------------------------------------
 
-STEP, MOST_STEPS = 0.000_2, 400
-
 
 async def live(sim: Simulation) -> None:
     """A short life."""
-    async with make_client(sim, connect_timeout=0.05) as client:
-        carts = carts_of(client)
-        carts.tell(ShardEnvelope("a", Put(1)))
-        await client.ask(carts, to("a", GetAll))
-
-
-async def cancel_after(steps: int, by: str, scope: trio.CancelScope) -> None:
-    """Cancel after so many short whiles, or rounds of the scheduler."""
-    for _ in range(steps):
-        if by == "time":
-            await trio.sleep(STEP)
-        else:
-            await trio.lowlevel.checkpoint()
-    scope.cancel()
-
-
-async def count_lives(sim: Simulation, by: str) -> int:
-    """Cancel a little later each time, until a life ends before that; how often that was."""
-    await trio.sleep(1)
-    before = census()
-    for k in range(MOST_STEPS):
-        async with trio.open_nursery() as nursery:
-            with trio.CancelScope() as scope, suppress(ConnectError):
-                nursery.start_soon(cancel_after, k, by, scope)
-                await live(sim)
-            nursery.cancel_scope.cancel()
-        await trio.sleep(0.1)  # what it said last is on its way to the node
-        assert census() == before, census() - before
-        if not scope.cancelled_caught:
-            return k
-    raise AssertionError("it never ends")
+    with suppress(ConnectError):
+        async with make_client(sim, connect_timeout=0.05) as client:
+            carts = carts_of(client)
+            carts.tell(ShardEnvelope("a", Put(1)))
+            await client.ask(carts, to("a", GetAll))
 
 
 @pytest.mark.parametrize(("world", "by"), [("node", "steps"), ("node", "time"), ("mute", "time"), ("nobody", "time")])
@@ -187,22 +160,24 @@ def test_cancelled_at_every_step_of_its_life(world: str, by: str) -> None:
 
     lives = list[int]()
 
+    async def count(sim: Simulation) -> int:
+        await trio.sleep(1)
+        return await count_lives(sim, by, live, rest=0.1)
+
     async def scenario(sim: Simulation) -> None:
-        if by == "steps":
-            sim.network.set_conditions(Conditions(delay=(0, 0)))  # so that all happens in one moment, step by step
         if world == "nobody":
-            lives.append(await count_lives(sim, by))
+            lives.append(await count(sim))
         elif world == "mute":
             async with await sim.env("node-1").listen("node-1", PORT):
-                lives.append(await count_lives(sim, by))
+                lives.append(await count(sim))
         else:
             async with make_node(sim) as node:
                 open_shop(node).tell(ShardEnvelope("a", Put(1)))
-                lives.append(await count_lives(sim, by))
+                lives.append(await count(sim))
                 assert not node.connections
 
     result = simulate(scenario, 3)
-    assert 20 < lives[0] < MOST_STEPS
+    assert 20 < lives[0] < MOST
     assert result.network.connections > 10 or world == "nobody"
 
 

@@ -21,6 +21,7 @@ from casty_trio.protocol import naming
 from casty_trio.protocol.codec import Codec, message
 from casty_trio.protocol.naming import wire_name
 from tests.protocol.test_codec_laws import FakeRef, read_ref, there_and_back, write_ref
+from tests.protocol.wrapped import Wrapped, handing_on
 
 HERE = "tests.protocol.test_codec"
 T = TypeVar("T")
@@ -442,27 +443,10 @@ def test_a_users_hooks_replace_the_usual_form() -> None:
         codec.decode(name, msgspec.msgpack.encode({"items": ["a"]}), read_ref)
 
 
-class Wrapped:
-    """Its hooks hand parts on to the converter."""
-
-    def __init__(self, parts: Any) -> None:
-        self.parts = parts
-
-
 def test_hooks_that_hand_on_to_their_converter_get_the_codecs_forms() -> None:
     """`Any`, unions, classes and refs inside."""
 
     kind = list[Item | Note | ActorRef[int]]
-    made = cattrs.Converter()
-
-    @made.register_unstructure_hook_factory(lambda cls: cls is Wrapped)
-    def unstructure(cls: Any, own: cattrs.Converter) -> Any:
-        return lambda value: own.unstructure(value.parts, unstructure_as=kind)
-
-    @made.register_structure_hook_factory(lambda cls: cls is Wrapped)
-    def structure(cls: Any, own: cattrs.Converter) -> Any:
-        return lambda plain, _: Wrapped(own.structure(plain, kind))
-
-    codec = Codec([Wrapped, Item, Note], converter=made)
+    codec = Codec([Wrapped, Item, Note], converter=handing_on(kind))
     parts = [Item("a"), Note((1, {2})), FakeRef("/a")]
     assert there_and_back(codec, Wrapped(parts)).parts == parts

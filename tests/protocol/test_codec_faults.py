@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import attrs
-import cattrs
 import msgspec
 import pytest
 from msgspec.msgpack import Ext
@@ -16,6 +15,7 @@ from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import naming
 from casty_trio.protocol.codec import Codec, message
 from tests.protocol.test_codec_laws import FakeRef, read_ref, there_and_back, write_ref
+from tests.protocol.wrapped import Wrapped, handing_on
 
 HERE = "tests.protocol.test_codec_faults"
 BAD = 2**64
@@ -208,13 +208,6 @@ def test_a_codec_tells_how_much_it_knows() -> None:
 # --- a user's hooks ---
 
 
-class Wrapped:
-    """Its hooks hand parts on to the converter."""
-
-    def __init__(self, parts: Any) -> None:
-        self.parts = parts
-
-
 @pytest.mark.parametrize(
     ("kind", "parts"),
     [(list[int], [1, 2]), (deque[int], deque([1, 2])), (dict[str, Plain], {"a": Plain(1)}), (list[Any], [Plain(1), {2}])],
@@ -222,15 +215,5 @@ class Wrapped:
 )
 def test_a_hook_may_hand_on_any_kind(kind: Any, parts: Any) -> None:
     """What msgspec knows, what only cattrs knows, and what the codec tags."""
-    made = cattrs.Converter()
-
-    @made.register_unstructure_hook_factory(lambda cls: cls is Wrapped)
-    def unstructure(cls: Any, own: cattrs.Converter) -> Any:
-        return lambda value: own.unstructure(value.parts, unstructure_as=kind)
-
-    @made.register_structure_hook_factory(lambda cls: cls is Wrapped)
-    def structure(cls: Any, own: cattrs.Converter) -> Any:
-        return lambda plain, _: Wrapped(own.structure(plain, kind))
-
-    codec = Codec([Wrapped, Plain], converter=made)
+    codec = Codec([Wrapped, Plain], converter=handing_on(kind))
     assert there_and_back(codec, Wrapped(parts)).parts == parts

@@ -27,7 +27,7 @@ from casty_trio.link import open_link
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import Identity
 from casty_trio.protocol.session import Session
-from casty_trio.testing import Conditions, Simulation, simulate
+from casty_trio.testing import Simulation, simulate
 from tests.programs import run_program
 from tests.remote.peers import dial
 from tests.sim.shop import (
@@ -47,6 +47,7 @@ from tests.sim.shop import (
     open_shop,
     to,
 )
+from tests.sim.steps import assert_nothing_is_left
 
 
 def local(port: int = 0, **settings: Any) -> ClusteredActorSystem:
@@ -262,7 +263,6 @@ def test_replies_still_leave_while_the_node_does() -> None:
 @pytest.mark.parametrize("by", ["steps", "time"])
 def test_cancelled_at_every_step_of_its_life(by: str) -> None:
     """L3: a node with a client, cancelled at any moment, leaves no task, no listener and no connection."""
-    step, most = 0.000_2, 400
 
     async def live(sim: Simulation) -> None:
         async with make_node(sim) as node:
@@ -272,31 +272,7 @@ def test_cancelled_at_every_step_of_its_life(by: str) -> None:
                 carts.tell(ShardEnvelope("a", Fill(bytes(5_000))))
                 await client.ask(carts, to("a", GetAll))
 
-    async def cancel_after(steps: int, scope: trio.CancelScope) -> None:
-        for _ in range(steps):
-            if by == "time":
-                await trio.sleep(step)
-            else:
-                await trio.lowlevel.checkpoint()
-        scope.cancel()
-
-    async def scenario(sim: Simulation) -> int:
-        if by == "steps":
-            sim.network.set_conditions(Conditions(delay=(0, 0)))
-        before = census()
-        for k in range(most):
-            async with trio.open_nursery() as nursery:
-                with trio.CancelScope() as scope:
-                    nursery.start_soon(cancel_after, k, scope)
-                    await live(sim)
-                nursery.cancel_scope.cancel()
-            assert census() == before, census() - before
-            assert "0 listeners" in repr(sim.network)
-            if not scope.cancelled_caught:
-                return k
-        raise AssertionError("it never ends")
-
-    assert 20 < simulate(scenario, 5).value < most
+    assert_nothing_is_left(by, live)
 
 
 @pytest.mark.slow

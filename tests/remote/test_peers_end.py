@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import trio
 
 from casty_trio import ActorRef, LinkClosedError, LinkLost
-from casty_trio.testing import Conditions, Simulation, simulate
+from casty_trio.testing import Simulation, simulate
 from tests.remote.nodes import GetAll, Note, Put, heard, member, opened, peer_of, sink, until, uri, watcher
 from tests.sim.shop import cart, census, wants
+from tests.sim.steps import assert_nothing_is_left
 
 
 def test_leaving_says_goodbye() -> None:
@@ -60,37 +60,7 @@ def test_cancelled_at_every_step(by: str) -> None:
             await other.ask(ref, wants(GetAll))
             one.resolve(uri(2, "/x")).tell(Put(1))
 
-    await_all_steps(by, live)
-
-
-def await_all_steps(by: str, live: Callable[[Simulation], Awaitable[None]]) -> None:
-    """Run something again and again, and cancel it a little later each time, until it is never cancelled."""
-
-    async def cancel_after(steps: int, scope: trio.CancelScope) -> None:
-        for _ in range(steps):
-            if by == "time":
-                await trio.sleep(0.000_3)
-            else:
-                await trio.lowlevel.checkpoint()
-        scope.cancel()
-
-    async def scenario(sim: Simulation) -> int:
-        if by == "steps":
-            sim.network.set_conditions(Conditions(delay=(0, 0)))
-        before = census()
-        for steps in range(400):
-            async with trio.open_nursery() as nursery:
-                with trio.CancelScope() as scope:
-                    nursery.start_soon(cancel_after, steps, scope)
-                    await live(sim)
-                nursery.cancel_scope.cancel()
-            assert census() == before, census() - before
-            assert "0 listeners" in repr(sim.network)
-            if not scope.cancelled_caught:
-                return steps
-        raise AssertionError("it never ends")
-
-    assert 20 < simulate(scenario, 5).value < 400
+    assert_nothing_is_left(by, live)
 
 
 def test_after_the_end() -> None:

@@ -18,23 +18,11 @@ from casty_trio import ActorRef, ClusteredActorSystem, LinkSettings, tls
 from casty_trio.link import Link
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
+from tests.bench.programs.calling import NAMES, concurrent, sequential, tells, warm_up
 from tests.bench.programs.counting import SYSTEM, Add, Get, Message, counter
-from tests.bench.programs.measuring import (
-    CALLERS,
-    CALLS,
-    REMOTE_ASKS,
-    REMOTE_TELLS,
-    WARM_UP,
-    Result,
-    check,
-    print_result,
-    timed,
-)
+from tests.bench.programs.measuring import Result, print_result
 from tests.bench.programs.serving import server
 
-NAMES = ("warm-up", "a", "c", *(f"b{i}" for i in range(CALLERS)))
-BURST = 500
-"""After so many tells the sender waits for room, and lets its writer run: as often as the limit does."""
 PINGS = 300
 BULK = wire.pack_actor(0, None, ("/nobody", 0), "bytes", msgspec.msgpack.encode(b"x" * 16_384))
 """A message that nobody takes: what it costs is its way."""
@@ -80,49 +68,6 @@ class Peer:
         return connection.link
 
 
-async def warm_up(peer: Peer) -> None:
-    for i in range(WARM_UP):
-        peer.counters["warm-up"].tell(Add(1))
-        check(await peer.ask("warm-up"), i + 1)
-
-
-async def sequential(peer: Peer, result: Result) -> None:
-    with timed(result, "ask_per_s", REMOTE_ASKS):
-        for _ in range(REMOTE_ASKS):
-            await peer.ask("a")
-
-
-async def concurrent(peer: Peer, result: Result) -> None:
-    """64 tasks, each asks an actor of its own."""
-    answered = 0
-
-    async def call(name: str) -> None:
-        nonlocal answered
-        for _ in range(CALLS):
-            await peer.ask(name)
-            answered += 1
-
-    with timed(result, "ask_64_per_s", CALLERS * CALLS):
-        async with trio.open_nursery() as nursery:
-            for i in range(CALLERS):
-                nursery.start_soon(call, f"b{i}")
-    check(answered, CALLERS * CALLS)
-
-
-async def tells(peer: Peer, result: Result) -> None:
-    """Tells to one actor, until its count says that it has handled them all."""
-    target, handled = peer.counters["c"], 0
-    with timed(result, "tell_per_s", REMOTE_TELLS):
-        for i in range(REMOTE_TELLS):
-            if i % BURST:
-                target.tell(Add(1))
-            else:
-                await target.send(Add(1))
-        while handled < REMOTE_TELLS:
-            handled = await peer.ask("c")
-    check(handled, REMOTE_TELLS)
-
-
 async def control(peer: Peer, result: Result) -> None:
     """How long a control frame takes there and back while bulk fills the link all the time: the 99th of 100."""
     taken = list[float]()
@@ -149,9 +94,11 @@ async def measure(port: int, folder: str) -> None:
     result: Result = {}
     async with node("node-2", folder) as system:
         peer = Peer(system, port)
-        await warm_up(peer)
-        for run in (sequential, concurrent, tells, control):
-            await run(peer, result)
+        await warm_up(peer.ask, peer.counters["warm-up"], lambda: Add(1))
+        await sequential(peer.ask, result)
+        await concurrent(peer.ask, result)
+        await tells(peer.ask, peer.counters["c"], lambda: Add(1), result)
+        await control(peer, result)
     print_result(result)
 
 
