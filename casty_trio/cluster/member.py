@@ -98,6 +98,16 @@ class MemberNode(RemoteNode):
                 return member
         return Member(self.uid, *self.reached_at, self.node_id, self._setup.roles)
 
+    @property
+    def observations(self) -> tuple[tuple[int, int], ...]:
+        """Who cannot reach whom, by the uids of both, sorted: what `ClusterState.unreachable` comes from."""
+        return self._service.observations()
+
+    @property
+    def downed(self) -> bool:
+        """Whether this start of the node was declared down, and its block ends for that."""
+        return self._ended is not None and not self._ended.left
+
     def membership_statistics(self) -> MembershipStatistics:
         """Count what the members have agreed on, and what was said for it.
 

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from casty_trio.remote import Connection
 
 __all__ = ["ClusterService", "ClusterSetup"]
+
+SHORTEST: Final = 0.001
+"""The shortest sleep, in seconds: two clocks that drift would differ for ever by the last bit of what is left."""
 
 Effect: TypeAlias = effects.Effect | monitoring.Effect
 
@@ -100,7 +103,7 @@ class ClusterService:
         """Wake the machines when their time has come."""
         while True:
             with trio.CancelScope() as self._woken:
-                self._woken.deadline = trio.current_time() + max(0.0, self._next_wakeup() - self._now())
+                self._woken.deadline = self._wakeup()
                 await trio.sleep_forever()
             self._tick()
 
@@ -109,6 +112,11 @@ class ClusterService:
         """The present start's."""
         assert self._membership is not None, "it begins when the block is entered"
         return self._membership
+
+    def observations(self) -> tuple[tuple[int, int], ...]:
+        """Who cannot reach whom."""
+        view = self._membership.view if self._membership is not None else None
+        return observations(view) if view is not None else ()
 
     def statistics(self) -> MembershipStatistics:
         """Count what was agreed on and said."""
@@ -170,9 +178,10 @@ class ClusterService:
 
     def _wake(self) -> None:
         """Let the task look at the time it waits for anew."""
-        wakeup = trio.current_time() + max(0.0, self._next_wakeup() - self._now())
-        if wakeup < self._woken.deadline:
-            self._woken.deadline = wakeup
+        self._woken.deadline = min(self._woken.deadline, self._wakeup())
+
+    def _wakeup(self) -> float:
+        return trio.current_time() + max(SHORTEST, self._next_wakeup() - self._now())
 
     def _tick(self) -> None:
         """Everything that is due. Neighbours are first: they tell whether this node was itself late, and may not judge."""

@@ -269,7 +269,7 @@ def test_the_node_starts_anew(stop: str, pinned: bool) -> None:
             await (host.stop() if stop == "leave" else host.kill())
             again = await host.start()
             again.spawn(cart("x"), "one")
-            await until(lambda: lost)
+            await until(lambda: lost and (gone or stop == "leave"))
             new: ActorRef[Any] = other.resolve(uri(1, "/one"))
             other.spawn(watcher(later, new))
             await until(lambda: story)

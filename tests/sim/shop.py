@@ -222,8 +222,11 @@ class Host:
         await self._left.wait()
 
     async def kill(self) -> None:
-        """End the node without a goodbye."""
+        """End the node without a goodbye: its connections are gone before it can say a word, as those of a process are."""
+        network, name = self._sim.network, f"node-{self._number}"
+        network.take_off(name, refusing=True)
         self._scope.cancel()
+        network.put_back(name)
         await self._left.wait()
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
