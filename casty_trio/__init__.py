@@ -64,6 +64,8 @@ from casty_trio.model import (
     Behavior as Behavior,
     Behaviors as Behaviors,
     DeadLetter as DeadLetter,
+    DetectorSettings as DetectorSettings,
+    DetectorStatistics as DetectorStatistics,
     Directive as Directive,
     Event as Event,
     Lagged as Lagged,
@@ -82,6 +84,16 @@ from casty_trio.model import (
     SystemStatistics as SystemStatistics,
     Terminated as Terminated,
     UnhandledMessage as UnhandledMessage,
+)
+from casty_trio.protocol.downing import (
+    Decision as Decision,
+    DownAll as DownAll,
+    DowningStrategy as DowningStrategy,
+    KeepLease as KeepLease,
+    KeepMajority as KeepMajority,
+    KeepOldest as KeepOldest,
+    Situation as Situation,
+    StaticQuorum as StaticQuorum,
 )
 from casty_trio.protocol.naming import message as message
 from casty_trio.sharding import Sharding as _Sharding

@@ -3,6 +3,10 @@
 from casty_trio.model.address import ActorAddress as ActorAddress
 from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
 from casty_trio.model.context import ActorContext as ActorContext
+from casty_trio.model.detection import (
+    DetectorSettings as DetectorSettings,
+    DetectorStatistics as DetectorStatistics,
+)
 from casty_trio.model.envelope import ShardEnvelope as ShardEnvelope
 from casty_trio.model.events import (
     ActorFailed as ActorFailed,
