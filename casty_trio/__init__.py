@@ -112,6 +112,16 @@ from casty_trio.model import (
     UnhandledMessage as UnhandledMessage,
     UnreachableMember as UnreachableMember,
 )
+from casty_trio.protocol.downing import (
+    Decision as Decision,
+    DownAll as DownAll,
+    DowningStrategy as DowningStrategy,
+    KeepLease as KeepLease,
+    KeepMajority as KeepMajority,
+    KeepOldest as KeepOldest,
+    Situation as Situation,
+    StaticQuorum as StaticQuorum,
+)
 from casty_trio.protocol.naming import message as message
 from casty_trio.settings import Settings as Settings
 from casty_trio.sharding import Sharding as _Sharding
