@@ -23,6 +23,11 @@
 | W3 | `W3-side.patch`: a proof does not say whose it is | `test_secret` |
 | W3 | `W3-certificate.patch`: a certificate is for everybody | `test_matrix` |
 | W3 | `W3-tls.patch`: a peer need not show a certificate | `test_matrix` |
+| W5 | `W5.patch`: what was queued on a connection that broke goes out behind newer mail | `test_peers_order` |
+| W5 | `W5-leftovers.patch`: a connection that was replaced is still heard | `test_peers_order` |
+| W6 | `W6.patch`: any number of messages may wait for a connection | `test_peers_life` |
+| W7 | `W7.patch`: of two dials at once both are let in | `test_peers_order` |
+| W8 | `W8.patch`: a message for an actor that has ended goes to whoever has its name now | `test_peers` |
 
 `python -m tests.mutants` (or `nox -s mutants`) shows it. A patch that does not apply any more is remade: edit a copy of the
 package, and keep the `diff -u` of the one line.
@@ -76,4 +81,9 @@ MUTANTS = [
     _mutant("W3-side", "test_secret.py::test_a_proof_sent_back_is_none", "protocol"),
     _mutant("W3-certificate", "test_matrix.py::test_the_matrix", "tls"),
     _mutant("W3-tls", "test_matrix.py::test_the_matrix", "tls"),
+    _mutant("W5", "test_peers_order.py::test_what_was_queued_goes_ahead_of_what_came_after_the_end", "remote"),
+    _mutant("W5-leftovers", "test_peers_order.py::test_what_a_replaced_connection_brings_is_not_heard", "remote"),
+    _mutant("W6", "test_peers_life.py::test_a_queue_is_bounded", "remote"),
+    _mutant("W7", "test_peers_order.py::test_two_nodes_that_dial_each_other_at_once", "remote"),
+    _mutant("W8", "test_peers.py::test_a_ref_to_an_old_incarnation", "remote"),
 ]

@@ -45,7 +45,7 @@ BALLAST = bytes(900)
 
 @pytest.mark.parametrize("connected", [False, True])
 def test_a_queue_is_bounded(connected: bool) -> None:
-    """W6 and L4: `tell` overflows to counted dead letters, `send` waits; nothing is lost silently, and order holds."""
+    """W6, L4: `tell` overflows to counted dead letters, `send` waits; nothing is lost silently, and order holds."""
 
     async def scenario(sim: Simulation) -> None:
         notes = list[Note]()

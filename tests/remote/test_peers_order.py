@@ -11,6 +11,8 @@ import pytest
 import trio
 
 from casty_trio import ActorRef, ClusteredActorSystem, DeadLetter, LinkLost
+from casty_trio.protocol import wire
+from casty_trio.protocol.frames import Kind
 from casty_trio.testing import Conditions, Simulation, simulate
 from tests.remote.nodes import Note, heard, opened, peer_of, quick, sink, until, uri
 from tests.sim.shop import assert_adds_up, census, small_link
@@ -223,5 +225,54 @@ def test_the_connection_breaks_behind_any_byte() -> None:
             check_order(notes)
             assert len(lost) > 40
             assert len(notes) > 200
+
+    simulate(scenario, 1)
+
+
+def test_what_was_queued_goes_ahead_of_what_came_after_the_end() -> None:
+    """W5: a connection breaks with mail in its queue, and more is told before anybody has looked after it."""
+
+    async def scenario(sim: Simulation) -> None:
+        notes = list[Note]()
+        async with opened(sim) as [one, other]:
+            one.spawn(sink(notes), "sink")
+            ref: ActorRef[Note] = other.resolve(uri(1, "/sink"))
+            ref.tell(Note(0))
+            await until(lambda: notes)
+            [connection] = other.connections
+            sim.network.set_conditions(Conditions(stalled=True, window=1024), between=("node-1", "node-2"))
+            ref.tell(Note(1, ballast=bytes(50_000)))
+            await trio.sleep(0.1)  # it is being written, and will be lost
+            for number in range(2, 6):
+                ref.tell(Note(number))
+            connection.link.abandon("for a test")
+            sim.network.set_conditions(Conditions(), between=("node-1", "node-2"))
+            for number in range(6, 11):
+                ref.tell(Note(number))
+            assert peer_of(other, 1).connection is connection
+            await until(lambda: len(notes) == 10)
+            assert [note.number for note in notes] == [0, *range(2, 11)]
+
+    simulate(scenario, 1)
+
+
+def test_what_a_replaced_connection_brings_is_not_heard() -> None:
+    """W5: what its reader has in its hands when a newer connection takes its place never comes after that one's mail."""
+
+    async def scenario(sim: Simulation) -> None:
+        notes = list[Note]()
+        async with opened(sim) as [one, other]:
+            one.spawn(sink(notes), "sink")
+            ref: ActorRef[Note] = other.resolve(uri(1, "/sink"))
+            ref.tell(Note(0))
+            await until(lambda: notes)
+            [connection] = one.connections
+            name, body = other.codec.encode(Note(1), other.write_ref)
+            connection.retire("replaced by a newer connection")
+            connection.on_frame(Kind.ACTOR, memoryview(wire.pack_actor(0, None, ("/sink", 0), name, body)))
+            await until(lambda: not one.connections)
+            ref.tell(Note(2))
+            await until(lambda: len(notes) == 2)
+            assert [note.number for note in notes] == [0, 2]
 
     simulate(scenario, 1)
