@@ -94,7 +94,13 @@ class AskSlot(ReplySlot):
     async def wait_closed(self) -> None:
         """Wait until the ask is over."""
         self._task = current_task()
-        await wait_task_rescheduled(self._abort)
+        try:
+            await wait_task_rescheduled(self._abort)
+        except BaseException:
+            # Told in the task's own turn: Trio aborts the waits of a scope in no fixed order, and others hear of this.
+            if self.carrier is not None:
+                self.carrier.give_up(self)
+            raise
 
     def result(self) -> Any:
         """The reply.
@@ -128,8 +134,6 @@ class AskSlot(ReplySlot):
             self._system.forget_ask(self._number)
         self.deadline = trio.current_time()  # the caller waits no longer
         self.target = self._task = None
-        if self.carrier is not None:
-            self.carrier.give_up(self)
         return Abort.SUCCEEDED
 
 

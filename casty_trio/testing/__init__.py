@@ -5,7 +5,7 @@ scenario in one `trio.run`, over an in-memory network, from a seed; a `FaultProx
 tells more.
 """
 
-from casty_trio.testing import effects as effects, faults as faults, invariants as invariants
+from casty_trio.testing import effects as effects, faults as faults, invariants as invariants, memberships as memberships
 from casty_trio.testing.bench import (
     Bench as Bench,
     Report as Report,

@@ -1,13 +1,13 @@
-"""What always has to hold in a cluster, as checks for the observer of a bench. Floor F6.
+"""What always has to hold between nodes, as checks for the observer of a bench. Floor F6.
 
-Each begins its name with the number that docs/reliability.md gives it. Those that need to know what was sent, or which
-members a node sees, are told so by the workload or by a function of the scenario; all else they see by themselves.
+Each begins its name with the number that docs/reliability.md gives it. What was sent, asked and watched they are told by
+the workload; all else they see by themselves. Those about members are in `casty_trio.testing.memberships`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -20,14 +20,11 @@ from casty_trio.testing.nodes import Change
 from casty_trio.testing.observer import Invariant, Life
 
 __all__ = [
-    "Accusations",
     "AsksEnd",
     "Books",
     "Bounds",
     "Conservation",
-    "Convergence",
     "Liveness",
-    "Membership",
     "Order",
     "WatchesEnd",
 ]
@@ -110,7 +107,7 @@ class Conservation(Invariant):
 
     def finish(self) -> None:
         for stamp, (sender, target, path, at) in self._due.items():
-            if any(when >= at and node in (sender.node, target) for node, when in self._crashes):
+            if sender.crashed or any(when >= at and node == target for node, when in self._crashes):
                 self.ends["lost in crashes"] += 1
             elif any(when >= at and {one, other} == {sender.node, target} for one, other, when in self._links):
                 self.ends["lost on links"] += 1
@@ -186,7 +183,7 @@ class AsksEnd(Invariant):
     def poll(self) -> None:
         now = trio.current_time()
         for node, deadline in self._open.values():
-            if now > deadline + LATE and not self.observer.nodes.host(node).paused:
+            if now > max(deadline, self._resumed.get(node, 0.0)) + LATE and not self.observer.nodes.host(node).paused:
                 self.fail(f"an ask is open {now - deadline:.6f} s after its deadline", node)
                 return
 
@@ -252,138 +249,6 @@ class WatchesEnd(Invariant):
 
     def _declared(self, watch: _Watch) -> bool:
         return watch.target in self._gone.get(watch.watcher.uid, ())
-
-
-class Convergence(Invariant):
-    """Some time after the last fault all nodes see the same.
-
-    Parameters:
-        views: what each living node sees, by its name; equal views are equal values.
-        within: how many seconds after the last fault.
-
-    Attributes:
-        worst: how many seconds it took; infinity when it did not come about.
-    """
-
-    name = "I8 convergence"
-
-    def __init__(self, views: Callable[[], Mapping[str, Hashable]], within: float) -> None:
-        self.worst: float = inf
-        self._views = views
-        self._within = within
-
-    def poll(self) -> None:
-        observer = self.observer
-        if observer.healed_at == inf:
-            return
-        seconds = trio.current_time() - observer.healed_at
-        views = self._views()
-        if set(views) >= set(observer.nodes.names) and len(set(views.values())) == 1:
-            self.worst = min(self.worst, seconds)
-            return
-        if self.worst < inf:  # it had converged, and has parted again
-            self.worst = inf
-        if seconds > self._within:
-            self.fail(f"{seconds:.0f} s after the last fault the nodes see: {dict(sorted(views.items()))}")
-
-    def at_rest(self) -> None:
-        self.poll()
-        if self.worst == inf:
-            self.fail(f"at the end of the calm the nodes see: {dict(sorted(self._views().items()))}")
-
-    def report(self) -> Mapping[str, float]:
-        return {"convergence": self.worst}
-
-
-class Accusations(Invariant):
-    """Nobody says of a node that runs, is not paused and can be reached that it does not answer, unless it was paused or cut
-    off itself.
-
-    Parameters:
-        memory: for how many seconds after a disturbance that may be the cause: at least as long as a verdict takes, and as
-            it takes to be withdrawn.
-
-    Attributes:
-        heard: how many accusations there were.
-    """
-
-    name = "I9 accuracy"
-
-    def __init__(self, memory: float = 20.0) -> None:
-        self.heard: int = 0
-        self._memory = memory
-
-    def accused(self, by: str, whom: str, why: str = "") -> None:
-        """A node accuses another; for the scenario to call, when it sees so."""
-        if not self.observer.hears(by):
-            return
-        self.heard += 1
-        fair = self.observer.undisturbed(by, whom)
-        if fair > self._memory:
-            self.fail(f"it accuses {whom}, which could be reached for {fair:.1f} s{f': {why}' if why else ''}", by)
-
-    def on_event(self, life: Life, event: Event) -> None:
-        if isinstance(event, NodeGone):
-            accused = self.observer.lives.get(event.uid)
-            if accused is not None and accused.until == inf:
-                self.accused(life.node, accused.node, event.reason)
-
-    def report(self) -> Mapping[str, float]:
-        return {"accusations": self.heard}
-
-
-class Membership(Invariant):
-    """Removed starts of nodes never return; nobody is up before a cluster exists; each side has one leader.
-
-    Attributes:
-        removed: the starts that were removed by anybody, with the first who did so.
-    """
-
-    name = "C2, C4 membership"
-
-    def __init__(self) -> None:
-        self.removed: dict[int, str] = {}
-        self._removed_by: dict[int, set[int]] = {}
-        self._founded = False
-
-    def founded(self) -> None:
-        """A cluster exists: a node has founded one."""
-        self._founded = True
-
-    def up(self, node: str, uid: int) -> None:
-        """A node sees a member as up."""
-        if not self.observer.hears(node):
-            return
-        if not self._founded:
-            self.fail(f"it sees uid {uid} up before there is a cluster", node)
-        self.present(node, uid)
-
-    def present(self, node: str, uid: int) -> None:
-        """A node sees a member, whatever its status."""
-        life = self.observer.life_of(node)
-        if life is not None and uid in self._removed_by.get(life.uid, ()):
-            self.fail(f"uid {uid} is back, which it had removed", node)
-
-    def gone(self, node: str, uid: int) -> None:
-        """A node has removed a member."""
-        life = self.observer.life_of(node)
-        if life is not None and self.observer.hears(node):
-            self.removed.setdefault(uid, node)
-            self._removed_by.setdefault(life.uid, set()).add(uid)
-
-    def leaders(self, views: Mapping[str, tuple[int, Iterable[int]]]) -> None:
-        """Hold the leaders against each other that nodes see.
-
-        Parameters:
-            views: for each node the uid of its leader, 0 for none, and the uids of the members that it can reach. Nodes
-                that see each other have to see one leader.
-        """
-        seen = {node: (leader, frozenset(members)) for node, (leader, members) in views.items()}
-        for node, (leader, members) in seen.items():
-            for other, (theirs, their_members) in seen.items():
-                if members == their_members and leader != theirs:
-                    self.fail(f"it sees uid {leader} lead, and {other}, with the same members, uid {theirs}", node)
-                    return
 
 
 class Books(Invariant):

@@ -98,7 +98,7 @@ class Plan:
         return tuple(f"node-{number}" for number in range(1, self.nodes + 1))
 
     def __str__(self) -> str:
-        head = f"Plan(seed={self.seed}, nodes={self.nodes}, length={self.length:g}, calm={self.calm:g}, {self.knobs}"
+        head = f"Plan(seed={self.seed}, nodes={self.nodes}, length={self.length:g}, calm={self.calm:g}, knobs={self.knobs}"
         return "\n".join([f"{head}, steps=(", *(f"    {step}," for step in self.steps), "))"])
 
 

@@ -7,7 +7,7 @@ from math import inf
 from casty_trio.cluster import ClusteredActorSystem
 from casty_trio.testing.bench import Bench
 from casty_trio.testing.host import NodeProgram
-from casty_trio.testing.invariants import Accusations
+from casty_trio.testing.memberships import Accusations
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 

@@ -112,7 +112,7 @@ class Traffic:
     """
 
     def __init__(
-        self, bench: Bench, *, port: int = 25_520, in_flight: int = 64, tells: float = 8.0, liveness: float = 25.0
+        self, bench: Bench, *, port: int = 25_520, in_flight: int = 64, tells: float = 5.0, liveness: float = 25.0
     ) -> None:
         self._bench = bench
         self._port = port
@@ -199,11 +199,11 @@ class Traffic:
             share = -(-self._wanted // max(1, len(self._bench.observer.living())))
             for _ in range(share - self._asks.in_flight_of(node.life.node)):
                 nursery.start_soon(self._ask, node)
-            await trio.sleep(0.1)
+            await trio.sleep(0.2)
 
     async def _ask(self, node: _Node) -> None:
         other, number = node.rng.choice(node.others), node.next_number()
-        delay, begun = node.rng.uniform(0.2, 3.0), trio.current_time()
+        delay, begun = node.rng.uniform(0.5, 3.5), trio.current_time()
         ask = self._asks.begun(node.life.node, TIMEOUT)
         answer: Answer | None = None
         try:
