@@ -31,7 +31,9 @@ def state_of(view: View | None, me: int) -> ClusterState:
         return ClusterState()
     silent = unreachable(view)
     members = tuple(sorted(view.members, key=_by_address))
-    return ClusterState(members, leader(view, me), tuple(m for m in members if m.uid in silent), converged(view))
+    return ClusterState(
+        members, leader(view, me), tuple(m for m in members if m.uid in silent), converged(view), view.cluster
+    )
 
 
 def between(old: ClusterState, new: ClusterState) -> Iterator[Announcement]:

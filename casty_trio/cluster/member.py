@@ -209,6 +209,9 @@ class MemberNode(RemoteNode):
         self.uid = self.env.uid()
         self._service.begin_anew()
 
+    def peer_connected(self, peer: Peer) -> None:
+        self._service.connected(peer.uid, (peer.host, peer.port))
+
     def refused_as_gone(self, peer: Peer) -> None:
         self._service.refused_as_gone(peer.host, peer.port)
 
@@ -223,7 +226,7 @@ class MemberNode(RemoteNode):
     def cluster_changed(self) -> None:
         """Something is new about the members: tell who listens."""
         state = self.cluster_state
-        self.publish(ClusterState, state.members, state.leader, state.unreachable, state.converged)
+        self.publish(ClusterState, state.members, state.leader, state.unreachable, state.converged, state.cluster)
 
     def _present(self, event_type: type[Event]) -> Iterable[Event]:
         """What who subscribes to a class of events hears first."""

@@ -11,10 +11,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
 
+from casty_trio.actors.reporting import log_failure
 from casty_trio.cluster.changes import between, state_of
 from casty_trio.errors import LinkClosedError, LinkFullError, ProtocolError
 from casty_trio.model.cluster_events import ClusterState
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from casty_trio.remote import Connection
 
 __all__ = ["ClusterService", "ClusterSetup"]
+
+LEASE_TIMEOUT: Final = 5.0
+"""How long a lease may take to be had, in seconds."""
 
 SHORTEST: Final = 0.001
 """The shortest sleep, in seconds: two clocks that drift would differ for ever by the last bit of what is left."""
@@ -90,12 +95,13 @@ class ClusterService:
     def begin(self, contacts: Iterable[Address] = ()) -> None:
         """Start as a new member to be; with ``contacts`` from an earlier start."""
         system, setup, now = self._system, self._setup, self._now()
+        stable = setup.settings.stable_after
         self._former = tuple(contacts)
         me = Member(system.uid, *system.reached_at, system.node_id, setup.roles)
         self._refusals.clear()
         self._membership = Membership(me, self._founders(), self._former, setup.settings, system.env.rng, now)
         self._monitoring = Monitoring(system.uid, setup.detector, system.env.rng)
-        self._downing = Downing(setup.downing, setup.settings.stable_after)
+        self._downing = Downing(setup.downing, None if stable == "auto" else stable)
         self._stay_in_touch()
         self._feed(self._membership.tick(now))
 
@@ -142,6 +148,11 @@ class ClusterService:
         self.membership.set_seeds(self._founders())
         self._stay_in_touch()
         self._wake()
+
+    def connected(self, uid: int, address: Address) -> None:
+        """There is a new connection to a node."""
+        if self._membership is not None:
+            self._feed(self._membership.connected(self._now(), Sender(uid, address)))
 
     def refused_as_gone(self, host: str, port: int) -> None:
         """A node says that this start of ours was declared gone: if most members say so, it is true."""
@@ -321,10 +332,30 @@ class ClusterService:
         self.changed = trio.Event()
 
     def _decide(self, decision: downing.Decision) -> None:
-        if decision.down:
-            names = ", ".join(str(member) for member in self.state.members if member.uid in decision.down)
-            self._system.log.warning("%s decides that it is over with %s: %s", self._system.node_id, names, decision.why)
-            self.down(decision.down, decision.why)
+        if decision.ask_lease:
+            self._system.start_service(partial(self._ask_lease, decision, self.state.unreachable), "lease")
+        else:
+            self._apply(decision.down, decision.why)
+
+    def _apply(self, uids: tuple[int, ...], why: str) -> None:
+        if uids:
+            names = ", ".join(str(member) for member in self.state.members if member.uid in uids)
+            self._system.log.warning("%s decides that it is over with %s: %s", self._system.node_id, names, why)
+            self.down(uids, why)
+
+    async def _ask_lease(self, decision: downing.Decision, silent: tuple[Member, ...]) -> None:
+        """Ask a third party who of two sides stays; as long as it is those two that cannot reach each other."""
+        strategy, start = self._setup.downing, self._membership
+        await trio.sleep(decision.delay)
+        granted = False
+        if isinstance(strategy, downing.KeepLease):
+            with trio.move_on_after(LEASE_TIMEOUT):
+                try:
+                    granted = await strategy.acquire(decision.ask_lease)
+                except Exception as error:  # noqa: BLE001 - whatever the program's own function raises is a refusal
+                    log_failure(self._system.log, error, "%s cannot ask for the lease", self._system.node_id)
+        if self._membership is start and self.state.unreachable == silent:
+            self._apply(decision.down if granted else decision.otherwise, decision.why)
 
     def _let_go(self) -> None:
         """This node has left: nobody is to be dialled any more."""

@@ -38,12 +38,14 @@ class ClusterState(ClusterEvent, frozen=True):
         leader: the member that acts for all; None while there is none.
         unreachable: those that some member cannot reach.
         converged: whether all members know the same.
+        cluster: the id that the founder gave the cluster; 0 for none.
     """
 
     members: tuple[Member, ...] = ()
     leader: Member | None = None
     unreachable: tuple[Member, ...] = ()
     converged: bool = False
+    cluster: int = 0
 
     def with_role(self, role: str) -> tuple[Member, ...]:
         """The members of a role."""

@@ -117,6 +117,10 @@ class Forming:
             effects.extend(Say(address, Survey(0, 0)) for address in dict.fromkeys((*self._seeds, *self._contacts)))
         return effects
 
+    def connected(self, address: Address) -> list[Effect]:
+        """There is a way to a node: ask it at once, if it is one to be asked."""
+        return [Say(address, Survey(0, 0))] if address in (*self._seeds, *self._contacts) else []
+
     # --- What others say ----------------------------------------------------------------------------------------------
 
     def on_survey(self, now: float, sender: Address, survey: Survey) -> list[Effect]:

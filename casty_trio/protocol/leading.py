@@ -79,11 +79,9 @@ class Leading:
         """Whether what a member that is down has hosted has stopped."""
         if any(each.address == member.address and each.uid != member.uid for each in view.members):
             return True  # another start of the node: the process of this one is over, or it has let go of everything
-        margin = self._settings.removal_margin
-        if margin is None:
-            margin = (
-                self._settings.stable_after if self._settings.stable_after is not None else stable_after(len(view.members))
-            )
+        margin, stable = self._settings.removal_margin, self._settings.stable_after
+        if margin == "auto":
+            margin = stable_after(len(view.members)) if stable == "auto" else stable
         return now - self._since.get((member.uid, member.status), now) >= margin
 
     def _waited(self, now: float, member: Member) -> bool:

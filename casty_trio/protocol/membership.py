@@ -173,6 +173,17 @@ class Membership:
         self._leaving = True
         return self._go(view, "it has no time")
 
+    def connected(self, now: float, other: Sender) -> list[Effect]:
+        """There is a way to a node, which was not there before."""
+        view = self.view
+        if self.ended:
+            return []
+        if view is None:
+            return self._form(now, self._forming.connected(other.address))
+        if view.member(other.uid) is None:  # it may know of us, and that we are out
+            return [Send(other.address, other.uid, gossip.Status(view.cluster, fingerprint(view)))]
+        return []
+
     def receive(self, now: float, sender: Sender, message: Any) -> list[Effect]:
         """What another node says."""
         if self.ended or sender.uid == self.me.uid:

@@ -260,6 +260,8 @@ class RemoteNode(ActorSystem):
             link.close(f"{self.node_id} leaves")
         elif link.session.identity.uid != self.uid:
             connection.turn_away(f"{self.node_id} has started anew")
+        elif peer is not None and refusal is None:
+            self.peer_connected(peer)
         return connection
 
     async def serve(self, connection: Connection) -> None:
@@ -281,6 +283,9 @@ class RemoteNode(ActorSystem):
                 peer.detach(connection, link.reason)
             self._connection_ended.set()
             self._connection_ended = trio.Event()
+
+    def peer_connected(self, peer: Peer) -> None:
+        """There is a new connection to another node."""
 
     def refused_as_gone(self, peer: Peer) -> None:
         """Another node says that this start of ours was declared gone."""

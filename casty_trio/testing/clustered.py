@@ -2,86 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import trio
 
 from casty_trio.cluster import ClusteredActorSystem
 from casty_trio.errors import NodeDownedError
-from casty_trio.model.cluster_events import MemberDowned, MemberJoined, MemberRemoved, MemberUp, UnreachableMember
+from casty_trio.model.cluster_events import MemberDowned, MemberRemoved, UnreachableMember
 from casty_trio.model.events import Event
-from casty_trio.model.member import Member, MemberStatus
+from casty_trio.model.member import MemberStatus
 from casty_trio.testing.bench import Bench
 from casty_trio.testing.host import NodeProgram
-from casty_trio.testing.invariants import Accusations, Convergence, Membership
+from casty_trio.testing.memberships import Accusations, Convergence, Membership, View
 from casty_trio.testing.observer import Invariant, Life
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 
-__all__ = ["OneSide", "Watched", "clustered", "views_of"]
+__all__ = ["MembersAccused", "OneSide", "clustered", "views_of"]
 
 PORT = 25_520
 
 CONVERGED_WITHIN = 45.0
 """So many seconds after the last fault all nodes agree, new starts of those that were down included."""
 
-
-class Watched(Invariant):
-    """Tells the invariants about membership what the nodes see of each other."""
-
-    name = "membership"
-
-    def __init__(self, accusations: Accusations, membership: Membership) -> None:
-        self._accusations = accusations
-        self._membership = membership
-
-    def on_event(self, life: Life, event: Event) -> None:
-        match event:
-            case MemberUp(member):
-                self._membership.founded()
-                self._membership.up(life.node, member.uid)
-            case MemberJoined(member):
-                self._membership.present(life.node, member.uid)
-            case MemberRemoved(member):
-                self._membership.gone(life.node, member.uid)
-            case UnreachableMember(member) if self._says_so_itself(life, member):
-                accused = self.observer.lives.get(member.uid)
-                if accused is not None and accused.until == float("inf"):
-                    self._accusations.accused(life.node, accused.node)
-            case _:
-                pass
-
-    def poll(self) -> None:
-        views: dict[str, tuple[int, list[int]]] = {}
-        for life in self.observer.living():
-            state = system_of(life).cluster_state
-            if state.converged and state.leader is not None:
-                views[life.node] = state.leader.uid, [8 * member.uid + member.status for member in state.members]
-        self._membership.leaders(views)
-
-    def _says_so_itself(self, life: Life, member: Member) -> bool:
-        return any(observer == life.uid and uid == member.uid for observer, uid in system_of(life).observations)
+WAKING = 5.0
+"""For so many seconds a node that was paused may not know yet that it was removed."""
 
 
 class MembersAccused(Accusations):
-    """As `Accusations`, where members say who cannot be reached; that a node is gone follows from it, or it has left."""
+    """As `Accusations`, where members say whom they cannot reach; that a node is gone follows from that, or it has left."""
 
     def on_event(self, life: Life, event: Event) -> None:
-        return
+        if isinstance(event, UnreachableMember) and (life.uid, event.member.uid) in system_of(life).observations:
+            accused = self.observer.lives.get(event.member.uid)
+            if accused is not None and accused.until == inf:
+                self.accused(life.node, accused.node)
 
 
 class OneSide(Invariant):
-    """Who is removed although it did not leave has ended by then, or is paused: what it hosted runs nowhere else yet."""
+    """Who is removed although it did not leave has ended by then, or is paused: what it hosted runs nowhere else before."""
 
     name = "C6 one side"
 
     def __init__(self) -> None:
-        self._downed: dict[int, float] = {}
+        self._downed: set[int] = set()
 
     def on_event(self, life: Life, event: Event) -> None:
         if isinstance(event, MemberDowned):
-            self._downed.setdefault(event.member.uid, trio.current_time())
+            self._downed.add(event.member.uid)
         elif isinstance(event, MemberRemoved) and event.member.status == MemberStatus.DOWN:
             removed = self.observer.lives.get(event.member.uid)
             if removed is not None and self.observer.hears(life.node) and self._goes_on(removed):
@@ -89,20 +59,34 @@ class OneSide(Invariant):
 
     def _goes_on(self, life: Life) -> bool:
         awake = life.node in self.observer.nodes.awake
-        return life.until == float("inf") and awake and system_of(life).uid == life.uid and not system_of(life).downed
+        rested = trio.current_time() - self.observer.nodes.steady_since(life.node) < WAKING  # it has yet to hear of it
+        mine = system_of(life).uid == life.uid and not system_of(life).downed
+        return life.until == inf and awake and mine and not rested
 
     def report(self) -> Mapping[str, float]:
         return {"members downed": len(self._downed)}
 
 
-def views_of(bench: Bench) -> dict[str, Hashable]:
-    """What each living node sees, where it sees it as all others do."""
-    views: dict[str, Hashable] = {}
+def views_of(bench: Bench) -> dict[str, View]:
+    """What each living node sees."""
+    return {life.node: _view(system_of(life)) for life in bench.observer.living()}
+
+
+def agreed_views_of(bench: Bench) -> dict[str, object]:
+    """The same, but where a node does not know yet that all see it alike, it is no view at all."""
+    views: dict[str, object] = {}
     for life in bench.observer.living():
         state = system_of(life).cluster_state
-        if state.converged:
-            views[life.node] = tuple((member.uid, str(member.status)) for member in state.members)
+        if state.converged and state.members:
+            views[life.node] = state.members
     return views
+
+
+def _view(system: ClusteredActorSystem) -> View:
+    state = system.cluster_state
+    members = sorted((member.uid, str(member.status)) for member in state.members)
+    accused = sorted(uid for observer, uid in system.observations if observer == system.uid)
+    return View(tuple(members), state.leader.uid if state.leader is not None else 0, state.cluster, tuple(accused))
 
 
 def system_of(life: Life) -> ClusteredActorSystem:
@@ -121,9 +105,10 @@ def clustered(bench: Bench) -> NodeProgram:
     """
     traffic = Traffic(bench, port=PORT, liveness=CONVERGED_WITHIN)
     observer = bench.observer
-    observer.add(Watched(observer.add(MembersAccused()), observer.add(Membership())))
+    observer.add(MembersAccused())
+    observer.add(Membership(lambda: views_of(bench)))
     observer.add(OneSide())
-    observer.add(Convergence(lambda: views_of(bench), CONVERGED_WITHIN))
+    observer.add(Convergence(lambda: agreed_views_of(bench), CONVERGED_WITHIN))
     bench.expected = (NodeDownedError,)
     link = bench.plan.knobs.link(keep_alive=1.0, dead_after=6.0)
     seeds = [(name, PORT) for name in bench.names]

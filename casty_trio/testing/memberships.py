@@ -57,10 +57,11 @@ class Convergence(Invariant):
         self.worst: float = inf
         self._views = views
         self._within = within
+        self._over = False
 
     def poll(self) -> None:
         observer = self.observer
-        if observer.healed_at == inf:
+        if observer.healed_at == inf or self._over:
             return
         seconds = trio.current_time() - observer.healed_at
         views = dict(self._views())
@@ -74,6 +75,7 @@ class Convergence(Invariant):
 
     def at_rest(self) -> None:
         self.poll()
+        self._over = True  # nodes that leave see less and less alike
         if self.worst == inf:
             self._complain(trio.current_time() - self.observer.healed_at)
 
@@ -136,6 +138,7 @@ class Membership(Invariant):
         self._settle = settle
         self._seen: dict[int, set[int]] = {}  # by the uid of who sees them
         self._removed: dict[int, set[int]] = {}
+        self._both_lead: dict[tuple[int, int], float] = {}
 
     def poll(self) -> None:
         views = self._views()
@@ -171,6 +174,9 @@ class Membership(Invariant):
 
     def _check_leaders(self, views: Mapping[str, View]) -> None:
         lead = [life for life in self.observer.living() if life.node in views and views[life.node].leader == life.uid]
+        now, before = trio.current_time(), self._both_lead
+        self._both_lead = {(a.uid, b.uid): before.get((a.uid, b.uid), now) for a, b in combinations(lead, 2)}
         for one, other in combinations(lead, 2):
-            if self.observer.undisturbed(one.node, other.node) > self._settle:
+            fair = self.observer.undisturbed(one.node, other.node)
+            if min(fair, now - self._both_lead[one.uid, other.uid]) > self._settle:
                 self.fail(f"it believes that it leads, and so does {other.node}, and they hear each other", one.node)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.member import MemberStatus
-from casty_trio.protocol.effects import Effect, Ended
+from casty_trio.protocol import gossip
+from casty_trio.protocol.effects import Effect, Ended, Send
 from tests.protocol.machines import Machines, Node, address
 
 SEED = st.integers(0, 2**32 - 1)
@@ -35,7 +39,7 @@ def test_a_node_without_seeds_founds_a_cluster_at_once() -> None:
 @given(
     SEED,
     st.integers(2, 6),
-    st.sampled_from(["one", "two", "mesh", "ring"]),
+    st.sampled_from(["one", "two", "mesh", "half"]),
     st.sampled_from([0.0, 0.05, 0.37, 3.0]),
     st.data(),
 )
@@ -247,3 +251,99 @@ def test_fifty_nodes_agree() -> None:
     for number in range(1, 51):
         net.start(number, [1, 2, 3], settings=ClusterSettings())
     assert net.run(60, lambda: net.agreed(*range(1, 51)))
+
+
+def lines(net: Machines, kind: type) -> list[float]:
+    """When messages of a kind were sent from now on."""
+    moments: list[float] = []
+
+    def watch(_: Node, effect: Effect) -> None:
+        if isinstance(effect, Send) and isinstance(effect.message, kind):
+            moments.append(net.now)
+
+    net.watch = watch
+    return moments
+
+
+def test_gossip_interval_and_gossip_interval_changing() -> None:
+    """L14: gossip is quick for ``changing_for`` seconds after a change, and slow then."""
+    net = Machines(60)
+    patience = ClusterSettings(gossip_interval=2.0, gossip_interval_changing=0.5, changing_for=3.0)
+    net.start(1, settings=patience)
+    net.start(2, [1], settings=patience)
+    assert net.run(10, lambda: net.agreed(1, 2))
+    net.run(20)
+    sent = lines(net, gossip.Status)
+    net.run(20)
+    assert len(sent) in range(18, 23), "two nodes, each every two seconds"
+    sent.clear()
+    uid = net.nodes[address(2)].uid
+    net.feed(1, lambda membership, now: membership.accuse(now, uid))
+    net.run(3)
+    assert len(sent) > 8, "each every half second"
+
+
+def test_exit_after() -> None:
+    """L14: the leader waits so long for a leaver that does not answer, and no longer."""
+    net = Machines(61)
+    for number in (1, 2, 3):
+        net.start(number, [1] if number > 1 else [], settings=ClusterSettings(exit_after=8.0))
+    assert net.run(10, lambda: net.agreed(1, 2, 3))
+    net.feed(3, lambda membership, now: membership.leave(now))
+    exiting = net.nodes[address(3)]
+    assert net.run(5, lambda: _status(net, 1, exiting.uid) == MemberStatus.EXITING)
+    net.crash(3)
+    net.run(7)
+    assert _status(net, 1, exiting.uid) == MemberStatus.EXITING
+    assert net.run(3, lambda: net.agreed(1, 2))
+
+
+Span = float | Literal["auto"]
+MARGINS: list[tuple[Span, Span, float]] = [("auto", 2.0, 2.0), (6.0, 2.0, 6.0), (0.0, "auto", 0.0), ("auto", "auto", 3.0)]
+
+
+@pytest.mark.parametrize(("margin", "stable", "seconds"), MARGINS)
+def test_removal_margin_and_stable_after(margin: Span, stable: Span, seconds: float) -> None:
+    """L14: who is down is removed after the margin, which is as long as ``stable_after`` when it is not given."""
+    net = Machines(62)
+    for number in (1, 2, 3):
+        patience = ClusterSettings(removal_margin=margin, stable_after=stable)
+        net.start(number, [1] if number > 1 else [], settings=patience)
+    assert net.run(10, lambda: net.agreed(1, 2, 3))
+    gone = net.nodes[address(3)].uid
+    net.crash(3)
+    begun = net.now
+    net.feed(1, lambda membership, now: membership.down(now, [gone], "it is silent"))
+    assert net.run(10, lambda: net.agreed(1, 2))
+    assert seconds <= net.now - begun < seconds + 1.5
+
+
+def test_contact_interval() -> None:
+    """L14: seeds that are no members are asked so often."""
+    net = Machines(63)
+    net.start(1, settings=ClusterSettings(contact_interval=5.0))
+    assert net.run(0.0, lambda: net.agreed(1))
+    net.feed(1, lambda membership, now: membership.set_seeds([address(9)]) or [])  # type: ignore[func-returns-value]
+    sent = lines(net, gossip.Survey)
+    net.run(60)
+    assert len(sent) == 12
+
+
+def test_no_weakly_up_without_end() -> None:
+    """L14: ``weakly_up_after`` may be infinite."""
+    net = Machines(64)
+    for number in (1, 2):
+        net.start(number, [1] if number > 1 else [], settings=ClusterSettings(weakly_up_after=math.inf))
+    assert net.run(10, lambda: net.agreed(1, 2))
+    gone = net.nodes[address(2)].uid
+    net.crash(2)
+    net.feed(1, lambda membership, now: membership.accuse(now, gone))
+    net.start(3, [1])
+    net.run(60)
+    assert net.nodes[address(3)].status() == MemberStatus.JOINING
+
+
+def _status(net: Machines, number: int, uid: int) -> MemberStatus | None:
+    view = net.nodes[address(number)].view
+    member = view.member(uid) if view is not None else None
+    return member.status if member is not None else None
