@@ -127,6 +127,17 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def simulate(session: nox.Session) -> None:
+    """Let a thousand simulated clusters meet their faults, half an hour at a time; call it again to go on.
+
+    `nox -s simulate -- --seconds 120` is what CI spends; what stands after `--` goes to `python -m tests.sim.swarm`.
+    """
+    session.install("-e", ".", *group("test"))
+    results = Path(session.create_tmp()) / "swarm.jsonl"
+    session.run("python", "-m", "tests.sim.swarm", *(session.posargs or ["--results", str(results)]))
+
+
+@nox.session(default=False)
 def hostile(session: nox.Session) -> None:
     """Attack a node over real sockets, and hold the asks of others to 100 ms; on a machine that does nothing else."""
     session.install("-e", ".", *group("test"))

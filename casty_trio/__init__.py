@@ -14,7 +14,7 @@ from casty_trio.actors import (
 )
 from casty_trio.client import ClientStatistics as ClientStatistics, ClusterClient as ClusterClient
 from casty_trio.cluster import ClusteredActorSystem as ClusteredActorSystem, install as _install
-from casty_trio.env import Env as Env, RealEnv as RealEnv
+from casty_trio.env import Disk as Disk, Env as Env, RealEnv as RealEnv
 from casty_trio.errors import (
     ActorFailedError as ActorFailedError,
     ActorStoppedError as ActorStoppedError,

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _shrink(setup: Setup, plan: Plan, error: Exception) -> None:
     smallest = shrink(plan, lambda smaller: _same(error, _failure(setup, smaller)))
-    sys.stdout.write(f"the smallest plan that fails so:\n{smallest}\n{told(_failure(setup, smallest))}\n")
+    sys.stdout.write(f"the smallest plan that fails so:\n{told(_failure(setup, smallest))}\n")
 
 
 def told(error: BaseException | None) -> str:

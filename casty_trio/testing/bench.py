@@ -289,5 +289,5 @@ def run_plan(setup: Setup, plan: Plan, *, trace: bool = False) -> Report:
         return bench
 
     deadline = plan.length + plan.calm + (len(plan.steps) + 1) * PATIENCE + 2 * LAST_WORDS
-    result = simulate(scenario, plan.seed, trace=trace, deadline=deadline)
+    result = simulate(scenario, plan.seed, trace=trace, deadline=deadline, quiet=not trace)
     return result.value.report(seconds=result.seconds, steps=result.steps, digest=result.digest, bytes=result.network.bytes)

@@ -196,7 +196,12 @@ class _Run(Generic[T]):
 
 
 def simulate(
-    scenario: Callable[[Simulation], Awaitable[T]], seed: int, *, trace: bool = False, deadline: float = 3600.0
+    scenario: Callable[[Simulation], Awaitable[T]],
+    seed: int,
+    *,
+    trace: bool = False,
+    deadline: float = 3600.0,
+    quiet: bool = False,
 ) -> Result[T]:
     """Run a scenario on a virtual clock; what it does depends on the seed alone.
 
@@ -205,6 +210,7 @@ def simulate(
         seed: fixes the scheduling, the network and all generators.
         trace: keep a line for each step, to find where two runs part.
         deadline: virtual seconds after which the scenario has failed.
+        quiet: tell the seed of a failure in its note only, and not on stderr as well.
 
     Raises:
         SimulationTimeoutError: it was not done at the deadline.
@@ -229,7 +235,7 @@ def simulate(
         with deterministic(seed):
             value = trio.run(run.main, clock=clock, instruments=[run.digest])
     except BaseException as error:
-        _tell_seed(error, scenario, run.sim, run.digest)
+        _tell_seed(error, scenario, run.sim, run.digest, quiet)
         raise
     digest = run.digest
     network = run.sim.network.statistics()
@@ -246,10 +252,16 @@ def _refuse_inside_loop() -> None:
 
 
 def _tell_seed(
-    error: BaseException, scenario: Callable[[Simulation], Awaitable[object]], sim: Simulation, digest: StepDigest
+    error: BaseException,
+    scenario: Callable[[Simulation], Awaitable[object]],
+    sim: Simulation,
+    digest: StepDigest,
+    quiet: bool,
 ) -> None:
     name = getattr(scenario, "__qualname__", repr(scenario))
     note = f"simulate({name}, seed={sim.seed}) failed at {digest.now:.6f} virtual seconds; the same call replays it"
     error.add_note(note)
+    if quiet:
+        return
     lines = [f"{type(error).__name__}: {note}", *(digest.trace or ())[-TRACE_LINES_SHOWN:]]
     sys.stderr.write("\n".join(lines) + "\n")
