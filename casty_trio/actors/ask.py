@@ -7,6 +7,7 @@ cancel scope per ask: all deadlines of a system stand in one heap, and one task 
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import trio
@@ -43,7 +44,7 @@ class AskSlot(ReplySlot):
     def __init__(self, system: ActorSystem, target: object, timeout: float) -> None:
         self.carrier: Carrier | None = None
         self.closed: bool = False
-        self.deadline: float = trio.current_time() + timeout
+        self.deadline: float = system.clock() + timeout
         self.target: object = target
         self.error: AskError | None = None
         self._system = system
@@ -91,10 +92,10 @@ class AskSlot(ReplySlot):
     def waits_until(self) -> float:
         return self.deadline if self._task is None else min(self.deadline, deadline_of(self._task))
 
-    async def wait_closed(self) -> None:
-        """Wait until the ask is over."""
+    def wait_closed(self) -> Awaitable[object]:
+        """Wait until the ask is over. Await what it gives at once."""
         self._task = current_task()
-        await wait_task_rescheduled(self._abort)
+        return wait_task_rescheduled(self._abort)  # noqa: ASYNC105 - the caller awaits it: a coroutine less per ask
 
     def result(self) -> Any:
         """The reply.

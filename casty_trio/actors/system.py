@@ -79,6 +79,7 @@ class ActorSystem(System):
         self._asks: Deadlines[AskSlot] = Deadlines()
         self._named_asks: dict[int, AskSlot] = {}
         self.deadlines: Deadlines[Expiring] = Deadlines()
+        self.clock: Callable[[], float] = trio.current_time
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
         self._incarnation = 0
@@ -105,6 +106,7 @@ class ActorSystem(System):
         self._nursery_manager = trio.open_nursery()
         nursery = await self._nursery_manager.__aenter__()
         self._nursery = nursery
+        self.clock = trio.lowlevel.current_clock().current_time  # what `trio.current_time` looks up at each call
         self.start_service(self._asks.run, "asks")
         self.start_service(self.deadlines.run, "timers")
         self._root.start_in(nursery)
