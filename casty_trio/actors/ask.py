@@ -43,7 +43,7 @@ class AskSlot(ReplySlot):
     def __init__(self, system: ActorSystem, target: object, timeout: float) -> None:
         self.carrier: Carrier | None = None
         self.closed: bool = False
-        self.deadline: float = trio.current_time() + timeout
+        self.deadline: float = system.clock() + timeout
         self.target: object = target
         self.error: AskError | None = None
         self._system = system

@@ -91,6 +91,7 @@ class ActorSystem(System):
         self.deadlines: Deadlines[Expiring] = Deadlines()
         self.shutdown: Shutdown = Shutdown(self)
         self.shutdown.does("actors", self._stop_actors, limited=False)
+        self.clock: Callable[[], float] = trio.current_time
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._left = False
         self.takes_signals: bool = False
@@ -124,6 +125,7 @@ class ActorSystem(System):
         self._nursery_manager = trio.open_nursery()
         nursery = await self._nursery_manager.__aenter__()
         self._nursery = nursery
+        self.clock = trio.lowlevel.current_clock().current_time  # what `trio.current_time` looks up at each call
         self.start_service(self._asks.run, "asks")
         self.start_service(self.deadlines.run, "timers")
         self._root.start_in(nursery)

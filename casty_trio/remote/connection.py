@@ -7,8 +7,6 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import trio
-
 from casty_trio.errors import DecodeError, LinkClosedError, LinkFullError, OverloadedError, ProtocolError
 from casty_trio.link import Link
 from casty_trio.model.address import ActorAddress
@@ -39,6 +37,7 @@ class Connection:
     """A ready link, and what the node keeps for it."""
 
     __slots__ = (
+        "_clock",
         "_handlers",
         "_most_asks",
         "_newest",
@@ -61,6 +60,7 @@ class Connection:
         self.their_dial: int = their_dial
         self.slots: dict[int, RemoteSlot] = {}
         self.subscribed: bool = False
+        self._clock = node.clock
         self._handlers = node.handlers
         self._watch_deadline = node.deadlines.add
         self._most_asks = node.door.settings.client_asks if link.peer.role == "client" else sys.maxsize
@@ -106,7 +106,7 @@ class Connection:
         if budget is None:
             deadline = math.inf
         elif budget >= 0:
-            deadline = trio.current_time() + budget
+            deadline = self._clock() + budget
         else:
             raise ProtocolError(f"ask {number} of {self.link.peer_name} has {budget} seconds")
         if number < 0:

@@ -44,9 +44,9 @@ STALE_MOST = 64
 """So many earlier starts of a node are remembered, of those that nobody here ever was connected with."""
 
 
-def budget_of(slot: ReplySlot) -> float | None:
+def budget_of(slot: ReplySlot, now: float) -> float | None:
     """How long somebody waits from now on, as it is written; None for as long as it takes."""
-    left = slot.deadline - trio.current_time()
+    left = slot.deadline - now
     return None if left == math.inf else left if left > 0 else 0.0
 
 
@@ -197,9 +197,9 @@ class Peer:
 
     def _renewed(self, held: Held) -> bytes:
         """The message of an ask, with what is left of the asker's time by now."""
-        slot = self.asks[held.ask]
+        budget = budget_of(self.asks[held.ask], self.node.clock())
         frame = wire.unpack_actor(held.body)
-        return wire.pack_actor(frame.ask, budget_of(slot), (frame.path, frame.incarnation), frame.name, bytes(frame.body))
+        return wire.pack_actor(frame.ask, budget, (frame.path, frame.incarnation), frame.name, bytes(frame.body))
 
     def drop(self, held: Held, reason: str) -> None:
         """A message that waited will never be written."""

@@ -85,7 +85,8 @@ class RemoteRef(WatchableRef[Any]):
         name, body = self._node.codec.encode(message, peer.write_ref)
         peer.asks[number] = slot
         try:
-            peer.write(Kind.ACTOR, wire.pack_actor(number, budget_of(slot), self._path, name, body), self._uid, number)
+            budget = budget_of(slot, self._node.clock())
+            peer.write(Kind.ACTOR, wire.pack_actor(number, budget, self._path, name, body), self._uid, number)
         except (LinkFullError, LinkClosedError) as error:
             del peer.asks[number]
             self._node.dead_letter(message, self, str(error))
