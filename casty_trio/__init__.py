@@ -3,7 +3,8 @@
 This file is the face: every public name, re-exported, and the composition root: it installs what stands above the cluster.
 The floors, lowest first; a lower one never imports an upper one:
 
-    errors < env < model < protocol | settings < link | tls | actors < remote < cluster < sharding | client < testing
+    errors < env < model < protocol | settings < link | tls | actors < remote < cluster
+    < sharding | broadcasting | client < testing
 """
 
 from casty_trio.actors import (
@@ -12,6 +13,7 @@ from casty_trio.actors import (
     SignalScope as SignalScope,
     shutdown_on_signals as shutdown_on_signals,
 )
+from casty_trio.broadcasting import Broadcasting as _Broadcasting
 from casty_trio.client import ClientStatistics as ClientStatistics, ClusterClient as ClusterClient
 from casty_trio.cluster import ClusteredActorSystem as ClusteredActorSystem, install as _install
 from casty_trio.env import Disk as Disk, Env as Env, RealEnv as RealEnv
@@ -20,6 +22,8 @@ from casty_trio.errors import (
     ActorStoppedError as ActorStoppedError,
     AskError as AskError,
     AskTimeoutError as AskTimeoutError,
+    BroadcastAskError as BroadcastAskError,
+    BroadcastAskTimeoutError as BroadcastAskTimeoutError,
     CastyError as CastyError,
     ConnectError as ConnectError,
     DeathPactError as DeathPactError,
@@ -69,6 +73,7 @@ from casty_trio.model import (
     Backoff as Backoff,
     Behavior as Behavior,
     Behaviors as Behaviors,
+    BroadcastRef as BroadcastRef,
     ClusterEvent as ClusterEvent,
     ClusterSettings as ClusterSettings,
     ClusterState as ClusterState,
@@ -127,3 +132,4 @@ from casty_trio.settings import Settings as Settings
 from casty_trio.sharding import Sharding as _Sharding
 
 _install(_Sharding)
+_install(_Broadcasting)

@@ -7,6 +7,8 @@ An error says what happened, to whom, and what to do about it.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class CastyError(Exception):
     """The root of every exception this library raises on purpose."""
@@ -108,6 +110,26 @@ class OutcomeUnknownError(AskError):
 
 class AskTimeoutError(AskError, TimeoutError):
     """No reply came in time."""
+
+
+class BroadcastAskError(AskError):
+    """An ask of all members was not answered by all of them.
+
+    Attributes:
+        replies: what those have replied who did, by member, sorted by address.
+        missing: why the others did not, by member, likewise.
+    """
+
+    def __init__(
+        self, reason: str, replies: dict[Any, Any] | None = None, missing: dict[Any, AskError] | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.replies: dict[Any, Any] = replies if replies is not None else {}
+        self.missing: dict[Any, AskError] = missing if missing is not None else {}
+
+
+class BroadcastAskTimeoutError(BroadcastAskError, AskTimeoutError):
+    """The same, where all that is missing is late; `ask_or_none` gives None then."""
 
 
 class NodeGoneError(CastyError):

@@ -4,6 +4,7 @@ import inspect
 import types
 
 import casty_trio
+from casty_trio.broadcasting import Broadcasting
 from casty_trio.cluster import install, installed
 from casty_trio.sharding import Sharding
 
@@ -21,4 +22,4 @@ def test_a_service_is_installed_once() -> None:
     """Whoever imports the package twice, or reloads it, has one service of each kind in a node."""
     before = installed()
     install(Sharding)
-    assert installed() == before == (Sharding,)
+    assert installed() == before == (Sharding, Broadcasting)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from casty_trio.actors.system import ActorSystem
     from casty_trio.actors.timers import Timers
     from casty_trio.model.behavior import Behavior, BoundFactory
+    from casty_trio.model.broadcast import BroadcastRef
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
 
@@ -124,6 +125,10 @@ class Context(ActorContext[M]):
 
     @overload
     async def ask(
+        self, ref: BroadcastRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0, watch: bool = False
+    ) -> tuple[R, ...]: ...
+    @overload
+    async def ask(
         self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0, watch: bool = False
     ) -> R: ...
     @overload
@@ -133,7 +138,7 @@ class Context(ActorContext[M]):
 
     async def ask(
         self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0, watch: bool = False
-    ) -> R:
+    ) -> Any:
         return await self._cell.system.ask(ref, msg_factory, timeout=timeout, watch=watch)
 
     def _watchable(self, ref: ActorRef[Any]) -> WatchableRef[Any]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 import trio
 
 from casty_trio.actors.ask import AskSlot, Deadlines, Expiring
+from casty_trio.actors.callers import refuse_waiting
 from casty_trio.actors.cell import Cell
 from casty_trio.actors.dead import DeadLetterRef
 from casty_trio.actors.events import EventStream
@@ -29,6 +30,7 @@ from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedEr
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
+from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import check_instance, check_seconds
 from casty_trio.model.context import System
 from casty_trio.model.events import DeadLetter, Event, Lagged
@@ -184,6 +186,10 @@ class ActorSystem(System):
 
     @overload
     async def ask(
+        self, ref: BroadcastRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> tuple[R, ...]: ...
+    @overload
+    async def ask(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
     ) -> R: ...
     @overload
@@ -193,11 +199,11 @@ class ActorSystem(System):
 
     async def ask(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
-    ) -> R:
+    ) -> Any:
         """Send a message that carries a reply ref, and wait for what is told to that ref.
 
         Parameters:
-            ref: whom to ask.
+            ref: whom to ask; through a `BroadcastRef`, that of a node's system, all members, for a tuple of their replies.
             msg_factory: gets the reply ref, returns the message. The checkers want the type of the reply: annotate the
                 variable that takes it, or write the factory as a function.
             timeout: how long to wait, in seconds; ``math.inf`` waits as long as the caller does.
@@ -211,6 +217,7 @@ class ActorSystem(System):
             MailboxFullError: its bounded mailbox had no room.
             SelfAskError: an actor asks itself.
             SettingsError: the timeout is negative, or no number.
+            BroadcastAskError: not all members replied; it has the replies of the others.
             AskError: the base of these, and of those that only other nodes give.
 
         Example:
@@ -238,8 +245,12 @@ class ActorSystem(System):
                 await self._wait_watching(watched, slot)
             else:
                 await slot.wait_closed()
-        return slot.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
+        return slot.result()
 
+    @overload
+    async def ask_or_none(
+        self, ref: BroadcastRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> tuple[R, ...] | None: ...
     @overload
     async def ask_or_none(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
@@ -251,7 +262,7 @@ class ActorSystem(System):
 
     async def ask_or_none(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
-    ) -> R | None:
+    ) -> Any:
         """As `ask`, but None when no reply came in time; other errors are raised."""
         try:
             return await self.ask(ref, msg_factory, timeout=timeout, watch=watch)
@@ -274,7 +285,7 @@ class ActorSystem(System):
         if grace is not None:
             check_seconds("grace", grace)
         cell = self._cell_of(ref)
-        self._refuse_waiting(cell)
+        refuse_waiting(cell)
         cell.stop(self.settings.grace if grace is None else grace)
         await cell.wait_stopped()
 
@@ -286,7 +297,7 @@ class ActorSystem(System):
                 cannot stop before the wait is over.
         """
         cell = self._cell_of(ref)
-        self._refuse_waiting(cell)
+        refuse_waiting(cell)
         await cell.wait_stopped()
 
     def on_shutdown(self, phase: Phase, hook: Callable[[], object], *, timeout: float | None = None) -> ShutdownHook:
@@ -458,29 +469,6 @@ class ActorSystem(System):
     def _check_open(self) -> None:
         if not self.running:
             raise SystemClosedError(f"{self._name} is used outside its block: write 'async with {type(self).__name__}(...)'")
-
-    def _refuse_waiting(self, cell: Cell[Any]) -> None:
-        """An actor cannot wait in a handler for its own end, nor for that of an ancestor: these wait for the handler."""
-        caller = self._caller()
-        if cell.ended or caller is None:
-            return
-        if caller is cell:
-            raise UsageError(f"{cell.path} would wait for itself: an actor stops itself by returning Behaviors.stopped()")
-        if caller.path.startswith(f"{cell.path}/"):
-            raise UsageError(
-                f"{caller.path} would wait for {cell.path}, which ends after it: send that a message, or wait in a task "
-                "of ctx.start_soon(...), which ends with its actor"
-            )
-
-    def _caller(self) -> Cell[Any] | None:
-        """The actor in whose handler this is called, also from a task that the handler has started and waits for."""
-        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-        while task is not None:
-            ref = self.lookup(task.name) if task.name.startswith("/") else None
-            if isinstance(ref, LocalRef) and ref.cell.task is task:
-                return ref.cell
-            task = task.parent_nursery.parent_task if task.parent_nursery is not None else None
-        return None
 
     def _cell_of(self, ref: ActorRef[Any]) -> Cell[Any]:
         if isinstance(ref, LocalRef) and ref.cell.system is self:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from casty_trio.model.behavior import Behavior
+from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.wire import ShardTypeState
 from casty_trio.remote import FrameHandler
@@ -27,16 +28,19 @@ class Extension(ABC):
     behavior: ClassVar[type[Behavior[Any]]]
     """The kind of behaviour that is spawned through this extension."""
 
+    seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = ()
+    """Kinds of its refs that send messages through the codec themselves, where ``check_serialization`` says so."""
+
     def __init__(self, system: ClusteredActorSystem) -> None:
         self.system = system
 
     @abstractmethod
-    def spawn(self, behavior: Any, name: str | None) -> ActorRef[Any]:
+    def spawn(self, behavior: Any, name: str | None, mailbox: Mailbox | None) -> ActorRef[Any]:
         """Start what the behaviour describes, and give a ref to it."""
 
-    @abstractmethod
     def frames(self) -> Mapping[int, FrameHandler]:
         """Which kinds of frames are this extension's."""
+        return {}
 
     def shard_types(self) -> tuple[ShardTypeState, ...]:
         """What clients have to know of sharded types."""
@@ -52,6 +56,10 @@ class Extension(ABC):
 
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any] | None:
         """The ref of an entity, if this extension knows the type."""
+        return None
+
+    def resolve_broadcast(self, name: str) -> ActorRef[Any] | None:
+        """The ref of a behaviour that runs on every member, if this extension has such."""
         return None
 
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes] | None:

@@ -5,18 +5,22 @@ What the cluster looks like goes to every client that subscribed, when it subscr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Literal, TypeVar, overload
 
 import cattrs
 
+from casty_trio.actors.ask import AskSlot
+from casty_trio.actors.refs import AskableRef
+from casty_trio.cluster.checked import Checked
 from casty_trio.cluster.extension import installed
 from casty_trio.cluster.member import MemberNode, SeedNodes
 from casty_trio.cluster.service import ClusterSetup
 from casty_trio.env import Env
-from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError, UsageError
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError
 from casty_trio.model.address import AddressMap
-from casty_trio.model.behavior import Behavior
+from casty_trio.model.behavior import Behavior, BoundFactory, Broadcasted
+from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import (
     check_addresses,
     check_choice,
@@ -41,6 +45,7 @@ from casty_trio.tls import Config
 __all__ = ["ClusteredActorSystem"]
 
 M = TypeVar("M")
+R = TypeVar("R")
 OnDowned = Literal["raise", "rejoin"]
 
 
@@ -158,22 +163,74 @@ class ClusteredActorSystem(MemberNode):
         self._state_version = 0
         self._told: TopologySnapshot | None = None
         self._extensions = [extension(self) for extension in installed()]
+        seen_to = [kind for extension in self._extensions for kind in extension.seen_to]
+        self.checked: Checked = Checked(self.codec, self.link_settings.max_message, seen_to)
         for each in self._extensions:
             self.handlers.update(each.frames())
 
+    @overload
+    def spawn(
+        self, behavior: Broadcasted[M], name: str | None = None, *, mailbox: Mailbox | None = None
+    ) -> BroadcastRef[M]: ...
+    @overload
+    def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]: ...
+
     def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]:
-        """Start an actor at the top of the tree, or what a `Behaviors.sharded` describes; see `ActorSystem.spawn`.
+        """Start an actor at the top of the tree, or what `Behaviors.sharded` or `Behaviors.broadcasted` describes.
+
+        See `ActorSystem.spawn`. What spreads over the cluster needs a name, the same on every node.
 
         Raises:
-            UnknownMessageTypeError: a sharded behaviour does not tell which messages it handles.
+            UnknownMessageTypeError: a behaviour that spreads over the cluster does not tell which messages it handles.
             UnsupportedTypeError: one of them can never be sent.
         """
         for extension in self._extensions:
             if isinstance(behavior, extension.behavior):
-                if mailbox is not None:
-                    raise UsageError(f"{type(behavior).__name__}: entities have mailboxes of their own; leave mailbox= out")
-                return extension.spawn(behavior, name)
+                return extension.spawn(behavior, name, mailbox)
         return super().spawn(behavior, name, mailbox=mailbox)
+
+    @overload
+    async def ask(
+        self, ref: BroadcastRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> tuple[R, ...]: ...
+    @overload
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> R: ...
+    @overload
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: BoundFactory[R, M], *, timeout: float = 5.0, watch: bool = False
+    ) -> R: ...
+
+    def ask(
+        self, ref: ActorRef[Any], msg_factory: Callable[[ActorRef[Any]], Any], *, timeout: float = 5.0, watch: bool = False
+    ) -> Coroutine[Any, Any, Any]:
+        """Send a message that carries a reply ref, and wait for the reply, or for one of each member; see `ActorSystem.ask`.
+
+        Through a `BroadcastRef` the members are asked that are up by then, all at once, each by a message of its own. It
+        ends with a tuple of what they replied, sorted by their addresses, when the last of them has.
+
+        Raises:
+            BroadcastAskError: some have not replied, and why stands in it, beside the replies of the others; or no member
+                is up. `BroadcastAskTimeoutError` where they are only late.
+            AskError: as `ActorSystem.ask`.
+        """
+        if isinstance(ref, BroadcastRef):
+            return ref.ask_each(msg_factory, timeout=timeout, watch=watch)
+        return super().ask(ref, msg_factory, timeout=timeout, watch=watch)
+
+    def open_ask(self, ref: AskableRef[Any], msg_factory: Callable[[ActorRef[Any]], Any], timeout: float) -> AskSlot:
+        """Send the message of an ask; whoever opened it waits for its end, or abandons it."""
+        self._check_open()
+        slot = AskSlot(self, ref, timeout)
+        try:
+            ref.tell_asked(msg_factory(slot), slot)
+        except BaseException:
+            slot.abandon()
+            raise
+        if not slot.closed:
+            self._asks.add(slot)
+        return slot
 
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
         """The ref of an entity that came over the wire."""
@@ -182,6 +239,14 @@ class ClusteredActorSystem(MemberNode):
             if found is not None:
                 return found
         return super().resolve_entity(shard_type, entity_id)
+
+    def resolve_broadcast(self, name: str) -> ActorRef[Any]:
+        """The ref of what runs on every member, by its name."""
+        for extension in self._extensions:
+            found = extension.resolve_broadcast(name)
+            if found is not None:
+                return found
+        return super().resolve_broadcast(name)
 
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes]:
         """A ref as it is written to any peer; that of an entity names type and id, wherever it lives."""

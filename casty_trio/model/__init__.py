@@ -2,6 +2,7 @@
 
 from casty_trio.model.address import ActorAddress as ActorAddress
 from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
+from casty_trio.model.broadcast import BroadcastRef as BroadcastRef
 from casty_trio.model.cluster_events import (
     ClusterEvent as ClusterEvent,
     ClusterState as ClusterState,

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin
 
-__all__ = ["factory_message_types", "is_union", "plain", "union_members"]
+__all__ = ["factory_message_types", "handler_message_types", "is_union", "plain", "union_members"]
 
 FRAMES = 12
 """How many callers up local names are looked for: a decorator or two, and the wrappers of `Behaviors`."""
@@ -82,6 +82,30 @@ def factory_message_types(factory: Any) -> tuple[Any, ...]:
     if function is None:
         return ()
     return _first_found(_behaviour_messages, "return", function, _caller())
+
+
+def handler_message_types(handler: Any) -> tuple[Any, ...]:
+    """The message types in the annotation of a handler's second parameter, ``(ctx, message: Msg)``.
+
+    Parameters:
+        handler: a function, method, partial, or object with ``__call__``.
+
+    Returns:
+        The members of ``Msg``; () when there is no annotation, or it cannot be resolved here.
+
+    Example:
+        >>> def receive(ctx: object, message: "int | str") -> None: ...
+        >>> handler_message_types(receive)
+        (<class 'int'>, <class 'str'>)
+    """
+    function = _function(handler)
+    if function is None:
+        return ()
+    try:
+        names = list(inspect.signature(handler).parameters)
+    except UNRESOLVABLE:
+        return ()
+    return _first_found(_told, names[1], function, _caller()) if len(names) > 1 else ()
 
 
 def _caller() -> types.FrameType | None:

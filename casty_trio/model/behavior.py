@@ -12,8 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from casty_trio.model.annotations import factory_message_types
-from casty_trio.model.checks import MOST_SHARDS, check_count, check_flag, check_given, check_hook
+from casty_trio.model.annotations import factory_message_types, handler_message_types
+from casty_trio.model.checks import MOST_SHARDS, check_count, check_flag, check_given, check_hook, refuse
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
@@ -21,7 +21,7 @@ from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal
 from casty_trio.model.strategies import SupervisionStrategy
 
-__all__ = ["Behavior", "Behaviors", "BoundFactory", "Receive", "Setup", "Sharded", "Special"]
+__all__ = ["Behavior", "Behaviors", "BoundFactory", "Broadcasted", "Receive", "Setup", "Sharded", "Special"]
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
@@ -112,6 +112,13 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
 
     factory: Callable[[str], Behavior[Any]]
     num_shards: int
+    message_types: tuple[Any, ...]
+
+
+class Broadcasted(Behavior[M], frozen=True, eq=False):
+    """One actor on every node that spawns it, all of them told at once; only a `ClusteredActorSystem` can spawn it."""
+
+    behavior: Behavior[M]
     message_types: tuple[Any, ...]
 
 
@@ -260,6 +267,46 @@ class Behaviors:
         """
         check_count("num_shards", num_shards, 1, MOST_SHARDS)
         return Sharded(factory, num_shards, factory_message_types(factory))
+
+    @staticmethod
+    def broadcasted(behavior: Behavior[M]) -> Broadcasted[M]:
+        """An actor on every node, all of which one message reaches: spawn it on each node, under the same name.
+
+        Parameters:
+            behavior: what each of them does with its first message. The message types are read from the annotation of the
+                handler's parameter, or of the function that a `setup` was given.
+
+        Raises:
+            SettingsError: it is no behaviour, or one that is itself spread over the cluster.
+
+        Example:
+            >>> def listener() -> Behavior[str]:
+            ...     def receive(ctx: ActorContext[str], news: str) -> None: ...
+            ...     return Behaviors.receive(receive)
+            >>> Behaviors.broadcasted(listener()).message_types
+            (<class 'str'>,)
+        """
+        check_given("behavior", behavior, Behavior)
+        if _is_spread(behavior):
+            refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
+        return Broadcasted(behavior, behavior_message_types(behavior))
+
+
+def behavior_message_types(behavior: Behavior[Any]) -> tuple[Any, ...]:
+    """The messages that a behaviour handles, as far as the annotations of its function tell; () when they do not."""
+    while isinstance(behavior, Wrapper):
+        behavior = behavior.behavior
+    match behavior:
+        case Receive(handler=handler):
+            return handler_message_types(handler)
+        case Setup(factory=factory):
+            return factory_message_types(factory)
+        case _:
+            return ()
+
+
+def _is_spread(value: object) -> bool:
+    return isinstance(value, (Sharded, Broadcasted))
 
 
 def is_wrapped(value: object) -> bool:

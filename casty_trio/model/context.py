@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import logging
 
     from casty_trio.model.behavior import Behavior, BoundFactory
+    from casty_trio.model.broadcast import BroadcastRef
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
 
@@ -96,6 +97,11 @@ class System(ABC):
     @overload
     @abstractmethod
     async def ask(
+        self, ref: BroadcastRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
+    ) -> tuple[R, ...]: ...
+    @overload
+    @abstractmethod
+    async def ask(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
     ) -> R: ...
     @overload
@@ -107,7 +113,7 @@ class System(ABC):
     @abstractmethod
     async def ask(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0, watch: bool = False
-    ) -> R:
+    ) -> Any:
         """Send a message that carries a reply ref, and wait for the reply; see `ActorSystem.ask`."""
 
     @abstractmethod
@@ -248,6 +254,11 @@ class ActorContext(ABC, Generic[M]):
     @overload
     @abstractmethod
     async def ask(
+        self, ref: BroadcastRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0, watch: bool = False
+    ) -> tuple[R, ...]: ...
+    @overload
+    @abstractmethod
+    async def ask(
         self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0, watch: bool = False
     ) -> R: ...
     @overload
@@ -259,5 +270,5 @@ class ActorContext(ABC, Generic[M]):
     @abstractmethod
     async def ask(
         self, ref: ActorRef[N], msg_factory: Callable[[ActorRef[R]], N], *, timeout: float = 5.0, watch: bool = False
-    ) -> R:
+    ) -> Any:
         """Ask another actor from a coroutine handler; see `ActorSystem.ask`. This actor handles nothing meanwhile."""

@@ -1,7 +1,7 @@
-"""How refs are written inside messages: four MessagePack extension types. Floor F1, pure.
+"""How refs are written inside messages: five MessagePack extension types. Floor F1, pure.
 
 An address names an actor anywhere; a reply slot is a number that only means something on the connection it came over; an
-entity is named by type and id, so the ref is good wherever the entity moves.
+entity is named by type and id, so the ref is good wherever the entity moves; a broadcast ref by its name alone.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from typing import Final
 
 import msgspec
 
-from casty_trio.errors import DecodeError
-from casty_trio.model.address import ActorAddress
+from casty_trio.errors import DecodeError, InvalidNameError
+from casty_trio.model.address import ActorAddress, check_name
 
 __all__ = [
     "ADDRESS",
+    "BROADCAST",
     "ENTITY",
     "HOME",
     "REPLY",
     "pack_address",
+    "pack_broadcast",
     "pack_entity",
     "pack_home",
     "pack_reply",
     "unpack_address",
+    "unpack_broadcast",
     "unpack_entity",
     "unpack_reply",
 ]
@@ -31,6 +34,7 @@ ADDRESS: Final = 1
 REPLY: Final = 2
 ENTITY: Final = 3
 HOME: Final = 4
+BROADCAST: Final = 5
 
 
 class _Address(msgspec.Struct, array_like=True, frozen=True):
@@ -102,3 +106,20 @@ def unpack_entity(payload: memoryview) -> tuple[str, str]:
         return _decode_entity(payload)
     except _MALFORMED as error:
         raise DecodeError(f"an entity's ref is malformed: {error}") from error
+
+
+def pack_broadcast(name: str) -> tuple[int, bytes]:
+    """The actors of one name on all members."""
+    return BROADCAST, name.encode()
+
+
+def unpack_broadcast(payload: memoryview) -> str:
+    """The name.
+
+    Raises:
+        DecodeError: it is no name that an actor can have.
+    """
+    try:
+        return check_name(str(payload, "utf-8"), "broadcast")
+    except (UnicodeDecodeError, InvalidNameError) as error:
+        raise DecodeError(f"a broadcast ref is malformed: {error}") from error

@@ -178,6 +178,8 @@ class Connection:
             return self.node.resolve_entity(*refs.unpack_entity(payload))
         if code == refs.HOME and self.peer is not None:
             return self.peer.own_slot(refs.unpack_reply(payload))
+        if code == refs.BROADCAST and self.peer is not None:
+            return self.node.resolve_broadcast(refs.unpack_broadcast(payload))
         raise DecodeError(f"extension type {code} is no ref")
 
     def slot_address(self, number: int) -> ActorAddress:

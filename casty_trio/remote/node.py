@@ -405,6 +405,10 @@ class RemoteNode(ActorSystem):
         """The ref of an entity; only where shards are known."""
         raise DecodeError(f"{shard_type}/{entity_id}: no sharded types here")
 
+    def resolve_broadcast(self, name: str) -> ActorRef[Any]:
+        """The ref of what runs on every member; only where there are members."""
+        raise DecodeError(f"{name}: no members here")
+
     def _slot_at(self, path: str) -> ReplySlot | None:
         """The open reply ref of a client of this node, its gateway, or of an ask of this node."""
         asked = ASK_PATH.fullmatch(path)

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from casty_trio.cluster import ClusteredActorSystem, Extension
 from casty_trio.errors import ShardCountError, UnknownActorError, UnknownMessageTypeError, UsageError
 from casty_trio.model.behavior import Behavior, Behaviors, Sharded
+from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import REFUSED, Connection, FrameHandler
-from casty_trio.sharding.checked import Checked
 from casty_trio.sharding.region import EntityRef, Region, RegionCell, RegionRef
 
 __all__ = ["Sharding"]
@@ -25,17 +25,19 @@ class Sharding(Extension):
     """The sharded types of one node."""
 
     behavior: ClassVar[type[Behavior[Any]]] = Sharded
+    seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = (RegionRef,)
 
     def __init__(self, system: ClusteredActorSystem) -> None:
         super().__init__(system)
         self._regions: dict[str, Region] = {}
-        self._checked = Checked(system.codec, system.link_settings.max_message)
 
     def frames(self) -> Mapping[int, FrameHandler]:
         return {Kind.ENTITY: self._on_entity}
 
-    def spawn(self, behavior: Any, name: str | None) -> ActorRef[Any]:
+    def spawn(self, behavior: Any, name: str | None, mailbox: Mailbox | None) -> ActorRef[Any]:
         sharded: Sharded[Any] = behavior  # the system looked
+        if mailbox is not None:
+            raise UsageError(f"{type(sharded).__name__}: entities have mailboxes of their own; leave mailbox= out")
         if name is None:
             raise UsageError("a sharded type needs a name: clients and other nodes call it by that")
         self._register(sharded, name)
@@ -66,7 +68,7 @@ class Sharding(Extension):
 
     def checked(self, message: Any) -> Any:
         """A message as it would arrive from another node."""
-        return self._checked.copy(message)
+        return self.system.checked.copy(message)
 
     def _living(self) -> dict[str, Region]:
         return {name: region for name, region in self._regions.items() if not region.cell.ended}

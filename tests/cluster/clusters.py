@@ -35,14 +35,17 @@ class Cluster:
         self._changed = trio.Event()
 
     def start(self, *names: str, **keywords: Any) -> None:
-        """Start nodes, each on a host of its own."""
+        """Start nodes, each on a host of its own; ``begin`` is called with each system as soon as it is open."""
         for name in names:
             self._nursery.start_soon(self._run, name, {**self._keywords, **keywords})
 
     async def _run(self, name: str, keywords: dict[str, Any]) -> None:
         async def program(env: Env, _: str) -> None:
             given = {"seed_nodes": self._seeds, "insecure": True, **keywords}
+            begin = given.pop("begin", None)
             async with ClusteredActorSystem(NAME, name, PORT, name, env=env, **given) as system:
+                if begin is not None:
+                    begin(system)
                 self.systems[name] = system
                 await self.sim.host(name).wait_terminated()
 

@@ -1,7 +1,8 @@
-"""Local messages through the codec, as if they came from another node. Floor F5; for ``check_serialization=True``."""
+"""Local messages through the codec, as if they came from another node. Floor F4; for ``check_serialization=True``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from trio.lowlevel import checkpoint
@@ -12,7 +13,6 @@ from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.refs import REPLY, pack_reply, unpack_reply
-from casty_trio.sharding.region import RegionRef
 
 __all__ = ["Checked"]
 
@@ -20,11 +20,18 @@ M = TypeVar("M", contravariant=True)
 
 
 class Checked:
-    """Copies messages by encoding and decoding them; refs stay equal, but what they are told goes the same way."""
+    """Copies messages by encoding and decoding them; refs stay equal, but what they are told goes the same way.
 
-    def __init__(self, codec: Codec, max_message: int) -> None:
+    Parameters:
+        codec: the node's.
+        max_message: no message has more bytes.
+        seen_to: kinds of refs that see to their messages themselves.
+    """
+
+    def __init__(self, codec: Codec, max_message: int, seen_to: Iterable[type[ActorRef[Any]]] = ()) -> None:
         self._codec = codec
         self._max_message = max_message
+        self._seen_to: tuple[type[ActorRef[Any]], ...] = (CheckedSlot, CheckedRef, *seen_to)
 
     def copy(self, message: Any) -> Any:
         """What the other side would get.
@@ -49,9 +56,8 @@ class Checked:
         return self._codec.decode(name, body, read)
 
     def _checked(self, ref: ActorRef[Any]) -> ActorRef[Any]:
-        """The ref that the other side gets; those of entities and regions see to their messages themselves."""
-        seen_to: tuple[type[Any], ...] = (CheckedSlot, CheckedRef, RegionRef)
-        if type(ref) in seen_to:
+        """The ref that the other side gets."""
+        if type(ref) in self._seen_to:
             return ref
         if isinstance(ref, ReplySlot):
             return CheckedSlot(self, ref)
