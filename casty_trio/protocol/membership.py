@@ -275,6 +275,7 @@ class Membership:
         view = self.view
         if view is None or cluster in (0, view.cluster):
             return []
+        self._remember(sender.address)  # a new start of this node may have to look there
         head = leader(view, self.me.uid)
         if head is not None and head.uid != self.me.uid:
             return [Send(head.address, head.uid, gossip.Foreign(*sender.address))]
