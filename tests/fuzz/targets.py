@@ -1,4 +1,4 @@
-"""What the fuzzers feed: frames, the handshake and the bodies of messages. Each takes any bytes.
+"""What the fuzzers feed: frames, the handshake, the bodies of messages, words on membership. Each takes any bytes.
 
 A target returns when the bytes did no harm, and raises when they did: an exception without a name of ours, or a promise
 that is not kept. `test_corpus` feeds the kept corpora to them in every run; `nox -s fuzz` looks for new bytes.
@@ -6,6 +6,7 @@ that is not kept. `test_corpus` feeds the kept corpora to them in every run; `no
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +16,18 @@ from hypothesis import Phase, given, settings
 
 from casty_trio.errors import DecodeError, HandshakeError, ProtocolError
 from casty_trio.model.address import ActorAddress
+from casty_trio.model.cluster_settings import ClusterSettings
+from casty_trio.model.detection import DetectorSettings
+from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
-from casty_trio.protocol import refs, wire
+from casty_trio.protocol import gossip, monitoring, refs, speech, wire
+from casty_trio.protocol.effects import Sender
 from casty_trio.protocol.frames import Frame, FrameReader, Kind
 from casty_trio.protocol.handshake import REFUSALS, Identity
+from casty_trio.protocol.members import Opinion, Seen, View, malformed
+from casty_trio.protocol.membership import Membership
+from casty_trio.protocol.monitoring import Monitoring
 from casty_trio.protocol.secret import SharedSecret
 from casty_trio.protocol.session import HANDSHAKING, Session, State
 from tests.protocol.test_codec_laws import CODEC, MESSAGES, FakeRef
@@ -140,7 +148,60 @@ def read_ref(code: int, payload: memoryview) -> ActorRef[Any]:
     raise DecodeError(f"extension type {code} is no ref")
 
 
-TARGETS: Final[dict[str, Callable[[bytes], None]]] = {target.__name__: target for target in (frames, handshake, bodies)}
+def membership(data: bytes) -> None:
+    """A word on membership: refused by name, or a machine takes it without a fault, and its view is still a good one.
+
+    The first byte says who hears it, a member or a node in no cluster, and who says it, a member or a stranger.
+    """
+    choice, data = (data[0], data[1:]) if data else (0, b"")
+    try:
+        word = speech.unpack(data)
+    except ProtocolError:
+        return
+    if isinstance(word, speech.MONITORING):
+        watch = Monitoring(1, DetectorSettings(), random.Random(1))
+        watch.set_members(0.0, [2, 3])
+        watch.on_message(1.0, 2, word)
+        watch.tick(2.0)
+        return
+    me, other = Member(1, "h", 1, "me"), Member(2, "h", 2, "you", status=MemberStatus.UP, up_number=2)
+    machine = Membership(me, [("h", 2)] if choice & 1 else [], [], ClusterSettings(), random.Random(1), 0.0)
+    machine.tick(0.0)
+    if machine.view is not None:
+        machine.view = msgspec.structs.replace(machine.view, cluster=5).with_member(other)
+    sender = Sender(2 if choice & 2 else 3, ("h", 2))
+    machine.receive(1.0, sender, word)
+    machine.tick(2.0)
+    assert machine.view is None or malformed(machine.view) is None
+
+
+def words() -> Iterator[bytes]:
+    """All that a node may say about membership."""
+    members = (Member(1, "h", 1, "me"), Member(2, "h", 2, "you", ("web",), MemberStatus.UP, 2, 1))
+    view = View(5, members, ((9, 1),), (Opinion(2, 1, ((1, 0),)),), (Seen(2, 1, 7),), 0)
+    for word in (
+        gossip.Survey(6, 2),
+        gossip.SurveyAnswer(0, 0, able=True, counts=True),
+        gossip.Claim(1),
+        gossip.ClaimAnswer(1, granted=True),
+        gossip.Join(members[1]),
+        gossip.JoinRefused("no"),
+        gossip.Status(5, 1),
+        gossip.State(view),
+        gossip.State(view.without([1])),
+        gossip.Foreign("h", 3),
+        monitoring.Ping(1),
+        monitoring.Pong(1),
+        monitoring.Probe(3, 1),
+        monitoring.ProbeAnswer(3, 1, alive=False),
+    ):
+        for choice in range(4):
+            yield bytes([choice]) + speech.pack(word)
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    target.__name__: target for target in (frames, handshake, bodies, membership)
+}
 
 
 def corpus(target: str) -> Iterator[bytes]:
@@ -157,6 +218,8 @@ def seeds(target: str) -> Iterator[bytes]:
             hello, welcome, confirm, ready = said
             for data in (*said, hello + confirm, welcome + ready):
                 yield bytes([choice]) + data
+    elif target == "membership":
+        yield from words()
     elif target == "frames":
         _, acceptor = conversation(None)
         for size in (0, 1, 1023, 1024, 4096):
