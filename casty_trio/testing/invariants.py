@@ -63,6 +63,15 @@ class Order(Invariant):
             self._last[sender, recipient] = max(number, last)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    sender: Life
+    target: str
+    path: str
+    at: float
+    size: int
+
+
 class Conservation(Invariant):
     """Each message ends handled, as a dead letter, in the memory of a process that was crashed, or on a connection that
     broke and was reported as `LinkLost`; none is lost without a word.
@@ -77,15 +86,23 @@ class Conservation(Invariant):
     def __init__(self) -> None:
         self.sent: int = 0
         self.ends: dict[str, int] = {"handled": 0, "dead letters": 0, "lost in crashes": 0, "lost on links": 0}
-        self._due: dict[Hashable, tuple[Life, str, str, float]] = {}
+        self._due: dict[Hashable, _Told] = {}
         self._nameless: Counter[tuple[str, str]] = Counter()
-        self._links: list[tuple[str, str, float]] = []
+        self._lost: dict[tuple[int, str], list[tuple[float, int]]] = {}  # when how many bytes, from whom to where
         self._crashes: list[tuple[str, float]] = []
 
-    def told(self, stamp: Hashable, sender: Life, target: str, path: str) -> None:
-        """A message was told to an actor of another node, by its path; its field ``stamp`` says which."""
+    def told(self, stamp: Hashable, sender: Life, target: str, path: str, size: int = 0) -> None:
+        """A message was told to an actor of another node.
+
+        Parameters:
+            stamp: says which; the message has it as its field ``stamp``.
+            sender: who told it.
+            target: the node of the actor.
+            path: the actor's.
+            size: how many bytes it is at least, as it is sent.
+        """
         self.sent += 1
-        self._due[stamp] = (sender, target, path, trio.current_time())
+        self._due[stamp] = _Told(sender, target, path, trio.current_time(), size)
 
     def handled(self, stamp: Hashable, node: str) -> None:
         """A message was handled."""
@@ -99,24 +116,34 @@ class Conservation(Invariant):
             elif event.reason.startswith(PEERS):  # it was not decoded, for its actor had stopped
                 self._nameless[life.node, event.reason.removeprefix(PEERS).partition(":")[0]] += 1
         elif isinstance(event, LinkLost) and event.unconfirmed:
-            self._links.append((life.node, event.node_id, trio.current_time()))
+            self._lost.setdefault((life.uid, event.node_id), []).append((trio.current_time(), event.unconfirmed))
 
     def on_change(self, node: str, change: Change) -> None:
         if change == "crashed":
             self._crashes.append((node, trio.current_time()))
 
     def finish(self) -> None:
-        for stamp, (sender, target, path, at) in self._due.items():
-            if sender.crashed or any(when >= at and node == target for node, when in self._crashes):
+        for stamp, told in self._due.items():
+            if told.sender.crashed or any(when >= told.at and node == told.target for node, when in self._crashes):
                 self.ends["lost in crashes"] += 1
-            elif any(when >= at and {one, other} == {sender.node, target} for one, other, when in self._links):
+            elif self._was_on_a_lost_link(told):
                 self.ends["lost on links"] += 1
-            elif self._nameless[target, path]:
-                self._nameless[target, path] -= 1
+            elif self._nameless[told.target, told.path]:
+                self._nameless[told.target, told.path] -= 1
                 self.ends["dead letters"] += 1
             else:
-                self.fail(f"{stamp!r}, sent to {target} at {at:.6f} s, was lost without a word", sender.node)
+                seen = f"{stamp!r}, sent to {told.target} at {told.at:.6f} s, was lost without a word"
+                self.fail(seen, told.sender.node)
                 return
+
+    def _was_on_a_lost_link(self, told: _Told) -> bool:
+        """Whether its sender was told later that at least so many bytes were lost, which nothing else takes."""
+        losses = self._lost.get((told.sender.uid, told.target), [])
+        for number, (when, left) in enumerate(losses):
+            if when >= told.at and left >= told.size:
+                losses[number] = (when, left - told.size)
+                return True
+        return False
 
     def report(self) -> Mapping[str, float]:
         return {"told": self.sent, **self.ends}
@@ -195,6 +222,7 @@ class AsksEnd(Invariant):
 class _Watch:
     watcher: Life
     target: int
+    actor: Hashable
     heard: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
 
 
@@ -207,17 +235,23 @@ class WatchesEnd(Invariant):
     def __init__(self) -> None:
         self._watches: list[_Watch] = []
         self._gone: dict[int, set[int]] = {}
+        self._ended: dict[Hashable, float] = {}
 
-    def begun(self, watcher: Life, target: int) -> object:
-        """A watch of an actor that lives as long as its node begins; returns what `heard` wants.
+    def begun(self, watcher: Life, target: int, actor: Hashable = None) -> object:
+        """A watch begins; returns what `heard` wants.
 
         Parameters:
             watcher: the start of the node that watches.
             target: the uid of the actor's node.
+            actor: says which actor, if it may end before its node does; `ended` tells that it has.
         """
-        watch = _Watch(watcher, target)
+        watch = _Watch(watcher, target, actor)
         self._watches.append(watch)
         return watch
+
+    def ended(self, actor: Hashable) -> None:
+        """An actor ends."""
+        self._ended[actor] = trio.current_time()
 
     def heard(self, watch: Any, why: str) -> None:
         """It hears of the end."""
@@ -237,15 +271,20 @@ class WatchesEnd(Invariant):
             target = self.observer.lives.get(watch.target)
             if target is None or watch.watcher.until < inf:
                 continue
-            if target.until < inf and not watch.heard:
-                self.fail(f"a watch never heard of the end of {target.node}, uid {target.uid}", watch.watcher.node)
+            ended = min(target.until, self._ended.get(watch.actor, inf))
+            if ended < trio.current_time() - UNWINDING and not watch.heard:
+                self.fail(f"a watch never heard of the end of {self._name(watch, target)}", watch.watcher.node)
                 return
-            if watch.heard and not self._declared(watch) and target.until > watch.heard[0][0] + UNWINDING:
-                self.fail(f"a watch heard of the end of {target.node}, which lived: {watch.heard}", watch.watcher.node)
+            if watch.heard and not self._declared(watch) and ended > watch.heard[0][0] + UNWINDING:
+                seen = f"a watch heard of the end of {self._name(watch, target)}, which lived: {watch.heard}"
+                self.fail(seen, watch.watcher.node)
                 return
 
     def report(self) -> Mapping[str, float]:
         return {"watches": len(self._watches), "ends heard": sum(len(watch.heard) for watch in self._watches)}
+
+    def _name(self, watch: _Watch, target: Life) -> str:
+        return f"{target.node}{'' if watch.actor is None else f' {watch.actor}'}"
 
     def _declared(self, watch: _Watch) -> bool:
         return watch.target in self._gone.get(watch.watcher.uid, ())

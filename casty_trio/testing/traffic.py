@@ -32,8 +32,14 @@ __all__ = ["MESSAGES", "Answer", "Note", "Question", "Traffic"]
 TIMEOUT = 4.0
 """How long an ask waits for its answer, in seconds."""
 
-WATCHES_MOST = 8
-"""So many watches each node keeps."""
+LEAST_NOTE = 20
+"""No note is fewer bytes on the wire, beside its ballast: its name and its stamp are in it."""
+
+MORTAL = 4
+"""One answer in so many is given by an actor that ends by itself."""
+
+WATCHED = 0.1
+"""So often an actor that answers is watched."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,11 @@ class Answer:
 
     Parameters:
         number: that of the question.
-        by: who answers.
+        by: an actor of the node that answers; some of them end by themselves after a while.
     """
 
     number: int
-    by: ActorRef[Question]
+    by: ActorRef[Any]
 
 
 @dataclass(frozen=True)
@@ -174,13 +180,29 @@ class Traffic:
                 self._number += 1
                 ctx.timers.once(f"question {self._number}", message.delay, _Due(message))
             else:
-                message.question.reply_to.tell(Answer(message.question.number, ctx.self))
+                question, by = message.question, ctx.self
+                if question.number % MORTAL == 0:
+                    by = ctx.spawn(self._mortal(2 + 5 * question.delay))
+                question.reply_to.tell(Answer(question.number, by))
 
         return Behaviors.receive(receive)
 
+    def _mortal(self, seconds: float) -> Behavior[Any]:
+        """Ends by itself, for others to watch."""
+
+        def begin(ctx: ActorContext[None]) -> Behavior[None]:
+            def end(ctx: ActorContext[None], message: None) -> Behavior[None]:
+                self._watches.ended(_key(ctx.self))
+                return Behaviors.stopped()
+
+            ctx.timers.once("end", seconds, None)
+            return Behaviors.receive(end)
+
+        return Behaviors.setup(begin)
+
     def _watcher(self, life: Life, ref: ActorRef[Any]) -> Behavior[None]:
         def begin(ctx: ActorContext[None]) -> Behavior[None]:
-            watch = self._watches.begun(life, ref.address.uid)
+            watch = self._watches.begun(life, ref.address.uid, _key(ref))
             ctx.watch(ref)
 
             def hear(ctx: ActorContext[None], signal: Signal) -> None:
@@ -219,8 +241,7 @@ class Traffic:
         if answer.number != number:
             self._asks.fail(f"ask {number} got the answer to {answer.number}", node.life.node)
         self._liveness.answered(node.life.node, other, begun)
-        if node.watches < WATCHES_MOST and node.rng.random() < 0.1:
-            node.watches += 1
+        if node.rng.random() < WATCHED:
             node.system.spawn(self._watcher(node.life, answer.by))
 
     async def _keep_telling(self, node: _Node) -> None:
@@ -233,8 +254,13 @@ class Traffic:
         other = node.rng.choice(node.others)
         stamp = (node.life.uid, other, node.next_to(other))
         size = node.rng.choice((0, 0, 0, 10, 100, node.rng.randrange(4_000)))
-        self._conservation.told(stamp, node.life, other, "/sink")
+        self._conservation.told(stamp, node.life, other, "/sink", size + LEAST_NOTE)
         node.ref(other, "sink").tell(Note(stamp, bytes(size)))
+
+
+def _key(ref: ActorRef[Any]) -> tuple[int, str, int]:
+    """Says which actor it is, on all nodes."""
+    return ref.address.uid, ref.address.path, ref.address.incarnation
 
 
 class _Node:
@@ -245,7 +271,6 @@ class _Node:
         self.system = system
         self.others = others
         self.rng = rng
-        self.watches = 0
         self._port = port
         self._number = 0
         self._told = dict.fromkeys(others, 0)
