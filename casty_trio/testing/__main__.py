@@ -18,7 +18,7 @@ from casty_trio.testing.shrinking import shrink
 
 __all__ = ["load_setup", "main"]
 
-STANDARD = "casty_trio.testing.standard:standard"
+STANDARD = "casty_trio.testing.clustered:clustered"
 
 
 def load_setup(name: str) -> Setup:

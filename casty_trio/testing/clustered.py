@@ -103,7 +103,7 @@ def clustered(bench: Bench) -> NodeProgram:
 
         run_plan(clustered, Swarm().plan(seed=7))
     """
-    traffic = Traffic(bench, port=PORT, liveness=CONVERGED_WITHIN)
+    traffic = Traffic(bench, port=PORT, tells=4.0, liveness=CONVERGED_WITHIN)
     observer = bench.observer
     observer.add(MembersAccused())
     observer.add(Membership(lambda: views_of(bench)))
