@@ -19,6 +19,7 @@ nox.options.reuse_venv = "yes"  # `nox -R` goes further and installs nothing
 
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13"]
+SHORT = ["-m", "not long"]
 PURE = ["casty_trio/model/*", "casty_trio/protocol/*"]
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
@@ -46,18 +47,23 @@ def lowest() -> list[str]:
     return [dependency.replace(">=", "==") for dependency in PROJECT["project"]["dependencies"]]
 
 
+def newest() -> str:
+    """The newest Python that is tested here."""
+    return [python for python in PYTHONS if shutil.which(f"python{python}")][-1]
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run all tests, on each Python that is installed."""
+    """Run all tests, on each Python that is installed; the long ones on the newest of these."""
     session.install("-e", ".", *group("test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or ([] if session.python == newest() else SHORT)))
 
 
 @nox.session(python=PYTHONS[0])
 def tests_lowest(session: nox.Session) -> None:
     """Run all tests with the lowest runtime dependencies that are allowed."""
     session.install("-e", ".", *lowest(), *group("test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or SHORT))
 
 
 @nox.session(python=PYTHONS[-1])
@@ -65,7 +71,7 @@ def tests_newest(session: nox.Session) -> None:
     """Run all tests with the newest release of every dependency, also where an older one is installed."""
     eager = () if session.venv_backend == "uv" else ("--upgrade-strategy", "eager")  # uv is eager by itself
     session.install("--upgrade", *eager, "-e", ".", *group("test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or SHORT))
 
 
 @nox.session
@@ -113,7 +119,7 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".", *group("coverage"))
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or SHORT))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
     session.run("coverage", "report", f"--include={','.join(PURE)}", "--fail-under=100")
@@ -168,7 +174,7 @@ def wheel(session: nox.Session) -> None:
         shutil.copy(ROOT / name, folder)
     session.chdir(folder)
     session.run("python", "-c", "import casty_trio; assert 'site-packages' in casty_trio.__file__, casty_trio.__file__")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or SHORT))
 
 
 @nox.session

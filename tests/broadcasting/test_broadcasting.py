@@ -74,7 +74,7 @@ def test_a_message_reaches_every_member_once() -> None:
     run(scenario)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(4))
 def test_c7_wait_for_5_followed_at_once_by_150_sends_reads_150_on_every_node(block: int) -> None:
     """C7, on 200 seeds: who waited for five members and sends at once reaches all five, in order."""

@@ -277,7 +277,7 @@ def test_nobody_is_accused_in_an_hour_without_a_fault() -> None:
     assert result.messages > 100_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_nobody_is_accused_in_a_hundred_hours_without_a_fault() -> None:
     """C5: as above, but for long; python -m tests.protocol.detector_hours does it with more nodes."""
@@ -286,7 +286,7 @@ def test_nobody_is_accused_in_a_hundred_hours_without_a_fault() -> None:
     assert result.messages > 1_400_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_crash_is_known_within_six_seconds() -> None:
     """By everybody who watches the node, failed second opinions and all; and nobody else is accused."""
     times = sorted(itertools.chain.from_iterable(map(detection, range(200))))
@@ -300,7 +300,7 @@ def test_both_sides_of_a_cut_accuse_all_of_the_other() -> None:
     assert max(itertools.chain.from_iterable(map(partition, range(60)))) <= 10.0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_paused_judge_accuses_nobody() -> None:
     """C5: pauses of 0.5 to 30 seconds; clockwork first or frames first when it wakes."""
     made = [paused(seed) for seed in range(200)]
