@@ -123,10 +123,10 @@ class Membership:
         if self.view is None:
             return self._form(now, self._forming.tick(now))
         effects = self._update(now, self.view)
-        if now >= self._next_contact:
-            effects += self._ask_around(now)
-        if now >= self._next_gossip:
-            effects += self._gossip(now)
+        if now >= self._next_contact and not self.ended:
+            effects += self._ask_around(now, self.view)
+        if now >= self._next_gossip and not self.ended:
+            effects += self._gossip(now, self.view)
         return effects
 
     def accuse(self, now: float, uid: int) -> list[Effect]:
@@ -206,16 +206,13 @@ class Membership:
 
     def _found(self, now: float) -> list[Effect]:
         founder = replace(self.me, status=MemberStatus.UP, up_number=1)
-        effects = self._enter(now, View(self._rng.getrandbits(UID_BITS) | 1, (founder,)))
-        return effects + self._ask_around(now)  # who waits for a cluster hears of it
+        view = View(self._rng.getrandbits(UID_BITS) | 1, (founder,))
+        return self._enter(now, view) + self._ask_around(now, view)  # who waits for a cluster hears of it
 
     def _enter(self, now: float, view: View) -> list[Effect]:
         self._next_gossip = now
         self._next_contact = now + self._settings.contact_interval
-        effects = self._update(now, view)
-        if self._leaving and not self.ended and self.view is not None:
-            effects += self._update(now, self.view.with_status(self.me.uid, MemberStatus.LEAVING))
-        return effects
+        return self._update(now, view)
 
     def _on_survey(self, now: float, sender: Sender, survey: gossip.Survey) -> list[Effect]:
         if self.view is None:
@@ -301,11 +298,8 @@ class Membership:
         self._remember(address)
         return [Send(address, 0, gossip.Survey(view.cluster, self._size()))]
 
-    def _ask_around(self, now: float) -> list[Effect]:
+    def _ask_around(self, now: float, view: View) -> list[Effect]:
         """Whether seeds and former members that are not in the view are in another cluster."""
-        view = self.view
-        if view is None:
-            return []
         self._next_contact = now + self._settings.contact_interval
         silent = unreachable(view)  # another start of such a one may live at its address
         present = {member.address for member in view.members if member.uid not in silent}
@@ -325,10 +319,8 @@ class Membership:
 
     # --- Gossip -------------------------------------------------------------------------------------------------------
 
-    def _gossip(self, now: float) -> list[Effect]:
-        settings, view = self._settings, self.view
-        if view is None or self.ended:
-            return []
+    def _gossip(self, now: float, view: View) -> list[Effect]:
+        settings = self._settings
         changing = now - self._changed_at < settings.changing_for
         self._next_gossip = now + (settings.gossip_interval_changing if changing else settings.gossip_interval)
         target = self._pick(view)
@@ -367,7 +359,7 @@ class Membership:
         if theirs.cluster != self.view.cluster:
             return [Send(sender.address, sender.uid, gossip.Survey(self.view.cluster, self._size()))]
         if self._is_out(self.view, sender.uid):
-            return self._answer_outcast(now, sender, theirs)
+            return self._answer_outcast(now, sender, self.view, theirs)
         effects = self._update(now, merge(self.view, theirs))
         if self.view != theirs and not self.ended:
             effects.append(Send(sender.address, sender.uid, gossip.State(self.view)))
@@ -378,10 +370,8 @@ class Membership:
             return self._end(left=False, why=f"{sender.address[0]}:{sender.address[1]} says that it was removed")
         return self._enter(now, view) if view.member(self.me.uid) is not None else []
 
-    def _answer_outcast(self, now: float, sender: Sender, theirs: View) -> list[Effect]:
+    def _answer_outcast(self, now: float, sender: Sender, view: View, theirs: View) -> list[Effect]:
         """Who is out here says something: tell it, unless it says the same of us and has more on its side."""
-        view = self.view
-        assert view is not None, "only who is in a cluster can say who is out"
         if self._is_out(theirs, self.me.uid) and _strength(theirs) > _strength(view):
             return self._update(now, view.with_status(self.me.uid, MemberStatus.DOWN), "the larger part goes on without it")
         return [Send(sender.address, sender.uid, gossip.State(view))]

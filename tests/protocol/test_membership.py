@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from casty_trio.model.cluster_settings import ClusterSettings
-from casty_trio.model.member import MemberStatus
-from casty_trio.protocol import gossip
-from casty_trio.protocol.effects import Effect, Ended, Send
+from casty_trio.model.member import Member, MemberStatus
+from casty_trio.protocol import gossip, membership as module
+from casty_trio.protocol.effects import Effect, Ended, Refused, Send, Sender
+from casty_trio.protocol.members import View
+from casty_trio.protocol.membership import Membership
 from tests.protocol.machines import Machines, Node, address
 
 SEED = st.integers(0, 2**32 - 1)
@@ -347,3 +349,143 @@ def _status(net: Machines, number: int, uid: int) -> MemberStatus | None:
     view = net.nodes[address(number)].view
     member = view.member(uid) if view is not None else None
     return member.status if member is not None else None
+
+
+# --- What is said at the wrong time, or by the wrong one ------------------------------------------------------------------
+
+STRANGER = Sender(77, ("10.0.0.9", 9))
+
+
+def test_nobody_is_judged_before_there_is_a_cluster_or_after_the_end() -> None:
+    net = Machines(70)
+    machine = net.start(1, [2, 3]).membership
+    ended = cluster(71, 1).nodes[address(1)].membership
+    ended.leave(100.0)
+    for each in (machine, ended):
+        assert each.accuse(200.0, 5) == each.absolve(200.0, 5) == each.down(200.0, [5], "why") == []
+    assert ended.leave(201.0) == ended.depart() == ended.tick(201.0) == ended.connected(201.0, STRANGER) == []
+    assert ended.receive(201.0, STRANGER, gossip.Survey(0, 0)) == []
+    assert ended.next_wakeup == math.inf
+
+
+def test_only_members_that_others_can_miss_are_accused() -> None:
+    net = cluster(72, 2)
+    machine, other = net.nodes[address(1)].membership, net.nodes[address(2)]
+    assert machine.accuse(net.now, machine.me.uid) == machine.accuse(net.now, 12345) == []
+    assert machine.absolve(net.now, other.uid) == []
+    machine.down(net.now, [other.uid], "it is silent")
+    assert machine.accuse(net.now, other.uid) == []
+
+
+def test_departing_waits_for_nobody() -> None:
+    net = cluster(73, 2)
+    machine = net.nodes[address(2)].membership
+    told = [effect.message for effect in machine.depart() if isinstance(effect, Send)]
+    assert machine.ended
+    [state] = told
+    assert isinstance(state, gossip.State)
+    assert [member.status for member in state.view.members if member.uid == machine.me.uid] == [MemberStatus.EXITING]
+    assert Machines(74).start(2, [1]).membership.depart() == [Ended(True, "it had not joined")]
+
+
+def test_a_new_way_to_a_node_is_used_at_once() -> None:
+    net = cluster(75, 2)
+    machine, waiting = net.nodes[address(1)].membership, Machines(76).start(2, [1]).membership
+    assert machine.connected(net.now, STRANGER) == [], "a stranger is nobody's business"
+    assert machine.connected(net.now, Sender(net.nodes[address(2)].uid, address(2))) == []
+    [greeting] = machine.connected(net.now, Sender(88, address(2)))
+    assert isinstance(greeting, Send)
+    assert isinstance(greeting.message, gossip.Status)
+    assert waiting.connected(0.5, Sender(99, address(1))) == [Send(address(1), 0, gossip.Survey(0, 0))]
+    assert waiting.connected(0.5, STRANGER) == []
+
+
+def test_a_cluster_has_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MEMBERS_MOST", 2)
+    net = cluster(77, 2)
+    net.start(3, [1])
+    refused: list[str] = []
+
+    def watch(_: Node, effect: Effect) -> None:
+        if isinstance(effect, Refused):
+            refused.append(effect.reason)
+
+    net.watch = watch
+    net.run(10)
+    assert net.nodes[address(3)].view is None
+    assert refused
+    assert "takes no more" in refused[0]
+
+
+def test_only_so_many_former_members_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED_MOST", 3)
+    net = cluster(78, 1)
+    machine = net.nodes[address(1)].membership
+    for number in range(2, 9):
+        member = Member(number, *address(number), f"node-{number}")
+        machine.receive(net.now, Sender(number, member.address), gossip.Join(member))
+        machine.receive(net.now, Sender(number, member.address), gossip.Foreign(*address(number + 100)))
+    assert [place for place in machine.addresses if place[1] > 1_050] == [address(107), address(108)]
+
+
+def test_a_node_joins_for_itself_only() -> None:
+    machine = cluster(79, 1).nodes[address(1)].membership
+    [answer] = machine.receive(50.0, STRANGER, gossip.Join(Member(5, *address(5), "node-5")))
+    assert isinstance(answer, Send)
+    assert isinstance(answer.message, gossip.JoinRefused)
+
+
+def test_words_of_another_cluster_are_answered_with_a_question() -> None:
+    machine = cluster(80, 1).nodes[address(1)].membership
+    assert machine.view is not None
+    for word in (gossip.Status(3, 1), gossip.State(View(3))):
+        [answer] = machine.receive(50.0, STRANGER, word)
+        assert isinstance(answer, Send)
+        assert answer.message == gossip.Survey(machine.view.cluster, 1)
+
+
+def test_words_for_members_mean_nothing_to_a_node_without_a_cluster() -> None:
+    machine = Machines(81).start(1, [2, 3]).membership
+    member = Member(5, *address(5), "node-5")
+    for word in (gossip.Status(3, 1), gossip.State(View(3)), gossip.Join(member), gossip.Foreign("h", 1)):
+        assert machine.receive(1.0, STRANGER, word) == []
+
+
+def test_a_late_answer_to_a_claim_means_nothing_in_a_cluster() -> None:
+    machine = cluster(82, 1).nodes[address(1)].membership
+    assert machine.view is not None
+    assert machine.receive(50.0, STRANGER, gossip.ClaimAnswer(1, granted=True)) == []
+    assert machine.receive(50.0, STRANGER, gossip.JoinRefused("no")) == []
+    [answer] = machine.receive(50.0, STRANGER, gossip.Claim(1))
+    assert isinstance(answer, Send)
+    assert answer.message == gossip.SurveyAnswer(machine.view.cluster, 1)
+
+
+def test_who_was_removed_meanwhile_is_not_let_in_but_told() -> None:
+    net = cluster(83, 2)
+    machine, gone = net.nodes[address(1)].membership, net.nodes[address(2)]
+    machine.down(net.now, [gone.uid], "it is silent")
+    assert machine.view is not None
+    machine.view = machine.view.without([gone.uid])
+    waiting = Membership(gone.membership.me, [address(1)], [], ClusterSettings(), net.rng, net.now)
+    [answer] = machine.receive(net.now, Sender(gone.uid, gone.address), gossip.Join(waiting.me))
+    assert isinstance(answer, Send)
+    [end] = waiting.receive(net.now, Sender(machine.me.uid, machine.me.address), answer.message)
+    assert isinstance(end, Ended)
+    assert not end.left
+
+
+@pytest.mark.parametrize("mine_is_larger", [True, False])
+def test_c6_of_two_parts_that_have_removed_each_other_one_goes(mine_is_larger: bool) -> None:
+    """It cannot come to that with a majority; with a strategy of one's own, or by hand, it can."""
+    net = cluster(84, 3)
+    one, two, three = (net.nodes[address(number)] for number in (1, 2, 3))
+    machine = one.membership
+    assert machine.view is not None
+    view = machine.view
+    mine = view.without([two.uid] if mine_is_larger else [two.uid, three.uid])
+    theirs = view.without([one.uid, three.uid] if mine_is_larger else [one.uid])
+    machine.view = mine
+    effects = machine.receive(net.now, Sender(two.uid, two.address), gossip.State(theirs))
+    assert any(isinstance(effect, Ended) for effect in effects) is not mine_is_larger
+    assert any(isinstance(effect, Send) for effect in effects) is mine_is_larger
