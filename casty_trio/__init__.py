@@ -22,6 +22,7 @@ from casty_trio.errors import (
     ActorStoppedError as ActorStoppedError,
     AskError as AskError,
     AskTimeoutError as AskTimeoutError,
+    BarrierCountError as BarrierCountError,
     BroadcastAskError as BroadcastAskError,
     BroadcastAskTimeoutError as BroadcastAskTimeoutError,
     CastyError as CastyError,

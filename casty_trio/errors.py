@@ -65,6 +65,10 @@ class ShardCountError(UsageError, ValueError):
     """One sharded type was given two different shard counts; they have to agree everywhere."""
 
 
+class BarrierCountError(UsageError, ValueError):
+    """Parties of one barrier wait for different numbers; those who came later get this, and the others go on waiting."""
+
+
 class StashFullError(UsageError, RuntimeError):
     """An actor put more messages aside than its stash holds."""
 

@@ -8,9 +8,11 @@ from typing import Final, Self, TypeAlias
 
 import trio
 
+from casty_trio.cluster.barriers import BarrierService
 from casty_trio.cluster.changes import present
 from casty_trio.cluster.service import ClusterService, ClusterSetup
-from casty_trio.errors import NodeDownedError, UsageError, WaitTimeoutError
+from casty_trio.errors import NodeDownedError, SystemClosedError, UsageError, WaitTimeoutError
+from casty_trio.model.address import check_name
 from casty_trio.model.checks import check_addresses, check_count, check_seconds
 from casty_trio.model.cluster_events import ClusterEvent, ClusterState
 from casty_trio.model.events import Event
@@ -43,7 +45,9 @@ class MemberNode(RemoteNode):
         self._on_downed = on_downed
         self._ended: Ended | None = None
         self._service: ClusterService = ClusterService(self, setup, self._on_ended)
+        self._barriers: BarrierService = BarrierService(self)
         self.handlers[Kind.MEMBERSHIP] = self.handlers[Kind.VIEW] = self._service.on_frame
+        self.handlers[Kind.BARRIER] = self._barriers.on_frame
         self.event_stream.present = self._present
         self.shutdown.does("leave", self._leave_at_end)
 
@@ -72,6 +76,38 @@ class MemberNode(RemoteNode):
         state = self.cluster_state
         up = [member for member in state.members if member.status == MemberStatus.UP]
         return state.converged and len(up) >= n and any(member.uid == self.uid for member in up)
+
+    async def barrier(self, name: str, n: int, *, timeout: float = 60.0) -> None:
+        """Wait at a barrier until ``n`` parties have come to it, anywhere in the cluster; then all of them go on.
+
+        A party is one such call; a node may have several. A barrier needs no setting up and can be used again and again: the
+        next ``n`` to come are the next round. All parties of a round go on, or none: also when nodes crash or leave
+        meanwhile, be it those that count. A party whose node was removed from the cluster is counted no longer, and so is
+        one that was cancelled or has given up.
+
+        Parameters:
+            name: which barrier; a name that an actor could have.
+            n: how many parties; the same for all that wait.
+            timeout: after how long to give up, in seconds; ``math.inf`` waits as long as the caller does. When the round is
+                being decided by then, the party has a part in it, and waits for the outcome: usually for moments, and if a
+                node has just crashed, until it is known to be gone.
+
+        Raises:
+            WaitTimeoutError: fewer came by then.
+            BarrierCountError: others wait there already, for another number.
+            NodeDownedError: this node was declared down meanwhile.
+            SystemClosedError: it has left the cluster, or is used outside its block.
+            SettingsError: ``n`` is no number from 1, or the timeout is negative or no number.
+            InvalidNameError: no actor could have the name.
+
+        Example:
+            >>> # await system.barrier("loaded", 3)  # on each of three nodes: nobody goes on before all have loaded
+        """
+        self._check_open()
+        check_name(name, "barrier")
+        check_count("n", n, 1)
+        check_seconds("timeout", timeout)
+        await self._barriers.wait(name, n, timeout)
 
     # --- Membership ---------------------------------------------------------------------------------------------------
 
@@ -158,6 +194,7 @@ class MemberNode(RemoteNode):
         await super().__aenter__()
         self._service.begin()
         self.start_service(self._service.run, "membership")
+        self.start_service(self._barriers.run, "barriers")
         if self._discovery is not None:
             self.start_service(self._discover, "discovery")
         if self._required_quorum:
@@ -194,9 +231,11 @@ class MemberNode(RemoteNode):
             self._ended = ended
         if ended.left:
             self.log.info("%s has left the cluster: %s", self.node_id, ended.why)
+            self._barriers.close(SystemClosedError(f"{self.node_id} has left the cluster: nobody comes to its barriers"))
         elif self._on_downed == "rejoin":
             self._start_anew(ended.why)
         else:
+            self._barriers.close(NodeDownedError(f"{self.node_id} is down: {ended.why}"))
             self.start_service(partial(self._fail, ended.why), "end")
 
     async def _fail(self, why: str) -> None:
@@ -208,10 +247,12 @@ class MemberNode(RemoteNode):
         """Let go of everything the cluster has given this node, and join again as another start of it."""
         self.log.warning("%s is down, and joins again: %s", self.node_id, why)
         self.let_go()
+        self._barriers.close(NodeDownedError(f"{self.node_id} is down: {why}"))
         for connection in self.connections:
             if connection.peer is not None:
                 connection.link.close(f"{self.node_id} was declared down, and starts anew")
         self.uid = self.env.uid()
+        self._barriers.begin_anew()
         self._service.begin_anew()
 
     def peer_connected(self, peer: Peer) -> None:
@@ -231,6 +272,7 @@ class MemberNode(RemoteNode):
     def cluster_changed(self) -> None:
         """Something is new about the members: tell who listens."""
         state = self.cluster_state
+        self._barriers.on_change(state)
         self.publish(ClusterState, state.members, state.leader, state.unreachable, state.converged, state.cluster)
 
     def _present(self, event_type: type[Event]) -> Iterable[Event]:

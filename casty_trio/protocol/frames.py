@@ -75,6 +75,7 @@ class Kind:
     WATCH = 37
     UNWATCH = 38
     VIEW = 39
+    BARRIER = 40
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.
