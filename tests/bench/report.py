@@ -8,6 +8,7 @@ from tests.bench.catalog import Source
 from tests.bench.results import Results, RowResult
 from tests.bench.runner import ROOT
 from tests.bench.summary import Spread
+from tests.pages import write_between
 
 __all__ = ["BEGIN", "END", "PAGE", "as_markdown", "as_text", "between", "update_page"]
 
@@ -117,8 +118,4 @@ def update_page(page: Path, runs: Sequence[Results]) -> None:
     Raises:
         ValueError: the page does not have the comments, once each and in order.
     """
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} does not have the lines {BEGIN!r} and {END!r}")
-    page.write_text(f"{before}{between(runs)}{after}", encoding="utf-8")
+    write_between(page, BEGIN, END, "\n\n".join(map(as_markdown, runs)))
