@@ -99,6 +99,11 @@ class Processes:
         self._begun = trio.current_time()
 
     @property
+    def all_names(self) -> list[str]:
+        """The names of all nodes, of which some may not run."""
+        return list(self.nodes)
+
+    @property
     def names(self) -> list[str]:
         """The names of those that run."""
         return [name for name, node in self.nodes.items() if node.process is not None]
