@@ -144,6 +144,17 @@ def simulate(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Kill, stop and cut off nodes in real processes, for twenty minutes; call it again to go on, `-- --minutes 3` for less.
+
+    What came of it is appended to a file, and the sum over all of it is written into docs/reliability.md.
+    """
+    session.install("-e", ".", *group("test"))
+    results = Path(session.create_tmp()) / "chaos.jsonl"
+    session.run("python", "-m", "tests.cluster.chaos", "--results", str(results), "--update-docs", *session.posargs)
+
+
+@nox.session(default=False)
 def hostile(session: nox.Session) -> None:
     """Attack a node over real sockets, and hold the asks of others to 100 ms; on a machine that does nothing else."""
     session.install("-e", ".", *group("test"))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench.catalog import Program, Row, programs_of, select
 from tests.bench.report import PAGE, as_text, update_page
-from tests.bench.results import KEPT, Results, collect, kept_runs, load, save
+from tests.bench.results import Results, collect, keep, kept_runs, load, save
 from tests.bench.runner import Runner, limits_folder
 
 ROUNDS = 7
@@ -71,10 +71,9 @@ def measure(rows: Sequence[Row], python: str, rounds: int) -> Results:
 
 
 def publish(runs: Sequence[Results]) -> None:
-    """Keep the runs, one for each Python, and write the page from what is kept."""
-    for run in runs:
-        save(run, KEPT / f"python-{'.'.join(run.machine['python'].split('.')[:2])}.json")
-    update_page(PAGE, kept_runs())
+    """Keep the runs, one for each Python, and write those parts of the page that they tell something of."""
+    for part in dict.fromkeys(part for run in runs for part in keep(run)):
+        update_page(PAGE, kept_runs(part), part)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Literal
 
-from tests.bench.programs.measuring import BRANCHES, LEAVES
+from tests.bench.programs.measuring import BRANCHES, CLUSTERS, IDLE_NODES, LEAVES
 
-__all__ = ["PROGRAMS", "ROWS", "SOURCES", "Figure", "Program", "Row", "Source", "programs_of", "select"]
+__all__ = ["CLUSTER_ROWS", "PROGRAMS", "ROWS", "SOURCES", "Figure", "Program", "Row", "Source", "programs_of", "select"]
 
 Source = Literal["casty_trio", "limit", "pykka", "xoscar"]
-Unit = Literal["/s", "KiB", "s", "ms"]
+Unit = Literal["/s", "KiB", "s", "ms", "B/s"]
 SOURCES: tuple[Source, ...] = ("casty_trio", "limit", "pykka", "xoscar")
 
 
@@ -42,8 +42,9 @@ class Row:
     Attributes:
         name: what `--rows` calls it.
         title: what tables call it.
-        unit: messages, asks or actors per second; or KiB, seconds or milliseconds, of which fewer are better.
-        goal: the ratio to the limit that is promised, where there is one: at least, or for KiB and times at most.
+        unit: messages, asks or actors per second; or KiB, seconds, milliseconds or bytes per second, of which fewer are
+            better.
+        goal: the ratio to the limit that is promised, where there is one: at least, or of what is better fewer at most.
         figures: where the numbers come from.
     """
 
@@ -65,6 +66,8 @@ OURS_CLIENT = Program("casty_trio", "client", ("trio",))
 OURS_CLIENT_ASYNCIO = Program("casty_trio", "client", ("asyncio",))
 OURS_REMOTE = Program("casty_trio", "remote", ("plain",))
 OURS_REMOTE_TLS = Program("casty_trio", "remote", ("tls",))
+OURS_FORMING = tuple(Program("casty_trio", "cluster", ("form", str(count))) for count in CLUSTERS)
+OURS_IDLE = Program("casty_trio", "cluster", ("idle",))
 LIMIT_MESSAGES = Program("limit", "local.py", ("messages",))
 LIMIT_ACTORS = Program("limit", "local.py", ("actors",))
 LIMIT_STOPPABLE = Program("limit", "local.py", ("stoppable",))
@@ -95,6 +98,8 @@ PROGRAMS = (
     OURS_CLIENT_ASYNCIO,
     OURS_REMOTE_TLS,
     XOSCAR_REMOTE,
+    *OURS_FORMING,
+    OURS_IDLE,
 )
 
 
@@ -107,7 +112,9 @@ CONTROL = "control_p99_ms"
 def row(name: str, title: str, goal: float | None, **figures: tuple[Program, str]) -> Row:
     """A row; the keywords are sources, with the program and the key of the number it prints."""
     [(_, key), *_] = figures.values()
-    unit: Unit = "/s" if key.endswith("per_s") else "KiB" if "kib" in key else "ms" if key.endswith("_ms") else "s"
+    endings: dict[str, Unit] = {"per_s": "/s", "kib_per_actor": "KiB", "kib_per_actor_stoppable": "KiB", "_ms": "ms"}
+    endings |= {"_bytes": "B/s", "_s": "s"}
+    unit = next(unit for ending, unit in endings.items() if key.endswith(ending))
     return Row(name, title, unit, goal, {source: Figure(*figures[source]) for source in SOURCES if source in figures})
 
 
@@ -157,6 +164,38 @@ def remote_rows(ours: Program, suffix: str, over: str, goals: Sequence[float | N
     ] + [row(f"control{suffix}", f"control frame under bulk load, over {over}: p99", None, casty_trio=(ours, CONTROL))]
 
 
+CLUSTER_ROWS = (
+    *(
+        row(
+            f"cluster_form_{count}_{start}",
+            f"{count} nodes: from the start of {told} until all agree",
+            None,
+            casty_trio=(program, f"form_{count}_{start}_s"),
+        )
+        for count, program in zip(CLUSTERS, OURS_FORMING, strict=True)
+        for start, told in (("first", "the first process"), ("last", "the last node"))
+    ),
+    row(
+        "cluster_idle_cpu",
+        f"{IDLE_NODES} idle nodes: CPU time per node and minute",
+        None,
+        casty_trio=(OURS_IDLE, "idle_cpu_s"),
+    ),
+    row(
+        "cluster_idle_bytes",
+        f"{IDLE_NODES} idle nodes: membership and heartbeats, per node",
+        None,
+        casty_trio=(OURS_IDLE, "idle_bytes"),
+    ),
+    row(
+        "cluster_changing_bytes",
+        f"{IDLE_NODES} nodes while one more joins and leaves: likewise",
+        None,
+        casty_trio=(OURS_IDLE, "changing_bytes"),
+    ),
+)
+"""What is compared with nothing: what a cluster of processes costs."""
+
 ROWS = (
     tell_row("tell", "plain handler", 0.50, OURS_MESSAGES),
     tell_row("tell_async", "async handler", 0.45, OURS_MESSAGES_ASYNC),
@@ -201,6 +240,7 @@ ROWS = (
     *remote_rows(OURS_REMOTE_TLS, "_tls", "TLS", (None, None, None)),
     *client_rows(OURS_CLIENT, "", "Trio"),
     *client_rows(OURS_CLIENT_ASYNCIO, "_asyncio", "asyncio"),
+    *CLUSTER_ROWS,
 )
 
 

@@ -5,15 +5,18 @@ from itertools import chain
 from pathlib import Path
 
 from tests.bench.catalog import Source
-from tests.bench.results import Results, RowResult
+from tests.bench.results import Part, Results, RowResult
 from tests.bench.runner import ROOT
 from tests.bench.summary import Spread
+from tests.pages import write_between
 
-__all__ = ["BEGIN", "END", "PAGE", "as_markdown", "as_text", "between", "update_page"]
+__all__ = ["BEGIN", "CLUSTER_BEGIN", "CLUSTER_END", "END", "PAGE", "as_markdown", "as_text", "between", "update_page"]
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN = "<!-- figures: written by python -m tests.bench --update-docs, not by hand -->"
 END = "<!-- end of figures -->"
+CLUSTER_BEGIN = "<!-- cluster figures: written by python -m tests.bench --update-docs, not by hand -->"
+CLUSTER_END = "<!-- end of cluster figures -->"
 HEADINGS = ("", "casty_trio", "limit", "of the limit", "promised", "to pykka", "to xoscar")
 NOTHING = "-"
 
@@ -26,7 +29,7 @@ def figure(value: float, unit: str) -> str:
         ('123 k', '1.23 k', '4.85', '3.14')
     """
     if unit != "/s":
-        return f"{value:.2f}"
+        return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
     digits = 0 if value >= 100_000 else 1 if value >= 10_000 else 2
     return f"{value / 1000:.{digits}f} k"
 
@@ -99,10 +102,10 @@ def as_text(results: Results) -> str:
     return "\n".join([where(results), "", *lines, "", *remarks(results)]).rstrip()
 
 
-def as_markdown(results: Results) -> str:
-    """The run as a table for a page; rows without figures are left out."""
+def as_markdown(results: Results, columns: int = len(HEADINGS)) -> str:
+    """The run as a table for a page, or its first columns; rows without figures are left out."""
     rows = [row for row in results.rows if row.series.get("casty_trio")]
-    table = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, rows)]
+    table = [line[:columns] for line in (HEADINGS, ("---",) * len(HEADINGS), *map(cells, rows))]
     return "\n".join([f"{where(results)}.", "", *(f"| {' | '.join(line)} |" for line in table)])
 
 
@@ -111,14 +114,13 @@ def between(runs: Sequence[Results]) -> str:
     return "\n\n".join([BEGIN, *map(as_markdown, runs), END])
 
 
-def update_page(page: Path, runs: Sequence[Results]) -> None:
-    """Put the tables of some runs between the page's two comments.
+def update_page(page: Path, runs: Sequence[Results], part: Part = "python") -> None:
+    """Put the tables of some runs between the two comments of a part of the page.
 
     Raises:
         ValueError: the page does not have the comments, once each and in order.
     """
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} does not have the lines {BEGIN!r} and {END!r}")
-    page.write_text(f"{before}{between(runs)}{after}", encoding="utf-8")
+    if part == "cluster":
+        write_between(page, CLUSTER_BEGIN, CLUSTER_END, "\n\n".join(as_markdown(run, columns=2) for run in runs))
+    else:
+        write_between(page, BEGIN, END, "\n\n".join(map(as_markdown, runs)))

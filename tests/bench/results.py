@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tests.bench.catalog import Row, Source
+from tests.bench.catalog import CLUSTER_ROWS, Row, Source
 from tests.bench.runner import Measured
 from tests.bench.summary import Ratio, Spread, ratio, spread
 
-__all__ = ["KEPT", "Results", "RowResult", "collect", "kept_runs", "load", "save"]
+__all__ = ["KEPT", "Part", "Results", "RowResult", "collect", "keep", "kept_runs", "load", "save"]
 
 KEPT = Path(__file__).parent / "runs"
-"""The runs that the page on performance shows, one for each Python."""
+"""The runs that the page on performance shows, one for each Python and part of the page."""
+
+Part = Literal["python", "cluster"]
+"""What is compared with bare programs and peers; and what a cluster costs."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,20 @@ def load(path: Path) -> Results:
     return Results(**document, rows=rows)
 
 
-def kept_runs() -> list[Results]:
-    """The runs that the page shows, newest Python first."""
-    return [load(path) for path in sorted(KEPT.glob("python-*.json"), reverse=True)]
+def kept_runs(part: Part = "python") -> list[Results]:
+    """The runs that a part of the page shows, newest Python first."""
+    return [load(path) for path in sorted(KEPT.glob(f"{part}-*.json"), reverse=True)]
+
+
+def keep(run: Results) -> list[Part]:
+    """Keep a run in the place of the one with that Python; which parts of it there were."""
+    names = {row.name for row in CLUSTER_ROWS}
+    rows: dict[Part, list[RowResult]] = {
+        "python": [row for row in run.rows if row.name not in names],
+        "cluster": [row for row in run.rows if row.name in names],
+    }
+    version = ".".join(run.machine["python"].split(".")[:2])
+    kept = [part for part in rows if rows[part]]
+    for part in kept:
+        save(replace(run, rows=rows[part]), KEPT / f"{part}-{version}.json")
+    return kept

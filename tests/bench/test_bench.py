@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import results as module
 from tests.bench.catalog import PROGRAMS, ROWS, Source, programs_of, select
-from tests.bench.report import BEGIN, END, PAGE, as_markdown, as_text, between, update_page
+from tests.bench.report import BEGIN, CLUSTER_BEGIN, CLUSTER_END, END, PAGE, as_markdown, as_text, between, update_page
 from tests.bench.results import Results, RowResult, collect, kept_runs, load, save
 from tests.bench.runner import Measured
 from tests.bench.summary import Ratio, Spread, ratio, spread
@@ -108,6 +109,27 @@ def test_page_is_changed_between_its_comments_only(results: Results, tmp_path: P
         update_page(page, [results])
 
 
+def test_the_part_on_clusters_is_a_table_of_its_own(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not measured this time stays as it is."""
+    monkeypatch.setattr(module, "KEPT", tmp_path)
+    row = RowResult("cluster_idle_bytes", "idle", "B/s", None, {"casty_trio": [512.4, 80.0]}, {})
+    cluster = dataclasses.replace(results, rows=[row])
+    assert module.keep(cluster) == ["cluster"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cluster-3.13.json"]
+    assert kept_runs("cluster") == [cluster]
+    assert module.keep(dataclasses.replace(results, rows=[*results.rows, row])) == ["python", "cluster"]
+    assert kept_runs() == [results]
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{CLUSTER_BEGIN}\n{CLUSTER_END}\nafter\n", encoding="utf-8")
+    update_page(page, [cluster], "cluster")
+    assert "| idle | 296 B/s (80.00..512) |\n\n" in page.read_text(encoding="utf-8")
+
+
 def test_page_shows_the_kept_runs_as_they_are() -> None:
     assert kept_runs()
     assert between(kept_runs()) in PAGE.read_text(encoding="utf-8")
+    assert kept_runs("cluster")
+    for run in kept_runs("cluster"):
+        assert as_markdown(run, columns=2) in PAGE.read_text(encoding="utf-8")
