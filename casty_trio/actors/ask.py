@@ -7,6 +7,7 @@ cancel scope per ask: all deadlines of a system stand in one heap, and one task 
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import trio
@@ -93,14 +94,24 @@ class AskSlot(ReplySlot):
 
     async def wait_closed(self) -> None:
         """Wait until the ask is over."""
-        self._task = current_task()
         try:
-            await wait_task_rescheduled(self._abort)
+            await self.park()
         except BaseException:
-            # Told in the task's own turn: Trio aborts the waits of a scope in no fixed order, and others hear of this.
-            if self.carrier is not None:
-                self.carrier.give_up(self)
+            self.give_up()
             raise
+
+    def park(self) -> Awaitable[object]:
+        """What ends when the ask is over; await it at once, and `give_up` when that raises. A coroutine less per ask."""
+        self._task = current_task()
+        return wait_task_rescheduled(self._abort)  # noqa: ASYNC105 - the caller awaits it
+
+    def give_up(self) -> None:
+        """The caller was cancelled: whoever carries the ask need not go on.
+
+        Called in the task's own turn: Trio aborts the waits of a scope in no fixed order, and others hear of this.
+        """
+        if self.carrier is not None:
+            self.carrier.give_up(self)
 
     def result(self) -> Any:
         """The reply.

@@ -244,7 +244,11 @@ class ActorSystem(System):
             if watched is not None:
                 await self._wait_watching(watched, slot)
             else:
-                await slot.wait_closed()
+                try:
+                    await slot.park()
+                except BaseException:
+                    slot.give_up()
+                    raise
         return slot.result()
 
     @overload
