@@ -22,6 +22,11 @@ from typing import Any
 
 from casty_trio.testing import Report, Setup, Swarm, faults, run_plan
 from casty_trio.testing.__main__ import STANDARD, load_setup, told
+from tests.pages import DOCS, write_between
+
+PAGE = DOCS / "reliability.md"
+BEGIN = "<!-- simulation: written by python -m tests.sim.swarm --update-docs, not by hand -->"
+END = "<!-- end of simulation -->"
 
 REPLAYED = 50
 """One seed in so many is run twice."""
@@ -114,6 +119,20 @@ class Sum:
             if name in self.figures:
                 yield f"worst {name} after the last fault: {self.figures[name]:.1f} s"
 
+    def table(self) -> Iterator[str]:
+        """The same for the documents."""
+        yield "The last run:\n"
+        yield "| | |"
+        yield "| --- | --- |"
+        yield f"| seeds, of which failed | {self.seeds}, {len(self.failed)} |"
+        yield f"| virtual time | {self.virtual / 3600:.1f} h |"
+        yield f"| against real time, on one core | {self.virtual / self.cpu if self.cpu else 0.0:.0f} times as fast |"
+        yield f"| messages told, asks | {self.figures.get('told', 0):.0f}, {self.figures.get('asked', 0):.0f} |"
+        yield f"| asks in flight at each fault, at least | {self.in_flight:g} |"
+        yield f"| faults | {', '.join(f'{kind} {count}' for kind, count in sorted(self.faults.items()))} |"
+        yield f"| worst time until all agree, after the last fault | {self.figures.get('convergence', 0):.1f} s |"
+        yield f"| worst time until all answer all | {self.figures.get('liveness', 0):.1f} s |"
+
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The lines that are there; a torn last one is left out."""
@@ -145,6 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             total.add(line)
             keep(options.results, line)
     print("\n".join(total.lines()))
+    if options.update_docs:
+        write_between(PAGE, BEGIN, END, "\n".join(total.table()))
     return verdict(total, everything=len(total.nodes) > 0 and total.seeds >= options.enough)
 
 
@@ -175,6 +196,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, help="where lines are appended, and found by the next slice")
     parser.add_argument("--program", default=STANDARD, metavar="MODULE:FUNCTION", help="the setup of what is tested")
     parser.add_argument("--failures", type=int, default=5, help="after how many failures it stops")
+    parser.add_argument("--update-docs", action="store_true", help=f"write the table into {PAGE.name}")
     parser.add_argument("--enough", type=int, default=20, help="from how many seeds on each kind of fault has to be there")
     return parser.parse_args(arguments)
 
