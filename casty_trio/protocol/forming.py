@@ -28,10 +28,10 @@ ASK_FIRST_FOR: Final = 3.0
 FRESH: Final = 2.5
 """How long an answer counts, in seconds."""
 
-CLAIM_TIME: Final = 2.0
+CLAIM_TIME: Final = 1.0
 """How long a claim may take until it is given up, in seconds; shorter than a grant lasts."""
 
-GRANT_TIME: Final = 3.0
+GRANT_TIME: Final = 1.5
 """How long nobody else is granted a claim, in seconds."""
 
 JOIN_TIME: Final = 3.0
@@ -88,6 +88,7 @@ class Forming:
         self._grant: tuple[Address, float] | None = None  # to whom, and until when
         self._claim = 0
         self._claim_until = -math.inf
+        self._asked: set[Address] = set()
         self._granted: set[Address] = set()
         self.set_seeds(seeds)
 
@@ -161,9 +162,9 @@ class Forming:
             self._joining_until = now + JOIN_TIME
             self._give_claim_up()
             return [JoinAt(contact)]
-        if not self._claiming and self._may_claim(now):
-            return self._start_claim(now)
-        return []
+        if self._claiming:
+            return self._ask_further(now)
+        return self._start_claim(now) if self._may_claim(now) else []
 
     def _best_contact(self, now: float) -> Address | None:
         best: tuple[Address, SurveyAnswer] | None = None
@@ -177,10 +178,14 @@ class Forming:
         self._claim += 1
         self._claim_until = now + CLAIM_TIME
         self._grant = (self._me, now + GRANT_TIME)
-        self._granted = set()
-        if self._is_majority(0):
-            return [Found()]
-        return [Say(address, Claim(self._claim)) for address, _ in self._none_in(now)]
+        self._asked, self._granted = set(), set()
+        return [Found()] if self._is_majority(0) else self._ask_further(now)
+
+    def _ask_further(self, now: float) -> list[Effect]:
+        """Ask those for the right who have not been asked yet: who answers late may have the vote that is missing."""
+        new = [address for address, _ in self._none_in(now) if address not in self._asked]
+        self._asked.update(new)
+        return [Say(address, Claim(self._claim)) for address in new]
 
     def _give_claim_up(self) -> None:
         self._claim_until = -math.inf

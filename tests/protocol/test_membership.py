@@ -66,6 +66,20 @@ def test_c2_nodes_with_the_same_seeds_form_one_cluster(
     assert len(net.leaders()) == 1
 
 
+@pytest.mark.parametrize("stagger", [0.05, 1.0])
+@pytest.mark.parametrize("kind", [5, 3])
+def test_c2_claims_that_cross_hold_nobody_up_for_longer_than_a_grant_lasts(kind: int, stagger: float) -> None:
+    """Who answers only after a claim has begun is asked as well, and has the vote that is missing."""
+    took: list[float] = []
+    for seed in range(100):
+        net = Machines(seed)
+        for number in (2, 4, 1, 5, 3):
+            net.start_at(net.rng.uniform(0, stagger), number, range(1, kind + 1))
+        assert net.run(stagger + 3, lambda net=net: net.agreed(1, 2, 3, 4, 5))  # type: ignore[misc] # all of them
+        took.append(net.now)
+    assert sorted(took)[90] < stagger + 0.5, "nearly always there is nothing to wait for"
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_c2_when_messages_are_lost_the_nodes_end_in_one_cluster(seed: int) -> None:
     net = Machines(seed, delay=(0.001, 0.2), loss=0.3)

@@ -3,8 +3,8 @@
     python -m tests.cluster.chaos.child '{"node_id": "n1", "port": 25001, "seeds": [["127.0.0.1", 25002]], ...}'
 
 It says on standard output, a line of JSON each, when it is ready to go, when it listens, what it knows of the cluster
-whenever that changes, and how it ended; with the time on the machine's own clock, which all processes share. It hears
-words on standard input: `go`, `report`, `leave`. When that is closed, it ends at once.
+whenever that changes, when its actors have stopped, and how it ended; with the time on the machine's own clock, which all
+processes share. It hears words on standard input: `go`, `report`, `leave`. When that is closed, it ends at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from casty_trio import ClusteredActorSystem, ClusterState, NodeDownedError
+from casty_trio import Behavior, Behaviors, ClusteredActorSystem, ClusterState, NodeDownedError
 from casty_trio.settings import load_settings
 
 NAME = "chaos"
@@ -64,6 +64,12 @@ def make(options: dict[str, Any]) -> ClusteredActorSystem:
     )
 
 
+def worker() -> Behavior[object]:
+    """An actor, which tells when it has stopped."""
+    idle: Behavior[object] = Behaviors.receive(lambda ctx, message: None)
+    return Behaviors.with_lifecycle(idle, post_stop=lambda ctx: say("stopped"))
+
+
 class Child:
     """The node, and what it is told to do."""
 
@@ -82,6 +88,7 @@ class Child:
             try:
                 async with make(self._options) as self._system:
                     say("listening", uid=self._system.uid)
+                    self._system.spawn(worker(), "worker")
                     nursery.start_soon(self._tell, self._system)
                     await self._leave.wait()
             except NodeDownedError as error:

@@ -41,6 +41,9 @@ class Node:
         known: what it has said last of the cluster; nothing before, and after its end.
         reports: how many reports it has given that were asked for.
         how: how its last process ended; empty while it runs.
+        why: why, in its own words.
+        listening_at: since when it listens.
+        stopped_at: since when its actors have stopped.
         said: everything its processes have said.
     """
 
@@ -51,8 +54,9 @@ class Node:
         self.reports: int = 0
         self.imported: bool = False
         self.listening_at: float = math.nan
-        self.ended_at: float = math.nan
+        self.stopped_at: float = math.nan
         self.how: str = ""
+        self.why: str = ""
         self.said: list[dict[str, Any]] = []
 
     @property
@@ -73,8 +77,10 @@ class Node:
                 self.imported = True
             case "listening":
                 self.listening_at = line["at"]
+            case "stopped":
+                self.stopped_at = line["at"]
             case "ended":
-                self.how, self.ended_at, self.known = line["how"], line["at"], {}
+                self.how, self.why, self.known = line["how"], line["why"], {}
             case _:
                 self.known = line
                 self.reports += line["kind"] == "report"
@@ -108,6 +114,11 @@ class Processes:
         """The names of those that run."""
         return [name for name, node in self.nodes.items() if node.process is not None]
 
+    @property
+    def ended(self) -> list[str]:
+        """The names of those that do not run."""
+        return [name for name, node in self.nodes.items() if node.process is None]
+
     # --- Life ---------------------------------------------------------------------------------------------------------
 
     async def start(self, name: str, seeds: Iterable[str] = (), *, go: bool = True, **options: Any) -> None:
@@ -117,8 +128,8 @@ class Processes:
         seed_nodes = [(HOST, self.nodes[seed].port) for seed in seeds]
         given = {"node_id": name, "port": node.port, "seeds": seed_nodes, "ways": ways, **options}
         command = [sys.executable, "-m", "tests.cluster.chaos.child", json.dumps(given)]
-        node.known, node.how, node.imported = {}, "", False
-        node.listening_at = node.ended_at = math.nan
+        node.known, node.how, node.why, node.imported = {}, "", "", False
+        node.listening_at = node.stopped_at = math.nan
         with (self._logs / f"{name}.log").open("ab") as log:
             node.process = await trio.lowlevel.open_process(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=ROOT
@@ -212,7 +223,7 @@ class Processes:
         """What each node has said last, and what it has logged."""
         lines = [f"after {trio.current_time() - self._begun:.1f} s:"]
         for node in self.nodes.values():
-            lines.append(f"{node.name}: {node.how or 'runs'}, {json.dumps(node.known)}")
+            lines.append(f"{node.name}: {node.how or 'runs'} {node.why}, {json.dumps(node.known)}")
             log = self._logs / f"{node.name}.log"
             lines += [f"    {line}" for line in (log.read_text().splitlines() if log.exists() else [])[-12:]]
         return "\n".join(lines)

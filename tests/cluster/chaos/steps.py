@@ -16,6 +16,7 @@ __all__ = ["NAMES", "PATTERNS", "Figures", "Limits", "Pattern", "cut", "form", "
 
 Figures = dict[str, float]
 NAMES: Final = ("n1", "n2", "n3", "n4", "n5")
+STARTS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ async def kill(cluster: Processes, name: str, pattern: Pattern, limits: Limits, 
         await cluster.agreed(*others, within=limits.remove)
         figures["removed"] = trio.current_time() - at
     await cluster.start(name, pattern.seeds[name], settings=limits.settings, **options)
-    agreed = await cluster.agreed(*NAMES, within=limits.join + 10)  # that much for Python itself to start
+    agreed = await _whole(cluster, pattern, limits, **options)
     figures["joined"] = agreed - cluster.nodes[name].listening_at
     if cluster.nodes[name].uid == uid or figures["joined"] > limits.join:
         raise ChaosError(f"{name} was killed: uid {uid}, then {cluster.nodes[name].uid}, {figures}\n{cluster.told()}")
@@ -111,15 +112,30 @@ async def pause(cluster: Processes, name: str, seconds: float, pattern: Pattern,
         await cluster.asked(*NAMES)
     else:
         await _awake(cluster, name, uids[name], limits)
-    if cluster.nodes[name].process is None:
-        await cluster.start(name, pattern.seeds[name], settings=limits.settings, **options)
-    await cluster.agreed(*NAMES, within=limits.join + 10)
+    await _whole(cluster, pattern, limits, **options)
     now = {each: cluster.nodes[each].uid for each in NAMES}
     wrong = [each for each in others if now[each] != uids[each]]
     kept = now[name] == uids[name]
     if wrong or (seconds <= limits.short and not kept) or (seconds >= limits.long and kept):
         raise ChaosError(f"{name} was stopped for {seconds:.1f} s: {uids}, then {now}\n{cluster.told()}")
     return {"healed": trio.current_time() - woke, ("kept" if kept else "removed nodes"): 1.0}
+
+
+async def _whole(cluster: Processes, pattern: Pattern, limits: Limits, **options: Any) -> float:
+    """Until all five are one cluster again; when the last of them knew it.
+
+    Who has ended is started again, as whatever watches over processes would. That may be needed twice: a first node that
+    knows of no seeds but itself founds a cluster, and if another node has joined it there before they find the larger one,
+    both have to go.
+    """
+    for _ in range(STARTS):
+        for name in cluster.ended:
+            await cluster.start(name, pattern.seeds[name], settings=limits.settings, **options)
+        within = limits.join + 10  # that much for Python itself to start
+        await cluster.wait(lambda: cluster.ended or cluster.agree(*NAMES), within, "all to be one cluster")
+        if not cluster.ended:
+            return await cluster.agreed(*NAMES, within=within)
+    raise ChaosError(f"nodes end again and again\n{cluster.told()}")
 
 
 async def _awake(cluster: Processes, name: str, uid: int, limits: Limits) -> None:
@@ -150,10 +166,7 @@ async def cut(
         raise ChaosError(f"{minority} were cut off: {figures}\n{cluster.told()}")
     cluster.heal()
     healed = trio.current_time()
-    for name in minority:
-        if cluster.nodes[name].process is None:
-            await cluster.start(name, pattern.seeds[name], settings=limits.settings, on_downed=on_downed)
-    await cluster.agreed(*NAMES, within=limits.join + 10)
+    await _whole(cluster, pattern, limits, on_downed=on_downed)
     figures["healed"] = trio.current_time() - healed
     now = {name: cluster.nodes[name].uid for name in NAMES}
     if any((now[name] == uids[name]) != (name in majority) for name in NAMES) or figures["margin"] <= 0:
@@ -168,4 +181,4 @@ def _is_out(cluster: Processes, name: str) -> bool:
 
 def _out_at(cluster: Processes, name: str) -> float:
     node = cluster.nodes[name]
-    return node.ended_at if node.process is None else float(node.known["at"])
+    return node.stopped_at if node.process is None else float(node.known["at"])
