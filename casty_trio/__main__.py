@@ -1,6 +1,7 @@
-"""``python -m casty_trio``: makes secrets and certificates. Floor F7.
+"""``python -m casty_trio``: makes secrets and certificates, and looks after clusters. Floor F7.
 
-Files are made readable for their owner alone, and none is ever overwritten; a key or secret is never an argument.
+What it does with clusters is in `commands`. Files are made readable for their owner alone, and none is ever overwritten; a
+key or secret is never an argument.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from casty_trio.commands import add_commands
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import CastyError, SettingsError
 from casty_trio.protocol.certified import certificate_uri
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, env: Env | None = None) -> int:
 
     Args:
         arguments: the command line without the program's name; that of this process when left out.
-        env: chance and the date; the real world when left out.
+        env: chance, the date and sockets; the real world when left out.
 
     Returns:
         What the process ends with: 0, or 1 after saying what went wrong. A command line that is none ends it with 2.
@@ -46,18 +48,19 @@ def main(arguments: Sequence[str] | None = None, env: Env | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options, env if env is not None else RealEnv())
+        return options.run(options, env if env is not None else RealEnv()) or 0
     except (CastyError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write("".join(f"{line}\n" for line in (error, *getattr(error, "__notes__", ()))))
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m casty_trio", description="Make what nodes and clients prove themselves by."
+        prog="python -m casty_trio",
+        description="Run nodes, look at clusters, and make what nodes and clients prove themselves by.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_commands(commands)
     secret = commands.add_parser("secret", help="print a fresh shared secret")
     secret.set_defaults(run=_secret)
     cert = commands.add_parser("cert", help="make an authority, or a certificate from one")

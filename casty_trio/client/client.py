@@ -22,6 +22,7 @@ from anyio.lowlevel import checkpoint
 from casty_trio.client.asks import ClientAsk, Deadlines
 from casty_trio.client.refs import ClientEntityRef, ClientRef, ClientRegionRef
 from casty_trio.client.stream import ClientStream
+from casty_trio.client.topology import topology_of
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import (
     ConnectError,
@@ -53,7 +54,9 @@ from casty_trio.model.checks import (
     check_types,
     refuse,
 )
+from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import refs, wire
@@ -150,6 +153,7 @@ class ClusterClient:
         self._now: Callable[[], float] = anyio.current_time
         self._regions: dict[str, ClientRegionRef[Any]] = {}
         self._shards: dict[str, int] = {}
+        self._topology = TopologySnapshot()
 
     def __repr__(self) -> str:
         where = self.stream.link.peer_name if self.stream.link is not None else "nobody"
@@ -308,6 +312,19 @@ class ClusterClient:
                 self.give_up(ask)
         return ask.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
 
+    @property
+    def topology(self) -> TopologySnapshot:
+        """What the cluster looks like, as it was told last: members, leader, who is unreachable, and where shards live.
+
+        Of a member ``up_number`` and ``counter`` are not told: they are 0.
+        """
+        return self._topology
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members of the cluster, as they were told last, sorted by address; see `topology` for the rest."""
+        return self._topology.members
+
     def statistics(self) -> ClientStatistics:
         """Count what there is."""
         link = self.stream.link
@@ -426,6 +443,7 @@ class ClusterClient:
             ask.tell(value)
 
     def _on_state(self, state: wire.StateFrame) -> None:
+        self._topology = topology_of(state)
         self._shards = {shard_type.name: shard_type.num_shards for shard_type in state.shard_types}
         self._ready.set()
         self.stream.flush_held()

@@ -1,0 +1,75 @@
+"""`node`: a node in a process of its own, until it is told to end. Floor F6."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import trio
+
+from casty_trio.actors import shutdown_on_signals
+from casty_trio.cluster import ClusteredActorSystem
+from casty_trio.commands.credentials import secret_of, tls_of
+from casty_trio.env import Env
+from casty_trio.errors import SettingsError
+from casty_trio.settings import Settings
+
+__all__ = ["node"]
+
+Program = Callable[[ClusteredActorSystem], object]
+
+
+def node(options: argparse.Namespace, env: Env) -> int:
+    """Run a node."""
+    program = _load(options.program) if options.program else None
+    settings = Settings.from_toml(options.config) if options.config is not None else None
+    system = ClusteredActorSystem(
+        options.system,
+        options.host,
+        options.port,
+        options.node_id or f"{options.host}-{options.port}".replace(":", "-"),
+        bind_host=options.bind_host,
+        seed_nodes=options.seed,
+        roles=options.role,
+        tls=tls_of(options),
+        secret=secret_of(options),
+        insecure=options.insecure,
+        settings=settings,
+        env=env,
+    )
+    trio.run(_run, system, program)
+    return 0
+
+
+async def _run(system: ClusteredActorSystem, program: Program | None) -> None:
+    async with system, shutdown_on_signals(system):
+        host, port = system.reached_at
+        sys.stdout.write(f"{system.node_id} runs at {host}:{port}\n")
+        sys.stdout.flush()
+        begun = program(system) if program is not None else None
+        if inspect.isawaitable(begun):
+            await begun
+        await trio.sleep_forever()
+
+
+def _load(name: str) -> Program:
+    """The function that a program names; modules are found in the present folder, too.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    module, _, function = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = getattr(importlib.import_module(module), function)
+    except (ModuleNotFoundError, AttributeError, ValueError) as error:
+        raise SettingsError(f"{name}: there is no such function: {error}; write module:function") from error
+    if not callable(found):
+        raise SettingsError(f"{name} is {type(found).__name__}, and no function to call with the system")
+    return cast("Program", found)
