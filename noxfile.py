@@ -138,6 +138,13 @@ def simulate(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def planted(session: nox.Session) -> None:
+    """Plant bugs in the membership, look for a seed that finds each, and write them into docs/reliability.md."""
+    session.install("-e", ".", *group("test"))
+    session.run("python", "-m", "tests.sim.planted", *(session.posargs or ["--write", "docs/reliability.md"]))
+
+
+@nox.session(default=False)
 def hostile(session: nox.Session) -> None:
     """Attack a node over real sockets, and hold the asks of others to 100 ms; on a machine that does nothing else."""
     session.install("-e", ".", *group("test"))
