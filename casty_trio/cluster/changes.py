@@ -66,11 +66,13 @@ def present(state: ClusterState) -> Iterator[Announcement]:
 
 
 def _steps(old: Member | None, new: Member) -> Iterator[Announcement]:
-    """Every step of a member that is news: joining and up are never left out, for programs wait for them."""
+    """Every step of a member that is news, also those that were passed between two views: programs wait for them."""
     reached = old.status if old is not None else 0
     told = [MemberStatus.JOINING] if not reached else []
     if reached < MemberStatus.UP <= new.status and new.up_number:
         told.append(MemberStatus.UP)
+    if reached < MemberStatus.LEAVING and new.status == MemberStatus.EXITING:
+        told.append(MemberStatus.LEAVING)
     if new.status > reached and new.status not in told:
         told.append(new.status)
     for status in told:

@@ -117,6 +117,11 @@ class MemberNode(RemoteNode):
         self._check_open()
         return self._service.statistics()
 
+    @property
+    def place(self) -> int:
+        """Where this node stands among the `members`, from 0; also 0 while it is none."""
+        return next((place for place, member in enumerate(self.members) if member.uid == self.uid), 0)
+
     async def leave(self) -> None:
         """Leave the cluster, and wait until the others have agreed; the block goes on as a node of no cluster.
 

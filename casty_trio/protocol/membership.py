@@ -180,7 +180,8 @@ class Membership:
             return []
         if view is None:
             return self._form(now, self._forming.connected(other.address))
-        if view.member(other.uid) is None:  # it may know of us, and that we are out
+        if view.member(other.uid) is None and any(member.address == other.address for member in view.members):
+            # Another start of a member: it may be in this cluster, and know that this node is out of it.
             return [Send(other.address, other.uid, gossip.Status(view.cluster, fingerprint(view)))]
         return []
 
@@ -275,6 +276,7 @@ class Membership:
         view = self.view
         if view is None or cluster in (0, view.cluster):
             return []
+        self._remember(sender.address)  # a new start of this node may have to look there
         head = leader(view, self.me.uid)
         if head is not None and head.uid != self.me.uid:
             return [Send(head.address, head.uid, gossip.Foreign(*sender.address))]

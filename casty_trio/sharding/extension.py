@@ -50,8 +50,9 @@ class Sharding(Extension):
         return cell.ref
 
     def shard_types(self) -> tuple[wire.ShardTypeState, ...]:
+        here = self.system.place  # every node has all the shards of its types
         return tuple(
-            wire.ShardTypeState(name, region.num_shards, (0,) * region.num_shards)
+            wire.ShardTypeState(name, region.num_shards, (here,) * region.num_shards)
             for name, region in sorted(self._living().items())
         )
 
@@ -61,6 +62,10 @@ class Sharding(Extension):
 
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes] | None:
         return refs.pack_entity(ref.shard_type, ref.entity_id) if isinstance(ref, EntityRef) else None
+
+    def node_downed(self) -> None:
+        for region in self._living().values():
+            region.stop_entities()
 
     def successor(self, region: Region) -> Region:
         """The region that a type has now."""

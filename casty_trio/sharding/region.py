@@ -179,6 +179,11 @@ class Region:
         else:
             ref.tell_asked(message, slot)
 
+    def stop_entities(self) -> None:
+        """Tell all entities to stop: this start of the node may not have them any more."""
+        for ref in list(self._refs.values()):
+            ref.cell.stop(self.cell.system.settings.grace)
+
     def _start(self, entity_id: str) -> LocalRef[Any]:
         name = self._name_of(entity_id)
         factory = self._factory

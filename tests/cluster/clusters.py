@@ -71,7 +71,7 @@ class Cluster:
         begun = trio.current_time()
         with trio.fail_after(within):
             while not self.agreed(*names):
-                await trio.sleep(0.05)  # noqa: ASYNC110 - of a virtual clock, and several systems may bring it about
+                await trio.sleep(0.05)  # noqa: ASYNC110 - several systems have to bring it about
         return trio.current_time() - begun
 
     def agreed(self, *names: str) -> bool:

@@ -326,3 +326,14 @@ def test_a_cut_that_heals_leaves_no_accusation() -> None:
         cluster.run(30)
         assert [node.statistics.accused for node in cluster.nodes.values()] == [0] * 7
         assert {node.statistics.watched for node in cluster.nodes.values()} == {5}
+
+
+@pytest.mark.parametrize("seconds", [0.25, 2.0])
+def test_probe_timeout(seconds: float) -> None:
+    """L14: who was asked to try gives the target so long."""
+    helper = Monitoring(1, DetectorSettings(probe_timeout=seconds, heartbeat=60.0), random.Random(1))
+    helper.set_members(0.0, [2, 3])
+    helper.tick(0.0)
+    helper.on_message(0.5, 2, Probe(3, 7))
+    assert helper.next_wakeup == 0.5 + seconds
+    assert Send(2, ProbeAnswer(3, 7, alive=False)) in helper.tick(0.5 + seconds)

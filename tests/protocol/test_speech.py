@@ -1,0 +1,62 @@
+"""What nodes say about membership, as bytes: all of it goes round, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from casty_trio.errors import ProtocolError
+from casty_trio.model.member import Member, MemberStatus
+from casty_trio.protocol import gossip, monitoring, speech
+from casty_trio.protocol.members import Opinion, Seen, View
+
+MEMBER = Member(7, "10.0.0.1", 25_520, "node-1", ("web",), MemberStatus.UP, 1, 2)
+VIEW = View(5, (MEMBER,), ((3, 1),), (Opinion(7, 1, ((7, 0),)),), (Seen(7, 1, 9),), 0)
+WORDS = [
+    gossip.Survey(1, 2),
+    gossip.SurveyAnswer(1, 2, able=True, counts=True),
+    gossip.Claim(1),
+    gossip.ClaimAnswer(1, granted=True),
+    gossip.Join(MEMBER),
+    gossip.JoinRefused("no"),
+    gossip.Status(1, 2),
+    gossip.State(VIEW),
+    gossip.Foreign("10.0.0.2", 1),
+    monitoring.Ping(1),
+    monitoring.Pong(1),
+    monitoring.Probe(1, 2),
+    monitoring.ProbeAnswer(1, 2, alive=True),
+]
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: type(word).__name__)
+def test_every_word_goes_round(word: speech.Message) -> None:
+    assert speech.unpack(speech.pack(word)) == word
+
+
+def test_there_is_a_test_of_every_word() -> None:
+    assert {type(word) for word in WORDS} == set(speech.Message.__args__)
+
+
+@given(st.binary(max_size=200))
+def test_w2_anything_else_is_a_named_error(body: bytes) -> None:
+    try:
+        speech.unpack(body)
+    except ProtocolError:
+        return
+
+
+@given(st.sampled_from(WORDS), st.data())
+def test_w2_bytes_that_were_changed_are_a_word_or_a_named_error(word: speech.Message, data: st.DataObject) -> None:
+    body = bytearray(speech.pack(word))
+    body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        speech.unpack(bytes(body))
+    except ProtocolError:
+        return
+
+
+def test_a_view_that_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="malformed"):
+        speech.unpack(speech.pack(gossip.State(msgspec.structs.replace(VIEW, cluster=0))))
