@@ -140,7 +140,7 @@ def simulate(session: nox.Session) -> None:
     """
     session.install("-e", ".", *group("test"))
     results = Path(session.create_tmp()) / "swarm.jsonl"
-    session.run("python", "-m", "tests.sim.swarm", *(session.posargs or ["--results", str(results)]))
+    session.run("python", "-m", "tests.sim.swarm", *(session.posargs or ["--results", str(results), "--update-docs"]))
 
 
 @nox.session(default=False)
@@ -152,6 +152,13 @@ def chaos(session: nox.Session) -> None:
     session.install("-e", ".", *group("test"))
     results = Path(session.create_tmp()) / "chaos.jsonl"
     session.run("python", "-m", "tests.cluster.chaos", "--results", str(results), "--update-docs", *session.posargs)
+
+
+@nox.session(default=False)
+def planted(session: nox.Session) -> None:
+    """Plant bugs in the membership, look for a seed that finds each, and write them into docs/reliability.md."""
+    session.install("-e", ".", *group("test"))
+    session.run("python", "-m", "tests.sim.planted", *(session.posargs or ["--write", "docs/reliability.md"]))
 
 
 @nox.session(default=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import combinations, product
 from math import inf
 from typing import Any
 
@@ -10,7 +11,14 @@ import trio
 
 from casty_trio.cluster import ClusteredActorSystem
 from casty_trio.errors import NodeDownedError
-from casty_trio.model.cluster_events import MemberDowned, MemberRemoved, UnreachableMember
+from casty_trio.model.cluster_events import (
+    ClusterState,
+    MemberDowned,
+    MemberExited,
+    MemberLeft,
+    MemberRemoved,
+    UnreachableMember,
+)
 from casty_trio.model.events import Event
 from casty_trio.model.member import MemberStatus
 from casty_trio.testing.bench import Bench
@@ -20,7 +28,7 @@ from casty_trio.testing.observer import Invariant, Life
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 
-__all__ = ["MembersAccused", "OneSide", "clustered", "views_of"]
+__all__ = ["MembersAccused", "OneSide", "Seen", "Spared", "Talk", "clustered", "views_of"]
 
 PORT = 25_520
 
@@ -41,12 +49,96 @@ class MembersAccused(Accusations):
                 self.accused(life.node, accused.node)
 
 
+class Seen(Membership):
+    """As `Membership`, where each change of what a node sees is looked at, and not only what there is when a second ends."""
+
+    def on_event(self, life: Life, event: Event) -> None:
+        if isinstance(event, ClusterState):
+            self.look(life, _view(system_of(life)))
+
+
+class Spared(Invariant):
+    """Nobody is declared down who does not leave, runs without a pause, and hears most of the members, and they it.
+
+    Parameters:
+        memory: for how many seconds that has to have been so: at least as long as an accusation takes to be withdrawn.
+    """
+
+    name = "C5 spared"
+
+    def __init__(self, memory: float = 6.0) -> None:
+        self._memory = memory
+        self._going: set[int] = set()
+
+    def on_event(self, life: Life, event: Event) -> None:
+        if isinstance(event, (MemberLeft, MemberExited)):
+            self._going.add(event.member.uid)
+        elif isinstance(event, MemberDowned) and event.member.uid not in self._going:
+            self._going.add(event.member.uid)
+            downed = self.observer.lives.get(event.member.uid)
+            if downed is not None and downed.until == inf and self._hears_most(downed):
+                self.fail(f"it hears that {downed.node}, uid {downed.uid}, is down, which hears most members", life.node)
+
+    def _hears_most(self, life: Life) -> bool:
+        members = system_of(life).members
+        return 2 * sum(member.up_number > 0 and self._hear(life, member.uid) for member in members) > len(members)
+
+    def _hear(self, life: Life, uid: int) -> bool:
+        other = self.observer.lives.get(uid)
+        if other is None or other.until < inf:
+            return False
+        return self.observer.undisturbed(life.node, other.node) > self._memory
+
+
+class Talk(Invariant):
+    """Nodes that agree have nothing to tell each other: in no second does one say more than this about membership.
+
+    Parameters:
+        most: how many messages to each other node, at the mean.
+
+    Attributes:
+        peak: how many there were at most.
+    """
+
+    name = "C1 talk"
+
+    def __init__(self, most: float = 300.0) -> None:
+        self.peak: float = 0.0
+        self._most = most
+        self._before: dict[int, tuple[float, int]] = {}
+
+    def poll(self) -> None:
+        now, others = trio.current_time(), len(self.observer.nodes.names) - 1
+        for life in self.observer.living():
+            said = system_of(life).membership_statistics().messages
+            then, before = self._before.get(life.uid, (life.since, 0))
+            self._before[life.uid] = now, said
+            rate = (said - before) / max(now - then, 1.0) / others
+            self.peak = max(self.peak, rate)
+            if rate > self._most:
+                self.fail(f"it has said {rate:.0f} things about membership to each other node in a second", life.node)
+
+    def report(self) -> Mapping[str, float]:
+        return {"peak talk": self.peak}
+
+
 class OneSide(Invariant):
-    """Who is removed although it did not leave has ended by then, or is paused: what it hosted runs nowhere else before."""
+    """Of two sides that do not hear each other at most one goes on; and who is removed although it did not leave has ended
+    by then, or is paused: what it hosted runs nowhere else before.
+
+    Parameters:
+        apart: for how many seconds two sides may both go on: as long as it takes to notice the other's silence, and to
+            decide.
+
+    Attributes:
+        longest: for how many seconds both went on at most.
+    """
 
     name = "C6 one side"
 
-    def __init__(self) -> None:
+    def __init__(self, apart: float = 15.0) -> None:
+        self.longest: float = 0.0
+        self._apart = apart
         self._downed: set[int] = set()
 
     def on_event(self, life: Life, event: Event) -> None:
@@ -57,6 +149,21 @@ class OneSide(Invariant):
             if removed is not None and self.observer.hears(life.node) and self._goes_on(removed):
                 self.fail(f"it has removed {removed.node}, uid {removed.uid}, which goes on", life.node)
 
+    def poll(self) -> None:
+        weather = self.observer.weather
+        for one, other in combinations(weather.sides(), 2):
+            apart = weather.apart(one, other)
+            for a, b in product(self._up(one), self._up(other)):
+                steady = min(self.observer.undisturbed(life.node, life.node) for life in (a, b))
+                if system_of(a).cluster_state.cluster == system_of(b).cluster_state.cluster:
+                    self.longest = max(self.longest, min(apart, steady))
+                    if self.longest > self._apart:
+                        self.fail(f"it goes on, and so does {b.node}, and nothing came through for {apart:.1f} s", a.node)
+
+    def _up(self, names: Iterable[str]) -> list[Life]:
+        lives = [life for life in self.observer.living() if life.node in names]
+        return [life for life in lives if system_of(life).self_node.status == MemberStatus.UP]
+
     def _goes_on(self, life: Life) -> bool:
         awake = life.node in self.observer.nodes.awake
         rested = trio.current_time() - self.observer.nodes.steady_since(life.node) < WAKING  # it has yet to hear of it
@@ -64,7 +171,7 @@ class OneSide(Invariant):
         return life.until == inf and awake and mine and not rested
 
     def report(self) -> Mapping[str, float]:
-        return {"members downed": len(self._downed)}
+        return {"members downed": len(self._downed), "peak apart": self.longest}
 
 
 def views_of(bench: Bench) -> dict[str, View]:
@@ -86,7 +193,9 @@ def _view(system: ClusteredActorSystem) -> View:
     state = system.cluster_state
     members = sorted((member.uid, str(member.status)) for member in state.members)
     accused = sorted(uid for observer, uid in system.observations if observer == system.uid)
-    return View(tuple(members), state.leader.uid if state.leader is not None else 0, state.cluster, tuple(accused))
+    leader = state.leader.uid if state.leader is not None else 0
+    unreachable = sorted(member.uid for member in state.unreachable)
+    return View(tuple(members), leader, state.cluster, tuple(accused), tuple(unreachable))
 
 
 def system_of(life: Life) -> ClusteredActorSystem:
@@ -96,17 +205,24 @@ def system_of(life: Life) -> ClusteredActorSystem:
     return system
 
 
-def clustered(bench: Bench) -> NodeProgram:
+def clustered(bench: Bench, **more: Any) -> NodeProgram:
     """Nodes of one cluster, with the usual load; a node that is down ends, and is started again.
+
+    Parameters:
+        bench: where they run.
+        more: further arguments of each node's `ClusteredActorSystem`.
 
     Example::
 
         run_plan(clustered, Swarm().plan(seed=7))
+        run_plan(partial(clustered, downing=KeepOldest()), Swarm().plan(seed=7))
     """
     traffic = Traffic(bench, port=PORT, tells=4.0, liveness=CONVERGED_WITHIN)
     observer = bench.observer
     observer.add(MembersAccused())
-    observer.add(Membership(lambda: views_of(bench)))
+    observer.add(Seen(lambda: views_of(bench), forming=min((step.at for step in bench.plan.steps), default=inf)))
+    observer.add(Spared())
+    observer.add(Talk())
     observer.add(OneSide())
     observer.add(Convergence(lambda: agreed_views_of(bench), CONVERGED_WITHIN))
     bench.expected = (NodeDownedError,)
@@ -125,6 +241,7 @@ def clustered(bench: Bench) -> NodeProgram:
             insecure=True,
             env=env,
             check_serialization=False,
+            **more,
         )
         async with system:
             await traffic.run(system, name)

@@ -53,6 +53,7 @@ class Weather:
         self._ways = tuple(permutations(names, 2))
         self._now = dict.fromkeys(self._ways, fair)
         self._fair_since = dict.fromkeys(self._ways, 0.0)
+        self._shut_since = dict.fromkeys(self._ways, inf)
         self._disturbances: dict[Disturbance, None] = {}
         network.set_conditions(fair)
 
@@ -93,6 +94,23 @@ class Weather:
         """Since when nothing is wrong with a way; infinity while something is."""
         return self._fair_since[source, target]
 
+    def shut_since(self, source: str, target: str) -> float:
+        """Since when nothing arrives on a way; infinity while something does."""
+        return self._shut_since[source, target]
+
+    def apart(self, *sides: Iterable[str]) -> float:
+        """For how many seconds nothing has come from any of these sides to another; less than 0 while something does."""
+        return trio.current_time() - max((self._shut_since[way] for way in self.between(*sides)), default=inf)
+
+    def sides(self) -> list[list[str]]:
+        """The hosts, in groups between which nothing arrives in either direction."""
+        groups: list[list[str]] = []
+        for name in dict.fromkeys(source for source, _ in self._ways):
+            near = [group for group in groups if any(self.open(name, each) or self.open(each, name) for each in group)]
+            groups = [group for group in groups if group not in near]
+            groups.append([each for group in near for each in group] + [name])
+        return groups
+
     def _end(self, disturbance: Disturbance) -> None:
         if self._disturbances.pop(disturbance, disturbance) is None:
             self._apply()
@@ -104,6 +122,8 @@ class Weather:
                 if way in disturbance.ways:
                     conditions = disturbance.change(conditions)
             if conditions != self._now[way]:
+                if conditions.stalled != self._now[way].stalled:
+                    self._shut_since[way] = trio.current_time() if conditions.stalled else inf
                 self._now[way] = conditions
                 self._fair_since[way] = trio.current_time() if conditions == self._fair else inf
                 self._network.set_conditions(conditions, one_way=way)

@@ -379,7 +379,7 @@ def test_i9_accuracy() -> None:
 
     bites("I9 accuracy: node-1, 12.000000 s: it accuses node-2, and they heard each other for 12.0 s", story=story(12))
     for step in (
-        Pause(10, A, 2.0),
+        Pause(10, A, 1.5),
         Pause(10, B, 2.0),
         Crash(10, B, 2.0),
         faults.OneWay(10, A, B, 2.0),
