@@ -163,6 +163,10 @@ class ActorSystem(System):
         """Tell all actors to stop, now."""
         self._root.tell_stop(trio.current_time() + self.settings.grace)
 
+    def take_new_uid(self) -> None:
+        """Become another start of the system, to others."""
+        self.uid = self.env.uid()
+
     async def _stop_actors(self) -> None:
         await self._root.close(trio.current_time() + self.settings.grace)
 

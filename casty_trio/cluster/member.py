@@ -251,7 +251,7 @@ class MemberNode(RemoteNode):
         for connection in self.connections:
             if connection.peer is not None:
                 connection.link.close(f"{self.node_id} was declared down, and starts anew")
-        self.uid = self.env.uid()
+        self.take_new_uid()
         self._barriers.begin_anew()
         self._service.begin_anew()
 
