@@ -144,6 +144,18 @@ def simulate(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def convergence(session: nox.Session) -> None:
+    """Measure how soon members notice a fault, and how soon all agree after it; half an hour at a time.
+
+    Call it again to go on. The figures are written into docs/reliability.md.
+    """
+    session.install("-e", ".", *group("test"))
+    results = Path(session.create_tmp()) / "convergence.jsonl"
+    session.run("python", "-m", "tests.protocol.detector_hours", "--update-docs")
+    session.run("python", "-m", "tests.protocol.convergence", "--results", str(results), "--update-docs", *session.posargs)
+
+
+@nox.session(default=False)
 def chaos(session: nox.Session) -> None:
     """Kill, stop and cut off nodes in real processes, for twenty minutes; call it again to go on, `-- --minutes 3` for less.
 

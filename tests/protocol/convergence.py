@@ -1,22 +1,26 @@
-"""How long nodes take to agree after the last fault: python -m tests.protocol.convergence [--seeds 50] [--update-docs]
+"""How long nodes take to agree after the last fault.
+
+    python -m tests.protocol.convergence --seeds 50 --results convergence.jsonl --update-docs
 
 The machines alone, on a virtual clock, with default settings. Nobody tells them what has happened: a crash, a cut or a pause
 is noticed by heartbeats, decided on by the majority, and what was declared down joins again. The figures are virtual seconds
 from the last fault until all nodes that are left have the same members, all up, and know that all have.
+Fifty nodes take long: what is in the results is not measured again, so a long run may be a row of slices.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, TypeAlias
 
 from tests.pages import DOCS, write_between
 from tests.protocol.whole import WholeCluster
@@ -115,16 +119,8 @@ FAULTS: Final[dict[str, Callable[[WholeCluster, random.Random], float]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """What came of one kind of fault, for each size; sorted."""
-
-    kind: str
-    times: dict[int, list[float]]
-
-    def cells(self) -> list[str]:
-        """Median and worst."""
-        return [f"{median(times):.1f} s, {times[-1]:.1f} s" for times in self.times.values()]
+Task: TypeAlias = tuple[str, int, int]
+"""A kind of fault, a size, and a seed."""
 
 
 def measure(kind: str, size: int, seed: int) -> float:
@@ -135,39 +131,84 @@ def measure(kind: str, size: int, seed: int) -> float:
     return FAULTS[kind](net, rng)
 
 
-def table(rows: Sequence[Row]) -> list[str]:
-    """For the page: median and worst of each."""
-    sizes = list(rows[0].times)
-    worst = [max(row.times[size][-1] for row in rows) for size in sizes]
+def measure_all(tasks: Sequence[Task], jobs: int | None, end: float, keep: Callable[[Task, float], None]) -> None:
+    """Do one after the other, some at a time, until the time is up."""
+    waiting = list(reversed(tasks))
+    with ProcessPoolExecutor(jobs) as pool:
+        running: dict[Future[float], Task] = {}
+        while running or (waiting and time.monotonic() < end):
+            while waiting and len(running) < (jobs or os.cpu_count() or 1) and time.monotonic() < end:
+                task = waiting.pop()
+                running[pool.submit(measure, *task)] = task
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                keep(running.pop(future), future.result())
+
+
+def read(path: Path | None) -> dict[Task, float]:
+    """What was measured before; a torn last line is left out."""
+    found: dict[Task, float] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else []:
+        try:
+            kind, size, seed, seconds = json.loads(line)
+        except ValueError:
+            continue
+        found[kind, size, seed] = seconds
+    return found
+
+
+def table(found: Mapping[Task, float], sizes: Sequence[int]) -> list[str]:
+    """For the page: median and worst of each, and of how many seeds."""
+
+    def cell(kind: str, size: int) -> str:
+        times = of(found, size, kind)
+        return f"{median(times):.1f} s, {max(times):.1f} s ({len(times)})" if times else "-"
+
+    worst = [max(of(found, size), default=0.0) for size in sizes]
     return [
-        f"| after | {' | '.join(f'{size} nodes: median, worst' for size in sizes)} |",
+        f"| after | {' | '.join(f'{size} nodes: median, worst (seeds)' for size in sizes)} |",
         f"| --- |{' --- |' * len(sizes)}",
-        *(f"| {row.kind} | {' | '.join(row.cells())} |" for row in rows),
+        *(f"| {kind} | {' | '.join(cell(kind, size) for size in sizes)} |" for kind in FAULTS),
         f"| worst of all | {' | '.join(f'{seconds:.1f} s' for seconds in worst)} |",
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure everything, and print it."""
+def of(found: Mapping[Task, float], size: int, kind: str = "") -> list[float]:
+    """The figures of a size, and of one kind or all."""
+    return [seconds for task, seconds in found.items() if task[1] == size and task[0] in (kind or task[0],)]
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=50, help="of each kind and size")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--jobs", type=int, help="how many processes do it (default: one for each core)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long this slice may take")
+    parser.add_argument("--results", type=Path, help="where figures are appended, and found by the next slice")
     parser.add_argument("--update-docs", action="store_true", help=f"write the table into {PAGE.name}")
-    options = parser.parse_args(arguments)
-    rows = [Row(kind, {size: [] for size in options.sizes}) for kind in FAULTS]
-    for row in rows:
-        for size, times in row.times.items():
-            begun = time.perf_counter()
-            with ProcessPoolExecutor(options.jobs) as pool:
-                times.extend(sorted(pool.map(partial(measure, row.kind, size), range(options.seeds))))
-            print(f"{row.kind}, {size} nodes: {times[-1]:.1f} s at worst; {time.perf_counter() - begun:.0f} s", flush=True)
-    lines = table(rows)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is not there yet, and print all."""
+    options = parse(arguments)
+    found = read(options.results)
+    tasks = [(kind, size, seed) for size in options.sizes for seed in range(options.seeds) for kind in FAULTS]
+
+    def keep(task: Task, seconds: float) -> None:
+        found[task] = seconds
+        print(*task, f"{seconds:.1f} s", sep=", ", flush=True)
+        if options.results is not None:
+            with options.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([*task, seconds]) + "\n")
+
+    end = time.monotonic() + options.minutes * 60
+    measure_all([task for task in tasks if task not in found], options.jobs, end, keep)
+    lines = table(found, options.sizes)
     print("\n".join(lines))
     if options.update_docs:
-        told = f"{options.seeds} seeds of each, in virtual seconds, with default settings."
-        write_between(PAGE, BEGIN, END, "\n".join([told, "", *lines]))
-    return int(any(times[-1] >= MOST for row in rows for times in row.times.values()))
+        write_between(PAGE, BEGIN, END, "\n".join(["Virtual seconds, with default settings.", "", *lines]))
+    return int(any(seconds >= MOST for seconds in found.values()))
 
 
 if __name__ == "__main__":

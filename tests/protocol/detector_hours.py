@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import argparse
 import random
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Final
 
+from tests.pages import DOCS, write_between
 from tests.protocol.detecting import Cluster
 
+PAGE: Final = DOCS / "reliability.md"
+BEGIN: Final = "<!-- detection: written by python -m tests.protocol.detector_hours --update-docs, not by hand -->"
+END: Final = "<!-- end of detection -->"
 PAUSES = (0.5, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -87,10 +92,23 @@ def paused(seed: int, jitter: float = 0.2) -> tuple[int, int]:
     return made, cluster.nodes[judge].statistics.late
 
 
-def spread(what: str, seeds: int, times: list[float]) -> None:
+def spread(what: str, seeds: int, times: list[float]) -> str:
+    """The middle, the end and the worst of some times, in words."""
     times.sort()
-    print(f"{what}: {seeds} seeds, {len(times)} accusations after {times[len(times) // 2]:.2f} s (median),", end=" ")
-    print(f"{times[int(len(times) * 0.99)]:.2f} s (99 %), {times[-1]:.2f} s (worst)")
+    ends = f"{times[int(len(times) * 0.99)]:.2f} s (99 %), {times[-1]:.2f} s (worst)"
+    return f"{what}: {seeds} seeds, {len(times)} accusations after {times[len(times) // 2]:.2f} s (median), {ends}"
+
+
+def figures(seeds: int, hours: float, nodes: int) -> Iterator[str]:
+    """Everything, a sentence each."""
+    yield spread("crash", seeds, [moment for seed in range(seeds) for moment in detection(seed)])
+    yield spread("partition", seeds, [moment for seed in range(seeds) for moment in partition(seed)])
+    made = [paused(seed) for seed in range(seeds)]
+    late, wrong = sum(late for _, late in made), sum(count for count, _ in made)
+    yield f"paused judge: {seeds} seeds, 3 pauses of 0.5 to 30 s each, late {late} times, {wrong} accusations by it"
+    result = quiet(hours, nodes, 1)
+    counts = f"{result.accusations} accusations, {result.late} times late, {result.missing} missing answers"
+    yield f"no fault: {result.hours:g} hours, {result.nodes} nodes, {result.messages} messages: {counts}"
 
 
 def main() -> None:
@@ -98,18 +116,14 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=100)
     parser.add_argument("--nodes", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--update-docs", action="store_true", help=f"write the figures into {PAGE.name}")
     options = parser.parse_args()
-    seeds = options.seeds
-    spread("crash", seeds, [moment for seed in range(seeds) for moment in detection(seed)])
-    spread("partition", seeds, [moment for seed in range(seeds) for moment in partition(seed)])
-    made = [paused(seed) for seed in range(seeds)]
-    print(f"paused judge: {seeds} seeds, 3 pauses of 0.5 to 30 s each, late {sum(late for _, late in made)} times,", end=" ")
-    print(f"{sum(count for count, _ in made)} accusations by it")
-    start = time.perf_counter()
-    result = quiet(options.hours, options.nodes, 1)
-    took = time.perf_counter() - start
-    print(f"no fault: {result.hours:g} hours, {result.nodes} nodes, {result.messages} messages, in {took:.0f} s:", end=" ")
-    print(f"{result.accusations} accusations, {result.late} times late, {result.missing} missing answers")
+    lines: list[str] = []
+    for line in figures(options.seeds, options.hours, options.nodes):
+        print(line, flush=True)
+        lines.append(f"- {line}")
+    if options.update_docs:
+        write_between(PAGE, BEGIN, END, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from casty_trio.model.member import MemberStatus
-from tests.protocol import convergence
+from tests.protocol import convergence, detector_hours
 from tests.protocol.convergence import BEGIN, END, FAULTS, PAGE, measure
 from tests.protocol.whole import WholeCluster
 
@@ -71,13 +71,21 @@ def test_the_page_has_a_place_for_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert BEGIN in PAGE.read_text(encoding="utf-8")
+    assert detector_hours.BEGIN in PAGE.read_text(encoding="utf-8")
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
     monkeypatch.setattr(convergence, "PAGE", page)
     monkeypatch.setattr(convergence, "FAULTS", {"a node starts again": FAULTS["a node starts again"]})
-    assert convergence.main(["--seeds", "2", "--sizes", "3", "--jobs", "1", "--update-docs"]) == 0
+    results = tmp_path / "results.jsonl"
+    results.write_text('["a node starts again", 3, 0, 1.5]\n["a node st')
+    results.write_text(results.read_text() + "\n")
+    command = ["--seeds", "2", "--sizes", "3", "--jobs", "1", "--results", str(results), "--update-docs"]
+    assert convergence.main([*command, "--minutes", "0"]) == 0
+    assert "| a node starts again | 1.5 s, 1.5 s (1) |" in page.read_text(encoding="utf-8")
+    assert convergence.main(command) == 0
     text = page.read_text(encoding="utf-8")
-    assert "| after | 3 nodes: median, worst |" in text
-    assert "| worst of all |" in text
+    assert "| after | 3 nodes: median, worst (seeds) |" in text
+    assert "1.5 s (2) |" in text
+    assert "| worst of all | 1.5 s |" in text
     assert "old" not in text
-    assert "a node starts again, 3 nodes" in capsys.readouterr().out
+    assert "a node starts again, 3, 1, " in capsys.readouterr().out

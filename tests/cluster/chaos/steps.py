@@ -16,7 +16,9 @@ __all__ = ["NAMES", "PATTERNS", "Figures", "Limits", "Pattern", "cut", "form", "
 
 Figures = dict[str, float]
 NAMES: Final = ("n1", "n2", "n3", "n4", "n5")
-STARTS: Final = 3
+STARTS: Final = 4
+PATIENCE: Final = 3.0
+"""How much later each time those are started again that have ended, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +126,17 @@ async def pause(cluster: Processes, name: str, seconds: float, pattern: Pattern,
 async def _whole(cluster: Processes, pattern: Pattern, limits: Limits, **options: Any) -> float:
     """Until all five are one cluster again; when the last of them knew it.
 
-    Who has ended is started again, as whatever watches over processes would. That may be needed twice: a first node that
-    knows of no seeds but itself founds a cluster, and if another node has joined it there before they find the larger one,
-    both have to go.
+    Who has ended is started again, as whatever watches over processes would: at once, and then after a while, one after
+    the other. That may be needed: a first node that knows of no seeds but itself founds a cluster, and if another one joins
+    it there before they find the larger one, both have to go.
     """
-    for _ in range(STARTS):
+    for attempt in range(STARTS):
         for name in cluster.ended:
+            await trio.sleep(attempt * PATIENCE)
             await cluster.start(name, pattern.seeds[name], settings=limits.settings, **options)
         within = limits.join + 10  # that much for Python itself to start
         await cluster.wait(lambda: cluster.ended or cluster.agree(*NAMES), within, "all to be one cluster")
-        if not cluster.ended:
+        if cluster.agree(*NAMES):
             return await cluster.agreed(*NAMES, within=within)
     raise ChaosError(f"nodes end again and again\n{cluster.told()}")
 
