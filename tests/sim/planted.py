@@ -3,8 +3,8 @@
     python -m tests.sim.planted                        (runs seeds from 0 on, until each bug is found; about two minutes)
     python -m tests.sim.planted --write docs/reliability.md
 
-A bug is a change of one function, or of a setting, while a run lasts; where the function is gone, planting it fails. For each
-one a seed is known that finds it soon: `test_planted` runs those.
+A bug is a change of one function, or of a setting, while a run lasts; where the function is gone, planting it fails. For
+each one a seed is known that finds it soon: `test_planted` runs those.
 """
 
 from __future__ import annotations
