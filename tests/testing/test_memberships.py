@@ -114,7 +114,7 @@ def test_c5_nobody_in_touch_is_downed() -> None:
         InvariantError, match=r"C5 spared: node-., 20.0.* s: it hears that node-1, uid .*, is down"
     ) as caught:
         cluster(story=down(A, 20.0))
-    assert found.value.invariant == "C5 spared"
+    assert caught.value.invariant == "C5 spared"
 
 
 @pytest.mark.slow
