@@ -70,8 +70,8 @@ class Cluster:
         """Wait until exactly these nodes are up, for all of them; how long that took, in virtual seconds."""
         begun = trio.current_time()
         with trio.fail_after(within):
-            while not self.agreed(*names):
-                await trio.sleep(0.05)  # noqa: ASYNC110 - several systems have to bring it about
+            while not self.agreed(*names):  # noqa: ASYNC110 - several systems have to bring it about
+                await trio.sleep(0.05)
         return trio.current_time() - begun
 
     def agreed(self, *names: str) -> bool:
