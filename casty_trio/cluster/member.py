@@ -263,7 +263,8 @@ class MemberNode(RemoteNode):
 
     def member_removed(self, member: Member) -> None:
         """A member is none any more: whatever waits for that start of it waits in vain."""
-        why = "it has left the cluster" if member.status == MemberStatus.EXITING else "it was removed from the cluster"
+        left = member.status in (MemberStatus.LEAVING, MemberStatus.EXITING)
+        why = "it has left the cluster" if left else "it was removed from the cluster"
         self.peers.remove(member.host, member.port, member.uid, member.node_id, why)
 
     def let_go(self) -> None:

@@ -100,9 +100,11 @@ class Dialer:
         where = (peer.host, peer.port)
         self._rest()
         if code in HOPELESS:
-            node.quiet.warning(("refused", *where), "%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
-            if code == "gone":
+            if code == "gone":  # as is every node that leaves, until its process has ended
+                node.log.info("%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
                 node.refused_as_gone(peer)
+            else:
+                node.quiet.warning(("refused", *where), "%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
             self._give_up(f"it refuses us: {problem}")
         elif code != "crossing":
             node.quiet.warning(("dial", *where), "%s cannot reach %s:%d: %s", node.node_id, *where, problem)

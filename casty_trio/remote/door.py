@@ -31,6 +31,9 @@ __all__ = ["Door", "Pace", "Quiet", "Visit", "check_listener"]
 NAMED: Final = frozenset({*REFUSALS, "timeout", "crowded"})
 """The codes that are counted by name; a peer may refuse us with any other, and they count as one."""
 
+ORDINARY: Final = frozenset({"crossing", "gone"})
+"""Refusals that are counted and not logged: nodes dial each other at once, and some dial while they are leaving."""
+
 QUIET: Final = 60.0
 """Seconds in which one thing is told once."""
 
@@ -178,6 +181,8 @@ class Door:
         """The handshake has failed, or was cut short."""
         code = error.code if error.code in NAMED else "other"
         self._refused[code] += 1
+        if code in ORDINARY:
+            return
         key = (code, visit.address, DIGITS.sub("", error.reason)[:KEPT])
         self._quiet.warning(key, "%s refused a connection from %s: %s", self._name, visit.address, error)
 
