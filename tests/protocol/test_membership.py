@@ -96,6 +96,14 @@ def test_silence_is_no_answer() -> None:
     assert node.view is None
 
 
+def test_a_contact_that_is_in_no_cluster_has_no_say() -> None:
+    """C2: only seeds are counted when a cluster is to be founded."""
+    net = Machines(1)
+    nodes = [net.start(1, [8, 9], contacts=[2]), net.start(2, [8, 9], contacts=[1])]
+    net.run(60)
+    assert [node.view for node in nodes] == [None, None]
+
+
 def test_a_lower_address_that_reaches_no_majority_holds_nobody_up() -> None:
     net = Machines(2)
     net.cut([1], [3, 4, 5])
