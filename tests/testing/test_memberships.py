@@ -112,7 +112,7 @@ def down(name: str, at: float) -> Any:
 def test_c5_nobody_in_touch_is_downed() -> None:
     with pytest.raises(InvariantError, match=r"C5 spared: node-., 20.0.* s: it hears that node-1, uid .*, is down") as found:
         cluster(story=down(A, 20.0))
-    assert caught.value.invariant == "C5 spared"
+    assert found.value.invariant == "C5 spared"
 
 
 @pytest.mark.slow
