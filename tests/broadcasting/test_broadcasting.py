@@ -12,6 +12,7 @@ from casty_trio import (
     ActorFailedError,
     ActorRef,
     ActorStoppedError,
+    ActorSystem,
     AskError,
     AskTimeoutError,
     Behavior,
@@ -522,3 +523,9 @@ def test_it_is_a_broadcast_ref() -> None:
             assert repr(spawned[0]) == "<EveryRef /news>"
 
     run(scenario)
+
+
+async def test_a_system_without_a_cluster_spawns_none() -> None:
+    async with ActorSystem("local") as system:
+        with pytest.raises(UsageError, match="broadcasted"):
+            system.spawn(Behaviors.broadcasted(Behaviors.receive(lambda ctx, message: None)), "news")
