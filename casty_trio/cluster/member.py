@@ -227,12 +227,13 @@ class MemberNode(RemoteNode):
 
     def _on_ended(self, ended: Ended) -> None:
         """This start of the node is no member any more."""
-        if ended.left or self._on_downed == "raise":
+        rejoins = ended.moves or self._on_downed == "rejoin"  # what makes room for a larger cluster is at fault with nothing
+        if ended.left or not rejoins:
             self._ended = ended
         if ended.left:
             self.log.info("%s has left the cluster: %s", self.node_id, ended.why)
             self._barriers.close(SystemClosedError(f"{self.node_id} has left the cluster: nobody comes to its barriers"))
-        elif self._on_downed == "rejoin":
+        elif rejoins:
             self._start_anew(ended.why)
         else:
             self._barriers.close(NodeDownedError(f"{self.node_id} is down: {ended.why}"))

@@ -63,10 +63,12 @@ class Ended:
     Attributes:
         left: whether it wanted that; else it was declared down, or its cluster made room for another.
         why: in words.
+        moves: whether it is to look for the other cluster, as another start of the node.
     """
 
     left: bool
     why: str
+    moves: bool = False
 
 
 Effect = Send | Changed | Refuted | Pardoned | Refused | Ended

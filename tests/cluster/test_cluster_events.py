@@ -181,10 +181,13 @@ def test_seeds_may_come_from_a_function_that_is_asked_again() -> None:
     run(scenario)
 
 
-def test_two_clusters_of_one_name_that_meet_become_one() -> None:
+@pytest.mark.parametrize("on_downed", ["raise", "rejoin"])
+def test_two_clusters_of_one_name_that_meet_become_one(on_downed: str) -> None:
+    """C6: the nodes of the one that makes room join the other, whatever becomes of nodes that are declared down."""
+
     async def scenario(sim: Simulation) -> None:
         away = Conditions(stalled=True)
-        async with cluster(sim, on_downed="rejoin") as nodes:
+        async with cluster(sim, on_downed=on_downed) as nodes:
             sim.network.set_conditions(away, between=("n3", "n4"))
             nodes.start("n1", "n2", "n3", seed_nodes=[("n1", 2_000)])
             nodes.start("n4", seed_nodes=[])
