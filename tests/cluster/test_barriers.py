@@ -333,7 +333,7 @@ def test_words_that_are_lost_are_said_again() -> None:
         run(scenario, seed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(4))
 def test_all_or_none_when_hosts_crash(block: int) -> None:
     """On 40 seeds: rounds with as many parties as n, crashes at any moment; who is left goes on with all, or with none."""

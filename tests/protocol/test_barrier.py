@@ -90,7 +90,7 @@ def fault(world: World, rng: random.Random, uid: int, living: list[int]) -> None
         world.join(max(world.views[-1][0], default=0) + len(world.views) + 10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(5))
 def test_all_or_none_whatever_happens(block: int) -> None:
     for seed in range(200 * block, 200 * block + 200):

@@ -21,7 +21,7 @@ def test_c3_after_the_last_fault_all_agree_within_the_bound(kind: str, seed: int
     assert measure(kind, 5, seed) < BOUND
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", FAULTS)
 def test_c3_so_do_twenty(kind: str) -> None:
     assert measure(kind, 20, 100) < 1.5 * BOUND
@@ -50,7 +50,7 @@ def test_c5_a_short_pause_costs_nobody_the_membership(seconds: float) -> None:
     assert net.rejoined == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)  # a million messages, on a machine that may be slow
 def test_c1_an_idle_hour_of_twenty_nodes_makes_no_new_version() -> None:
     """Heartbeats and gossip go on all the time, and change nothing."""

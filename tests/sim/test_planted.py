@@ -14,7 +14,7 @@ from tests.sim.planted import BEGIN, END, PLANTED, Bug, Found
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.name)
 def test_it_is_found(bug: Bug) -> None:
     """C1, C2, C4, C5, C6: whoever breaks one of them is noticed."""

@@ -536,7 +536,7 @@ def test_the_command_runs_a_seed_and_makes_its_plan_smaller(capsys: pytest.Captu
     assert "no such function" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_seed_is_one_run_in_every_process() -> None:
     """I19: the usual load under the usual faults, pauses among them, with other hashes and in another part of memory."""
     outputs = [
@@ -567,7 +567,7 @@ sys.exit(main())
 """Objects have addresses that nobody could guess: Trio keeps tasks in sets that are ordered by them."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [2, 12])
 def test_the_usual_load_under_the_usual_faults(seed: int) -> None:
     """Every invariant of it holds, and there was something to hold them against."""

@@ -108,14 +108,14 @@ def down(name: str, at: float) -> Any:
     return story
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_c5_nobody_in_touch_is_downed() -> None:
     with pytest.raises(InvariantError, match=r"C5 spared: node-., 20.0.* s: it hears that node-1, uid .*, is down") as found:
         cluster(story=down(A, 20.0))
     assert found.value.invariant == "C5 spared"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_c5_who_was_cut_off_may_be() -> None:
     cluster(Isolate(15.0, A, 5.0), story=down(A, 22.0))
 
@@ -129,7 +129,7 @@ def test_c1_who_agrees_is_silent() -> None:
         cluster(story=talk)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_c6_two_sides_do_not_both_go_on() -> None:
     async def nothing(bench: Bench) -> None:
         await trio.sleep_forever()

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.chaos.processes import Processes, processes
 from tests.cluster.chaos.steps import NAMES, PATTERNS, Limits, cut, form, kill, pause
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 QUICK = Limits(
     remove=30.0,
