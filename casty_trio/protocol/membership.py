@@ -432,7 +432,9 @@ class Membership:
     def _end_if_out(self, view: View, why: str) -> list[Effect]:
         me = view.member(self.me.uid)
         if view.gives_way:
-            return self._tell_all(view) + self._end(left=False, why="the cluster makes room for a larger one of its name")
+            return self._tell_all(view) + self._end(
+                left=self._leaving, why="the cluster makes room for a larger one of its name"
+            )
         if me is None:
             return self._end(left=self._leaving, why="the others have seen it go" if self._leaving else "it was removed")
         if me.status == MemberStatus.DOWN:
