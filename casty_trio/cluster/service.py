@@ -18,7 +18,7 @@ import trio
 
 from casty_trio.actors.reporting import log_failure
 from casty_trio.cluster.changes import between, state_of
-from casty_trio.errors import LinkClosedError, LinkFullError, ProtocolError
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError
 from casty_trio.model.cluster_events import ClusterState
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
@@ -293,6 +293,10 @@ class ClusterService:
         except (LinkClosedError, LinkFullError):
             self._system.quiet.warning(
                 ("full", *address), "membership of %s:%d: the queue to it is full, or closed", *address
+            )
+        except MessageTooLargeError as error:
+            self._system.quiet.warning(
+                ("large",), "%s cannot tell the members what it knows: %s", self._system.node_id, error
             )
 
     def _is_ours(self, connection: Connection) -> bool:
