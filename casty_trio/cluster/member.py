@@ -233,7 +233,9 @@ class MemberNode(RemoteNode):
             except OSError as error:
                 self.quiet.warning(("discovery",), "%s does not hear where the seeds are: %s", self.node_id, error)
             else:
-                self._service.set_seeds(check_addresses("seed_nodes", seeds))
+                named = check_addresses("seed_nodes", seeds)
+                if named:  # who is told of nobody knows no more than before
+                    self._service.set_seeds(named)
             await trio.sleep(DISCOVERY_INTERVAL)
 
     def _on_ended(self, ended: Ended) -> None:

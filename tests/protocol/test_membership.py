@@ -500,3 +500,13 @@ def test_who_leaves_a_cluster_that_makes_room_for_another_has_left() -> None:
     view = replace(machine.view, gives_way=77)
     effects = machine.receive(50.0, Sender(1, address(1)), gossip.State(view))
     assert [effect.left for effect in effects if isinstance(effect, Ended)] == [True]
+
+
+def test_c2_who_does_not_know_yet_whom_to_ask_founds_nothing() -> None:
+    me = Member(1, *address(1), "node-1")
+    machine = Membership(me, None, [], ClusterSettings(), Machines(86).rng, 0.0)
+    assert machine.tick(0.0) == machine.tick(100.0) == []
+    machine.set_seeds([address(1)])
+    machine.tick(101.0)
+    assert machine.view is not None
+    assert machine.view.members[0].status == MemberStatus.UP
