@@ -168,7 +168,10 @@ class RealEnv(Env):
         return secrets.token_bytes(size)
 
     async def connect(self, host: str, port: int) -> ByteStream:
-        return await anyio.connect_tcp(host, port)
+        try:
+            return await anyio.connect_tcp(host, port)
+        except UnicodeError as error:  # what names cannot be like is found out before anybody is asked
+            raise OSError(f"{host!r} is not the name of a host: {error}") from error
 
     async def listen(self, host: str, port: int) -> Listener[ByteStream]:
         return await _tcp_listener(host, port)

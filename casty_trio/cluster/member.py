@@ -60,13 +60,18 @@ class MemberNode(RemoteNode):
 
         Raises:
             WaitTimeoutError: there were fewer by then, or they did not agree.
+            NodeDownedError: this node was declared down, or is meanwhile.
+            SystemClosedError: it has left the cluster, or does meanwhile, or is used outside its block.
             SettingsError: ``n`` is no number from 1, or the timeout is negative or no number.
         """
         check_count("n", n, 1)
         check_seconds("timeout", timeout)
+        self._check_open()
         await trio.lowlevel.checkpoint()
         with trio.move_on_after(timeout):
             while not self._are_up(n):
+                if self._ended is not None:
+                    raise self._end_error(self._ended)
                 await self._service.changed.wait()
             return
         up = sum(member.status == MemberStatus.UP for member in self.members)
@@ -161,9 +166,15 @@ class MemberNode(RemoteNode):
     async def leave(self) -> None:
         """Leave the cluster, and wait until the others have agreed; the block goes on as a node of no cluster.
 
-        Leaving the block does the same by itself.
+        Leaving the block does the same by itself. Where a member cannot be reached and nobody declares it down, there is
+        no agreement; a time limit of your own (``trio.move_on_after``) ends the wait.
+
+        Raises:
+            SystemClosedError: the block was not entered yet.
         """
-        self._service.leave()
+        if self._ended is None:
+            self._check_open()
+            self._service.leave()
         while self._ended is None:
             await self._service.changed.wait()
         await trio.lowlevel.checkpoint()
@@ -177,11 +188,11 @@ class MemberNode(RemoteNode):
         Raises:
             UsageError: there is no such member.
         """
-        for member in self.members:
-            if node in (member.node_id, member) or (isinstance(node, Member) and node.uid == member.uid):
-                self._service.down([member.uid], f"{self.node_id} was told to declare it down")
-                return
-        raise UsageError(f"{node!s:.100} is no member: these are {', '.join(member.node_id for member in self.members)}")
+        wanted = node.uid if isinstance(node, Member) else node
+        uids = [member.uid for member in self.members if wanted in (member.uid, member.node_id)]  # two starts, for a moment
+        if not uids:
+            raise UsageError(f"{node!s:.100} is no member: these are {', '.join(each.node_id for each in self.members)}")
+        self._service.down(uids, f"{self.node_id} was told to declare it down")
 
     async def __aenter__(self) -> Self:
         """Listen, open the system, and look for the cluster.
@@ -222,7 +233,9 @@ class MemberNode(RemoteNode):
             except OSError as error:
                 self.quiet.warning(("discovery",), "%s does not hear where the seeds are: %s", self.node_id, error)
             else:
-                self._service.set_seeds(check_addresses("seed_nodes", seeds))
+                named = check_addresses("seed_nodes", seeds)
+                if named:  # who is told of nobody knows no more than before
+                    self._service.set_seeds(named)
             await trio.sleep(DISCOVERY_INTERVAL)
 
     def _on_ended(self, ended: Ended) -> None:
@@ -238,6 +251,12 @@ class MemberNode(RemoteNode):
         else:
             self._barriers.close(NodeDownedError(f"{self.node_id} is down: {ended.why}"))
             self.start_service(partial(self._fail, ended.why), "end")
+
+    def _end_error(self, ended: Ended) -> Exception:
+        """What ends whoever waits for the cluster when this node is no member any more."""
+        if ended.left:
+            return SystemClosedError(f"{self.node_id} has left the cluster: {ended.why}")
+        return NodeDownedError(f"{self.node_id} is down: {ended.why}")
 
     async def _fail(self, why: str) -> None:
         await trio.lowlevel.checkpoint()

@@ -18,7 +18,7 @@ import trio
 
 from casty_trio.actors.reporting import log_failure
 from casty_trio.cluster.changes import between, state_of
-from casty_trio.errors import LinkClosedError, LinkFullError, ProtocolError
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError
 from casty_trio.model.cluster_events import ClusterState
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
@@ -52,7 +52,7 @@ Effect: TypeAlias = effects.Effect | monitoring.Effect
 class ClusterSetup:
     """What a program says about its node's membership; see `ClusteredActorSystem`."""
 
-    seeds: tuple[Address, ...] = ()
+    seeds: tuple[Address, ...] | None = ()
     roles: tuple[str, ...] = ()
     downing: DowningStrategy | None = field(default_factory=KeepMajority)
     settings: ClusterSettings = field(default_factory=ClusterSettings)
@@ -137,15 +137,17 @@ class ClusterService:
         self._tell(ClusterState())
         self.begin(contacts)
 
-    def _founders(self) -> tuple[Address, ...]:
+    def _founders(self) -> tuple[Address, ...] | None:
         """Of whom a majority has to agree before a cluster is founded: who was in one before asks all that were in it, too,
-        for a part of it may live on where it does not reach."""
-        return tuple(dict.fromkeys((*self._seeds, *self._former)))
+        for a part of it may live on where it does not reach. None while nobody is known."""
+        if self._seeds is None and not self._former:
+            return None
+        return tuple(dict.fromkeys((*(self._seeds or ()), *self._former)))
 
     def set_seeds(self, seeds: Iterable[Address]) -> None:
         """Ask these addresses from now on."""
         self._seeds = tuple(seeds)
-        self.membership.set_seeds(self._founders())
+        self.membership.set_seeds(self._founders() or ())
         self._stay_in_touch()
         self._wake()
 
@@ -293,6 +295,10 @@ class ClusterService:
         except (LinkClosedError, LinkFullError):
             self._system.quiet.warning(
                 ("full", *address), "membership of %s:%d: the queue to it is full, or closed", *address
+            )
+        except MessageTooLargeError as error:
+            self._system.quiet.warning(
+                ("large",), "%s cannot tell the members what it knows: %s", self._system.node_id, error
             )
 
     def _is_ours(self, connection: Connection) -> bool:

@@ -58,7 +58,8 @@ class ClusteredActorSystem(MemberNode):
         port: likewise; 0 picks a free one, and `address` tells which.
         node_id: the node's own name.
         seed_nodes: where to look for a cluster: the addresses (host and port) of some of its nodes, the same for each;
-            or an async function that tells these. Without any, the node founds a cluster.
+            or an async function that tells these, and is asked every 5 seconds. Without any, the node founds a cluster; with
+            a function it waits until that has named some, this node among them where it may found one.
         roles: what the node is for; `Member.roles` tells the others.
         required_quorum: how many members have to be up before the block is entered; `wait_for` can do it later.
         downing: which of the members that cannot be reached are down, or which part of a cluster that has split goes on;
@@ -149,7 +150,7 @@ class ClusteredActorSystem(MemberNode):
         )
         discovery, seeds = (seed_nodes, ()) if callable(seed_nodes) else (None, seed_nodes)
         setup = ClusterSetup(
-            check_addresses("seed_nodes", seeds),
+            None if discovery is not None else check_addresses("seed_nodes", seeds),
             check_roles("roles", roles),
             downing,
             self.all_settings.cluster,

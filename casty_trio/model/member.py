@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Annotated, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
-__all__ = ["Member", "MemberStatus"]
+__all__ = ["Count", "Member", "MemberStatus"]
 
 
 class MemberStatus(IntEnum):
@@ -34,6 +36,10 @@ class MemberStatus(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
+"""What only ever grows, by one at a time: far from where it could not be written any more."""
+
+
 class Member(msgspec.Struct, frozen=True, array_like=True):
     """One start of a node, as a member of a cluster.
 
@@ -48,14 +54,14 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
         counter: how often it has refuted that it is unreachable.
     """
 
-    uid: int
-    host: str
-    port: int
+    uid: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    host: Annotated[str, Meta(max_length=255)]
+    port: Annotated[int, Meta(ge=1, le=2**16 - 1)]
     node_id: str
     roles: tuple[str, ...] = ()
     status: MemberStatus = MemberStatus.JOINING
-    up_number: int = 0
-    counter: int = 0
+    up_number: Count = 0
+    counter: Count = 0
 
     @property
     def address(self) -> tuple[str, int]:

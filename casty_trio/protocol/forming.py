@@ -4,7 +4,8 @@ It asks its seeds, over and over, which cluster they are in, and joins the large
 and its seeds} have answered "in none", those that know of such a majority leave it to their lowest address to found one: it
 claims the right, everybody grants that to one at a time and for a while, and with the grants of a majority it founds. Two
 majorities have a node in common if all count the same nodes, so one that is no seed of the others does not count itself.
-Silence and refusal are no answers: a node that is cut off founds nothing, and one without seeds founds at once.
+Silence and refusal are no answers: a node that is cut off founds nothing, and one without seeds founds at once. While it
+is not known yet whom to ask, nothing is founded either.
 """
 
 from __future__ import annotations
@@ -71,14 +72,16 @@ class Forming:
 
     Parameters:
         me: the node's own address.
-        seeds: the nodes to ask; the node's own address among them means nothing.
+        seeds: the nodes to ask; the node's own address among them means nothing. None while that is not known: `set_seeds`
+            tells.
         contacts: further nodes that may be in a cluster; they have no say in founding one.
         now: the time, in seconds.
     """
 
-    def __init__(self, me: Address, seeds: Iterable[Address], contacts: Iterable[Address], now: float) -> None:
+    def __init__(self, me: Address, seeds: Iterable[Address] | None, contacts: Iterable[Address], now: float) -> None:
         self._me = me
         self._seeds: tuple[Address, ...] = ()
+        self._known = False  # whom to ask
         self._named = False  # whether this node is one of the seeds
         self._contacts = tuple(contacts)
         self._began = now
@@ -90,7 +93,8 @@ class Forming:
         self._claim_until = -math.inf
         self._asked: set[Address] = set()
         self._granted: set[Address] = set()
-        self.set_seeds(seeds)
+        if seeds is not None:
+            self.set_seeds(seeds)
 
     @property
     def next_wakeup(self) -> float:
@@ -104,6 +108,7 @@ class Forming:
     def set_seeds(self, seeds: Iterable[Address]) -> None:
         """Ask these from now on."""
         named = dict.fromkeys(seeds)
+        self._known = True
         self._named = self._me in named
         self._seeds = tuple(seed for seed in named if seed != self._me)
 
@@ -208,7 +213,7 @@ class Forming:
 
     def _is_majority(self, others: int) -> bool:
         me = not self._seeds or self._named or any(answer.counts for _, answer in self._answers.values())
-        return 2 * (others + me) > len(self._seeds) + me
+        return self._known and 2 * (others + me) > len(self._seeds) + me
 
     def _none_in(self, now: float) -> list[tuple[Address, SurveyAnswer]]:
         """The seeds that have said so of late."""

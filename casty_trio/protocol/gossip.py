@@ -6,7 +6,10 @@ connection it came on tells who that is. Tags from 11; those below belong to `mo
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from casty_trio.model.member import Member
 from casty_trio.protocol.members import View
@@ -87,5 +90,5 @@ class State(msgspec.Struct, frozen=True, array_like=True, tag=18):
 class Foreign(msgspec.Struct, frozen=True, array_like=True, tag=19):
     """To the leader: at this address there is a node of another cluster of our name."""
 
-    host: str
-    port: int
+    host: Annotated[str, Meta(max_length=255)]
+    port: Annotated[int, Meta(ge=1, le=2**16 - 1)]

@@ -63,7 +63,8 @@ class Leading:
 
     def _remove(self, now: float, view: View) -> View:
         silent = unreachable(view)
-        knows = {each.uid for each in view.seen if each.digest == digest(view)}
+        now_known = digest(view)
+        knows = {each.uid for each in view.seen if each.digest == now_known}
         gone = [
             member.uid
             for member in view.members

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from casty_trio.model.member import Member, MemberStatus
+from casty_trio.model.member import Count, Member, MemberStatus
 
 __all__ = [
     "REMEMBERED",
@@ -53,15 +53,15 @@ class Opinion(msgspec.Struct, frozen=True, array_like=True):
     """
 
     uid: int
-    version: int
-    unreachable: tuple[tuple[int, int], ...] = ()
+    version: Count
+    unreachable: tuple[tuple[int, Count], ...] = ()
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
     """Which view one member has seen last: the number of its word, and the view's digest."""
 
     uid: int
-    version: int
+    version: Count
     digest: int
 
 
@@ -80,7 +80,7 @@ class View(msgspec.Struct, frozen=True, array_like=True):
 
     cluster: int
     members: tuple[Member, ...] = ()
-    removed: tuple[tuple[int, int], ...] = ()
+    removed: tuple[tuple[int, Count], ...] = ()
     opinions: tuple[Opinion, ...] = ()
     seen: tuple[Seen, ...] = ()
     gives_way: int = 0

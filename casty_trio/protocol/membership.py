@@ -47,7 +47,7 @@ class Membership:
 
     Parameters:
         me: the node, as it is to be admitted.
-        seeds: where it asks for a cluster; none is to found one at once.
+        seeds: where it asks for a cluster; none is to found one at once; None to wait for `set_seeds`.
         contacts: further addresses that may be in a cluster, say from before this start.
         settings: how often it talks, and how patient it is.
         rng: for whom it talks to, and for the id of a cluster.
@@ -62,7 +62,7 @@ class Membership:
     def __init__(
         self,
         me: Member,
-        seeds: Iterable[Address],
+        seeds: Iterable[Address] | None,
         contacts: Iterable[Address],
         settings: ClusterSettings,
         rng: random.Random,
@@ -74,12 +74,12 @@ class Membership:
         self.ended: bool = False
         self._settings = settings
         self._rng = rng
-        self._seeds = tuple(seeds)
+        self._seeds = tuple(seeds or ())
         self._contacts = tuple(contacts)
         self._remembered: dict[Address, None] = {}
         self._foreign: dict[Address, None] = {}
         self._leaving = False
-        self._forming: Forming = Forming(me.address, self._seeds, self._contacts, now)
+        self._forming: Forming = Forming(me.address, None if seeds is None else self._seeds, self._contacts, now)
         self._leading = Leading(me.uid, settings)
         self._changed_at = -math.inf
         self._next_gossip = self._next_contact = math.inf
@@ -433,7 +433,8 @@ class Membership:
         me = view.member(self.me.uid)
         if view.gives_way:
             self.ended = True
-            return [*self._tell_all(view), Ended(False, "the cluster makes room for a larger one of its name", moves=True)]
+            why = "the cluster makes room for a larger one of its name"
+            return [*self._tell_all(view), Ended(self._leaving, why, moves=not self._leaving)]
         if me is None:
             return self._end(left=self._leaving, why="the others have seen it go" if self._leaving else "it was removed")
         if me.status == MemberStatus.DOWN:

@@ -15,7 +15,7 @@ from casty_trio.actors.cell import Cell
 from casty_trio.actors.context import Context
 from casty_trio.actors.family import Family
 from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
-from casty_trio.errors import ActorStoppedError, UsageError
+from casty_trio.errors import ActorStoppedError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
 from casty_trio.model.behavior import Behaviors, Sharded
 from casty_trio.model.envelope import ShardEnvelope, is_envelope
@@ -95,8 +95,8 @@ class EntityFamily(Family):
 
     def add_entity(self, cell: Cell[Any], entity_id: str) -> LocalRef[Any]:
         """Start an entity's task."""
-        self.refs[entity_id] = cell.ref
         self.add(cell)
+        self.refs[entity_id] = cell.ref
         return cell.ref
 
     def forget(self, cell: Cell[Any]) -> None:
@@ -173,7 +173,11 @@ class Region:
             if self.cell.stopping:
                 self._refuse(entity_id, message, slot)
                 return
-            ref = self._start(entity_id)
+            try:
+                ref = self._start(entity_id)
+            except SystemClosedError:  # the block was cancelled, and connections outlive its actors
+                self._refuse(entity_id, message, slot)
+                return
         if slot is None:
             ref.tell(message)
         else:

@@ -181,6 +181,30 @@ def test_seeds_may_come_from_a_function_that_is_asked_again() -> None:
     run(scenario)
 
 
+def test_c2_nothing_is_founded_before_the_function_has_named_somebody() -> None:
+    """Else every node that waits for the directory is a cluster of its own, and up in it."""
+
+    async def seeds() -> list[tuple[str, int]]:
+        await trio.sleep(3)
+        return [] if trio.current_time() < 6 else [("n1", 2_000), ("n2", 2_000), ("n3", 2_000)]
+
+    async def scenario(sim: Simulation) -> None:
+        founded: set[int] = set()
+        entered: list[float] = []
+
+        def begin(system: ClusteredActorSystem) -> None:
+            entered.append(trio.current_time())
+            founded.add(system.cluster_state.cluster)
+
+        async with cluster(sim, seed_nodes=seeds, required_quorum=1) as nodes:
+            nodes.start("n1", "n2", "n3", begin=begin)
+            await nodes.formed("n1", "n2", "n3")
+        assert min(entered) > 6
+        assert len(founded) == 1
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("on_downed", ["raise", "rejoin"])
 def test_two_clusters_of_one_name_that_meet_become_one(on_downed: str) -> None:
     """C6: the nodes of the one that makes room join the other, whatever becomes of nodes that are declared down."""

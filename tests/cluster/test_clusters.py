@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import trio
+import trio.testing
 
-from casty_trio import MemberStatus, NodeDownedError, WaitTimeoutError
+from casty_trio import (
+    ClusteredActorSystem,
+    ClusterState,
+    LinkSettings,
+    MemberStatus,
+    NodeDownedError,
+    SystemClosedError,
+    WaitTimeoutError,
+)
 from casty_trio.testing import Simulation
-from tests.cluster.clusters import cluster, run
+from tests.cluster.clusters import PORT, cluster, run
 
 
 def test_c2_five_nodes_form_one_cluster() -> None:
@@ -194,3 +205,84 @@ def test_leaving_while_the_block_goes_on() -> None:
             assert MemberStatus.UP not in {m.status for m in nodes.systems["n2"].members if m.node_id == "n2"}
 
     run(scenario)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_down_by_name_means_every_start_of_a_node(seed: int) -> None:
+    """For a moment there are two of a node that was started again, and the first of them is down already."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim) as nodes:
+            nodes.start("n1", "n2", "n3")
+            await nodes.formed("n1", "n2", "n3")
+            sim.host("n2").crash(reset=True)
+            await sim.host("n2").wait_ended()
+            nodes.start("n2")
+            n1 = nodes.systems["n1"]
+            uids: set[int] = set()
+            async with n1.events(ClusterState) as states:
+                while len(uids) < 2:
+                    await anext(states)
+                    uids = {member.uid for member in n1.members if member.node_id == "n2"}
+            n1.down("n2")
+            assert {m.status for m in n1.members if m.uid in uids} <= {MemberStatus.DOWN}
+
+    run(scenario, seed)
+
+
+def test_nobody_waits_for_members_after_the_node_has_left() -> None:
+    """Nobody will ever come: that is told at once, also to who was waiting already, and without end."""
+
+    async def scenario(sim: Simulation) -> None:
+        system = ClusteredActorSystem("shop", "n1", PORT, "n1", insecure=True, env=sim.env("n1"))
+        with pytest.raises(SystemClosedError, match="outside its block"):
+            await system.wait_for(1)
+        with pytest.raises(SystemClosedError, match="outside its block"):
+            await system.leave()
+        async with system, trio.open_nursery() as nursery:
+            nursery.start_soon(_wait_in_vain, system)
+            await trio.testing.wait_all_tasks_blocked()
+            await system.leave()
+            await _wait_in_vain(system)
+            await system.leave()
+        with pytest.raises(SystemClosedError, match="outside its block"):
+            await system.wait_for(1)
+        await system.leave()
+        assert trio.current_time() < 1.0
+
+    run(scenario)
+
+
+async def _wait_in_vain(system: ClusteredActorSystem) -> None:
+    with pytest.raises(SystemClosedError, match="has left the cluster"):
+        await system.wait_for(2, timeout=math.inf)
+
+
+def test_nobody_waits_for_members_after_the_node_was_declared_down() -> None:
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim) as nodes:
+            nodes.start("n1", "n2", "n3")
+            await nodes.formed("n1", "n2", "n3")
+            system = nodes.systems["n3"]
+            nodes.systems["n1"].down("n3")
+            with pytest.raises(NodeDownedError, match="n3 is down"):
+                await system.wait_for(4)
+            assert isinstance(await nodes.wait_ended("n3"), NodeDownedError)
+
+    run(scenario)
+
+
+def test_a_view_that_is_too_large_to_be_told_does_not_end_who_cannot_tell_it(caplog: pytest.LogCaptureFixture) -> None:
+    """The cluster cannot grow any more, and says so; what was there before goes on."""
+
+    async def scenario(sim: Simulation) -> None:
+        link = LinkSettings(max_frame=1_024, max_message=1_024, queue=8_192)
+        async with cluster(sim, link=link) as nodes:
+            nodes.start("n1", roles=["r" * 60 + str(number) for number in range(10)])
+            await nodes.formed("n1")
+            nodes.start("n2", roles=["s" * 60 + str(number) for number in range(10)])
+            assert isinstance(await nodes.wait_ended("n2"), NodeDownedError)  # it could not be told that it is a member
+            await nodes.formed("n1")
+
+    run(scenario)
+    assert "cannot tell the members what it knows: a message of" in caplog.text

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.member import Member, MemberStatus
@@ -511,3 +512,23 @@ def test_c6_of_two_parts_that_have_removed_each_other_one_goes(mine_is_larger: b
     effects = machine.receive(net.now, Sender(two.uid, two.address), gossip.State(theirs))
     assert any(isinstance(effect, Ended) for effect in effects) is not mine_is_larger
     assert any(isinstance(effect, Send) for effect in effects) is mine_is_larger
+
+
+def test_who_leaves_a_cluster_that_makes_room_for_another_has_left() -> None:
+    """What it has asked for has come about: it is not to raise, or to join again."""
+    machine = cluster(85, 3).nodes[address(3)].membership
+    assert machine.view is not None
+    machine.leave(50.0)
+    view = replace(machine.view, gives_way=77)
+    effects = machine.receive(50.0, Sender(1, address(1)), gossip.State(view))
+    assert [effect.left for effect in effects if isinstance(effect, Ended)] == [True]
+
+
+def test_c2_who_does_not_know_yet_whom_to_ask_founds_nothing() -> None:
+    me = Member(1, *address(1), "node-1")
+    machine = Membership(me, None, [], ClusterSettings(), Machines(86).rng, 0.0)
+    assert machine.tick(0.0) == machine.tick(100.0) == []
+    machine.set_seeds([address(1)])
+    machine.tick(101.0)
+    assert machine.view is not None
+    assert machine.view.members[0].status == MemberStatus.UP

@@ -60,3 +60,31 @@ def test_w2_bytes_that_were_changed_are_a_word_or_a_named_error(word: speech.Mes
 def test_a_view_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ProtocolError, match="malformed"):
         speech.unpack(speech.pack(gossip.State(msgspec.structs.replace(VIEW, cluster=0))))
+
+
+MOST = 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, counter=MOST),)),
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, up_number=MOST),)),
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, up_number=-1),)),
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, port=65_536),)),
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, host="h" * 256),)),
+        msgspec.structs.replace(VIEW, removed=((3, MOST),)),
+        msgspec.structs.replace(VIEW, opinions=(Opinion(7, MOST),)),
+        msgspec.structs.replace(VIEW, opinions=(Opinion(7, 1, ((7, MOST),)),)),
+        msgspec.structs.replace(VIEW, seen=(Seen(7, MOST, 9),)),
+    ],
+)
+def test_w2_numbers_that_could_not_be_counted_on_and_places_that_cannot_be_dialled_are_refused(view: View) -> None:
+    """Who takes in a view adds one to what stands there: what comes of that has to be written again."""
+    with pytest.raises(ProtocolError, match="malformed"):
+        speech.unpack(speech.pack(gossip.State(view)))
+
+
+def test_w2_nobody_is_sent_to_a_place_that_cannot_be_dialled() -> None:
+    with pytest.raises(ProtocolError, match="malformed"):
+        speech.unpack(speech.pack(gossip.Foreign("10.0.0.1", 65_536)))

@@ -287,3 +287,15 @@ def test_ends_know_their_addresses(run: Runner) -> None:
                 assert client.extra(SocketAttribute.local_port) == server.extra(SocketAttribute.remote_port)
 
     run(check)
+
+
+@both_worlds
+@pytest.mark.parametrize("host", ["xn--ß..", "ü..x"])
+def test_what_can_be_no_name_of_a_host_is_an_oserror_as_one_that_is_unknown(run: Runner, host: str) -> None:
+    """Whoever dials an address that another node has told goes on."""
+
+    async def check(env: Env) -> None:
+        with pytest.raises(OSError, match=r"name|listens"):
+            await env.connect(host, 2_000)
+
+    run(check)
