@@ -230,7 +230,7 @@ class MemberNode(RemoteNode):
         while True:
             try:
                 seeds = await self._discovery()
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever the program's own function raises, it is asked again
                 self.quiet.warning(("discovery",), "%s does not hear where the seeds are: %s", self.node_id, error)
             else:
                 named = check_addresses("seed_nodes", seeds)

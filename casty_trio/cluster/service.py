@@ -260,6 +260,8 @@ class ClusterService:
                 if effect.left:
                     self._let_go()
                 self._on_ended(effect)
+                if effect.left:
+                    self._tell(ClusterState())  # a node of no cluster knows of no members
                 self._poke()
             case _:
                 self._perform_watch(now, effect)

@@ -404,6 +404,9 @@ class Membership:
         for member in view.members:
             if member.uid != self.me.uid and (old is None or old.member(member.uid) is None):
                 self._remember(member.address)
+        for member in () if old is None else old.members:
+            if member.status in (MemberStatus.LEAVING, MemberStatus.EXITING) and view.member(member.uid) is None:
+                self._remembered.pop(member.address, None)  # who has left is nowhere: nobody has to look for it
 
     def _answer_accusations(self, view: View) -> tuple[View, list[Effect]]:
         """Refute what is said of this node, and take back what others have refuted."""

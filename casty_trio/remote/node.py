@@ -162,18 +162,18 @@ class RemoteNode(ActorSystem):
 
     async def _close_connections(self) -> None:
         """Each after a goodbye; it comes after the actors, so that their replies can still leave."""
-        self.leaving = True
-        self.peers.poke()
-        self._accepting.cancel()
-        for connection in self.connections:
-            connection.link.close(f"{self.node_id} leaves")
         try:
+            self.leaving = True
+            self.peers.poke()
+            self._accepting.cancel()
+            for connection in self.connections:
+                connection.link.close(f"{self.node_id} leaves")
             with trio.CancelScope(shield=True) as scope:
                 scope.deadline = trio.current_time() + self.link_settings.close_timeout + ACCEPT_PAUSE
                 while self.connections:
                     await self._connection_ended.wait()
-        finally:
             self.peers.close()
+        finally:  # whatever fails above: what is shielded ends by this alone
             self._services_over = True
             for service in list(self._services):
                 service.cancel()

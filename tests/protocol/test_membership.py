@@ -532,3 +532,12 @@ def test_c2_who_does_not_know_yet_whom_to_ask_founds_nothing() -> None:
     machine.tick(101.0)
     assert machine.view is not None
     assert machine.view.members[0].status == MemberStatus.UP
+
+
+def test_who_has_left_is_not_looked_for() -> None:
+    net = cluster(85, 3)
+    net.feed(3, lambda membership, now: membership.leave(now))
+    assert net.run(5, lambda: net.nodes[address(3)].ended is not None)
+    net.crash(3)
+    assert net.run(10, lambda: net.agreed(1, 2))
+    assert net.nodes[address(1)].membership.addresses == (address(2),)
