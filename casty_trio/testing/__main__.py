@@ -6,7 +6,8 @@ import argparse
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,8 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         What the process ends with: 0, or 1 when the run failed, or 2 when there is no such program.
     """
     options = _parser().parse_args(arguments)
-    if not options.log:
-        logging.disable(logging.CRITICAL)
+    with nullcontext() if options.log else silence():
+        return _run(options)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Log nothing for as long as the block lasts: a run under faults has much to complain of."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         setup = load_setup(options.program)
     except UsageError as error:

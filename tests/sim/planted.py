@@ -10,7 +10,6 @@ each one a seed is known that finds it soon: `test_planted` runs those.
 from __future__ import annotations
 
 import argparse
-import logging
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from casty_trio.protocol import members, membership
 from casty_trio.protocol.forming import Forming
 from casty_trio.protocol.members import Opinion, Seen, View
 from casty_trio.testing import Swarm, run_plan
+from casty_trio.testing.__main__ import silence
 from casty_trio.testing.clustered import clustered
 from casty_trio.testing.errors import InvariantError
 
@@ -165,7 +165,11 @@ def write(page: Path, lines: Iterable[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Look for a seed for each bug."""
     options = _parse(arguments)
-    logging.disable(logging.CRITICAL)
+    with silence():
+        return _find(options)
+
+
+def _find(options: argparse.Namespace) -> int:
     found: list[Found] = []
     for bug in PLANTED:
         first = search(bug, range(options.first, options.first + options.most))

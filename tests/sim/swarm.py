@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from casty_trio.testing import Report, Setup, Swarm, faults, run_plan
-from casty_trio.testing.__main__ import STANDARD, load_setup, told
+from casty_trio.testing.__main__ import STANDARD, load_setup, silence, told
 from tests.pages import DOCS, write_between
 
 PAGE = DOCS / "reliability.md"
@@ -148,7 +147,12 @@ def read(path: Path) -> list[dict[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a slice."""
     options = parse(arguments)
-    logging.disable(logging.CRITICAL)
+    with silence():
+        return run_slice(options)
+
+
+def run_slice(options: argparse.Namespace) -> int:
+    """Run the seeds that are missing, as long as there is time."""
     setup, swarm, total = load_setup(options.program), Swarm(), Sum()
     lines = read(options.results) if options.results else []
     for line in lines:
