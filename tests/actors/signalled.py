@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import trio
@@ -31,4 +32,5 @@ async def main(seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a script starts without one
     trio.run(main, float(sys.argv[1]))
