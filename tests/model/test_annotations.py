@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NewType, Optional, TypeVar, Un
 
 import pytest
 
-from casty_trio.model.annotations import factory_message_types, plain, union_members
+from casty_trio.model.annotations import factory_message_types, handler_message_types, plain, union_members
 from casty_trio.model.behavior import Behavior, Behaviors, Sharded
 from casty_trio.model.envelope import ShardEnvelope
 
@@ -248,3 +248,10 @@ def test_plain_and_union_members() -> None:
     assert plain(Annotated[Id, 1]) is str
     assert plain(None) is type(None)
     assert union_members(Optional[Annotated[A | B, 1]]) == (A, B, type(None))  # noqa: UP045 - the older spelling
+
+
+def test_a_handler_without_a_readable_signature_tells_no_type() -> None:
+    def receive(ctx: object, message: int) -> None: ...
+
+    receive.__signature__ = "none"  # type: ignore[attr-defined] # what decorators leave behind may be anything
+    assert handler_message_types(receive) == ()
