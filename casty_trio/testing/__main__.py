@@ -6,7 +6,7 @@ import argparse
 import importlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def silence() -> Iterator[None]:
+def silence() -> Generator[None]:
     """Log nothing for as long as the block lasts: a run under faults has much to complain of."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
