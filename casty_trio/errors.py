@@ -172,12 +172,13 @@ class ProtocolError(LinkError):
 
 
 class HandshakeError(LinkError):
-    """The handshake was refused, by this side or the other; ``code`` names why."""
+    """The handshake was refused, by this side or the other (``by_peer``); ``code`` names why."""
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, code: str, reason: str, *, by_peer: bool = False) -> None:
         super().__init__(f"{code}: {reason}")
         self.code = code
         self.reason = reason
+        self.by_peer = by_peer
 
 
 class HandshakeTimeoutError(HandshakeError, TimeoutError):

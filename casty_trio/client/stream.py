@@ -29,8 +29,7 @@ from casty_trio.link import RETRY, Link, dial
 from casty_trio.link.held import Held, HeldMessages
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import NONCE_SIZE, PERMANENT, UNTRUSTED
-from casty_trio.protocol.session import Session
+from casty_trio.protocol.handshake import PERMANENT, UNTRUSTED
 
 if TYPE_CHECKING:
     from casty_trio.client.client import ClusterClient
@@ -226,13 +225,7 @@ class ClientStream:
 
     async def _dial(self, contact: tuple[str, int]) -> Link:
         client = self._client
-        session = Session(
-            client.identity,
-            dialer=True,
-            nonce=client.env.token(NONCE_SIZE),
-            limits=client.link_settings,
-            authenticator=client.credentials.authenticator,
-        )
+        session = client.credentials.session(client.identity, client.link_settings, dialer=True)
         return await dial(client.env, *client.address_map(*contact), session, client.credentials.dial)
 
     async def _use(self, link: Link) -> bool:

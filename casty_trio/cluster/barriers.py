@@ -15,7 +15,6 @@ from casty_trio.errors import (
     BarrierCountError,
     LinkClosedError,
     LinkFullError,
-    ProtocolError,
     SystemClosedError,
     WaitTimeoutError,
 )
@@ -24,6 +23,7 @@ from casty_trio.model.member import Member, MemberStatus
 from casty_trio.protocol import rounds
 from casty_trio.protocol.barrier import Barriers, Effect, GiveUp, Refuse, Release, Say
 from casty_trio.protocol.frames import Kind
+from casty_trio.remote import of_node
 
 if TYPE_CHECKING:
     from casty_trio.cluster.member import MemberNode
@@ -138,11 +138,9 @@ class BarrierService:
         Raises:
             ProtocolError: it is nothing of that kind, or a client says it.
         """
-        if connection.peer is None:
-            raise ProtocolError("a client has no part in barriers")
+        of_node(connection)
         word = rounds.unpack(body)
-        if connection.link.session.identity.uid == self._system.uid:
-            self._perform(self._machine.receive(self._now(), connection.link.peer.uid, word))
+        self._perform(self._machine.receive(self._now(), connection.link.peer.uid, word))
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -164,7 +162,7 @@ class BarrierService:
         member = self._members.get(uid)
         peer = self._system.peers.known(*member.address) if member is not None else None
         connection = peer.connection if peer is not None else None
-        if connection is None or connection.link.peer.uid != uid or connection.link.session.identity.uid != self._system.uid:
+        if connection is None or connection.link.peer.uid != uid:
             return
         with suppress(LinkClosedError, LinkFullError):
             connection.link.write(Kind.BARRIER, rounds.pack(word))

@@ -268,9 +268,7 @@ class MemberNode(RemoteNode):
         self.log.warning("%s is down, and joins again: %s", self.node_id, why)
         self.let_go()
         self._barriers.close(NodeDownedError(f"{self.node_id} is down: {why}"))
-        for connection in self.connections:
-            if connection.peer is not None:
-                connection.link.close(f"{self.node_id} was declared down, and starts anew")
+        self.peers.let_go(f"{self.node_id} was declared down, and starts anew")
         self.take_new_uid()
         self._barriers.begin_anew()
         self._service.begin_anew()

@@ -18,7 +18,7 @@ import trio
 
 from casty_trio.actors.reporting import log_failure
 from casty_trio.cluster.changes import between, state_of
-from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError
 from casty_trio.model.cluster_events import ClusterState
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
@@ -32,6 +32,7 @@ from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.members import View, observations, unreachable
 from casty_trio.protocol.membership import Membership
 from casty_trio.protocol.monitoring import Monitoring
+from casty_trio.remote import of_node
 
 if TYPE_CHECKING:
     from casty_trio.cluster.member import MemberNode
@@ -215,11 +216,10 @@ class ClusterService:
         Raises:
             ProtocolError: it is nothing of that kind, or a client says it.
         """
-        if connection.peer is None:
-            raise ProtocolError("a client has no say in who the members are")
+        of_node(connection)
         message = speech.unpack(body)
         peer = connection.link.peer
-        if self._membership is None or not self._is_ours(connection):
+        if self._membership is None:
             return
         if isinstance(message, speech.MONITORING):
             self._feed(self._monitoring.on_message(self._now(), peer.uid, message))
@@ -284,7 +284,7 @@ class ClusterService:
         """Say something, if there is a connection; what is not said now is said again, or not needed."""
         peer = self._system.peers.known(*address)
         connection = peer.connection if peer is not None else None
-        if connection is None or (uid and uid != connection.link.peer.uid) or not self._is_ours(connection):
+        if connection is None or (uid and uid != connection.link.peer.uid):
             return
         body = speech.pack(message)
         try:
@@ -302,10 +302,6 @@ class ClusterService:
             self._system.quiet.warning(
                 ("large",), "%s cannot tell the members what it knows: %s", self._system.node_id, error
             )
-
-    def _is_ours(self, connection: Connection) -> bool:
-        """Whether it was made by this start of the node, not by an earlier one."""
-        return connection.link.session.identity.uid == self._system.uid
 
     def _send_to_member(self, uid: int, message: Any) -> None:
         member = self.membership.view.member(uid) if self.membership.view is not None else None

@@ -97,7 +97,7 @@ class ClusteredActorSystem(MemberNode):
         >>> trio.run(main)
     """
 
-    def __init__(
+    def __init__(  # long by its parameters, which stand here twice: they are what programs see, and are checked against
         self,
         name: str,
         host: str,
@@ -148,24 +148,22 @@ class ClusteredActorSystem(MemberNode):
             settings=settings,
             env=env,
         )
-        discovery, seeds = (seed_nodes, ()) if callable(seed_nodes) else (None, seed_nodes)
-        setup = ClusterSetup(
-            None if discovery is not None else check_addresses("seed_nodes", seeds),
-            check_roles("roles", roles),
-            downing,
-            self.all_settings.cluster,
-            self.all_settings.detector,
-        )
         _check_membership(required_quorum, downing, on_downed)
+        discovery, seeds = (seed_nodes, None) if callable(seed_nodes) else (None, check_addresses("seed_nodes", seed_nodes))
+        sections = self.all_settings
+        setup = ClusterSetup(seeds, check_roles("roles", roles), downing, sections.cluster, sections.detector)
         self._prepare_membership(setup, discovery, required_quorum, on_downed)
         self.has_messages: bool = bool(messages)
         self.check_serialization: bool = self.env.check_serialization if check_serialization is None else check_serialization
-        self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self._state_version = 0
         self._told: TopologySnapshot | None = None
         self._extensions = [extension(self) for extension in installed()]
         seen_to = [kind for extension in self._extensions for kind in extension.seen_to]
         self.checked: Checked = Checked(self.codec, self.link_settings.max_message, seen_to)
+        self._take_frames()
+
+    def _take_frames(self) -> None:
+        self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         for each in self._extensions:
             self.handlers.update(each.frames())
 

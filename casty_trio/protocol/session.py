@@ -409,7 +409,8 @@ class Session:
         self._establish()
 
     def _on_refuse(self, refuse: handshake.Refuse) -> None:
-        self._end(HandshakeError(escaped(refuse.code), f"the peer refused: {escaped(refuse.reason)}"))
+        reason = f"the peer refused: {escaped(refuse.reason)}"
+        self._end(HandshakeError(escaped(refuse.code), reason, by_peer=True))
 
     def _establish(self) -> None:
         assert self._candidate is not None  # as above, for READY

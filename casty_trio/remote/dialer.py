@@ -15,8 +15,7 @@ import trio
 
 from casty_trio.errors import HandshakeError
 from casty_trio.link import RETRY, Link, dial
-from casty_trio.protocol.handshake import NONCE_SIZE, PERMANENT, UNTRUSTED, Dial
-from casty_trio.protocol.session import Session
+from casty_trio.protocol.handshake import PERMANENT, UNTRUSTED, Dial
 from casty_trio.remote.peer import Peer
 
 if TYPE_CHECKING:
@@ -82,14 +81,8 @@ class Dialer:
 
     async def _dial(self, attempt: Dial) -> Link:
         peer, node = self._peer, self._node
-        session = Session(
-            node.identity,
-            dialer=True,
-            nonce=node.env.token(NONCE_SIZE),
-            limits=node.link_settings,
-            authenticator=node.credentials.authenticator,
-            admit=peer.admit_dialled,
-            dial=attempt,
+        session = node.credentials.session(
+            node.identity, node.link_settings, dialer=True, admit=peer.admit_dialled, dial=attempt
         )
         return await dial(node.env, *node.peers.address_map(peer.host, peer.port), session, node.credentials.dial)
 
@@ -102,7 +95,8 @@ class Dialer:
         if code in HOPELESS:
             if code == "gone":  # as is every node that leaves, until its process has ended
                 node.log.info("%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
-                node.refused_as_gone(peer)
+                if isinstance(problem, HandshakeError) and problem.by_peer:
+                    node.refused_as_gone(peer)
             else:
                 node.quiet.warning(("refused", *where), "%s cannot talk to %s:%d: %s", node.node_id, *where, problem)
             self._give_up(f"it refuses us: {problem}")

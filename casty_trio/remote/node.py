@@ -39,12 +39,12 @@ from casty_trio.model.statistics import AccessStatistics, PeerStatistics
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import NONCE_SIZE, Identity, Offer, escaped
-from casty_trio.protocol.session import Session
+from casty_trio.protocol.handshake import Identity, Offer, escaped
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listener
 from casty_trio.remote.peer import Peer
 from casty_trio.remote.peers import Peers
+from casty_trio.remote.shielded import Shielded
 from casty_trio.remote.slots import RemoteSlot
 from casty_trio.remote.whereabouts import Whereabouts
 from casty_trio.settings import Settings, merge_settings
@@ -110,8 +110,7 @@ class RemoteNode(ActorSystem):
         self.door: Door = Door(self.all_settings.access, node_id, self.quiet)
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
-        self._services: dict[trio.CancelScope, None] = {}
-        self._services_over = False
+        self._shielded = Shielded()
         check_listener(self._where.bind_host, authenticated=self.credentials.given, insecure=insecure)
 
     @property
@@ -174,25 +173,13 @@ class RemoteNode(ActorSystem):
                     await self._connection_ended.wait()
             self.peers.close()
         finally:  # whatever fails above: what is shielded ends by this alone
-            self._services_over = True
-            for service in list(self._services):
-                service.cancel()
+            self._shielded.end()
 
     def start_service(self, run: Callable[[], Awaitable[object]], name: str) -> None:
         """As `ActorSystem.start_service`, but what needs connections outlives a cancellation of the block, until its phase:
         other nodes are to hear that this one leaves, however that comes about.
         """
-        super().start_service(partial(self._run_shielded, run), name)
-
-    async def _run_shielded(self, run: Callable[[], Awaitable[object]]) -> None:
-        with trio.CancelScope(shield=True) as scope:
-            if self._services_over:
-                scope.cancel()
-            self._services[scope] = None
-            try:
-                await run()
-            finally:
-                del self._services[scope]
+        super().start_service(partial(self._shielded.run, run), name)
 
     async def _serve(self, listener: Listener[ByteStream]) -> None:
         async with anyio.create_task_group() as tasks:
@@ -230,14 +217,8 @@ class RemoteNode(ActorSystem):
 
     async def _shake_hands(self, stream: ByteStream, visit: Visit) -> Link | None:
         """The link to a peer that may come in; what becomes of others is counted and told."""
-        session = Session(
-            self.identity,
-            dialer=False,
-            nonce=self.env.token(NONCE_SIZE),
-            limits=self.link_settings,
-            authenticator=self.credentials.authenticator,
-            admit=partial(self._admit, visit),
-        )
+        admit = partial(self._admit, visit)
+        session = self.credentials.session(self.identity, self.link_settings, dialer=False, admit=admit)
         link: Link | None = None
         try:
             with visit.scope:
@@ -253,14 +234,16 @@ class RemoteNode(ActorSystem):
         """A connection after its handshake; ``dial`` is the number that this end gave it, or the other; serve it."""
         connection = Connection(self, link, peer, dial, their_dial)
         self.connections[connection] = None
-        refusal = peer.attach(connection) if peer is not None else None
+        refusal: str | None = None
+        if link.session.identity.uid != self.uid:
+            refusal = f"{self.node_id} has started anew"
+        elif peer is not None:
+            refusal = peer.attach(connection)
         if refusal is not None:
             connection.turn_away(refusal)
-        if self.leaving:
+        elif self.leaving:
             link.close(f"{self.node_id} leaves")
-        elif link.session.identity.uid != self.uid:
-            connection.turn_away(f"{self.node_id} has started anew")
-        elif peer is not None and refusal is None:
+        elif peer is not None:
             self.peer_connected(peer)
         return connection
 

@@ -332,6 +332,10 @@ class Peer:
         self.node.publish(LinkLost, self.node_id, self.host, self.port, connection.link.unconfirmed, reason)
         self.poke()
 
+    def let_go(self, reason: str) -> None:
+        """End the connection, if there is one, after what was said on it; nothing that it brings means anything now."""
+        self._end(reason, flush=True)
+
     def _end(self, reason: str, *, flush: bool = False) -> None:
         """Let go of the connection, if there is one; nothing that it brings from now on means anything."""
         connection = self.connection

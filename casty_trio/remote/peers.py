@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from casty_trio.remote.connection import Connection
     from casty_trio.remote.node import RemoteNode
 
-__all__ = ["Peers"]
+__all__ = ["Peers", "of_node"]
 
 LAST_PORT: Final = 65_535
 
@@ -140,6 +140,11 @@ class Peers:
         if len(self.gone) > GONE_MOST:
             del self.gone[next(iter(self.gone))]
 
+    def let_go(self, reason: str) -> None:
+        """End the connections to all nodes: they get what was said to them, and nothing that they say means anything."""
+        for peer in self._by_address.values():
+            peer.let_go(reason)
+
     def close(self) -> None:
         """The node has left: make visible what waits in vain."""
         for peer in self._by_address.values():
@@ -164,10 +169,10 @@ class Peers:
         """The handlers of what only nodes say."""
         return {
             Kind.REPLY: on_reply,
-            Kind.NACK: lambda connection, body: _of_node(connection).on_nack(body),
-            Kind.WATCH: lambda connection, body: _of_node(connection).watches.on_watch(body),
-            Kind.UNWATCH: lambda connection, body: _of_node(connection).watches.on_unwatch(body),
-            Kind.TERMINATED: lambda connection, body: _of_node(connection).watches.on_terminated(body),
+            Kind.NACK: lambda connection, body: of_node(connection).on_nack(body),
+            Kind.WATCH: lambda connection, body: of_node(connection).watches.on_watch(body),
+            Kind.UNWATCH: lambda connection, body: of_node(connection).watches.on_unwatch(body),
+            Kind.TERMINATED: lambda connection, body: of_node(connection).watches.on_terminated(body),
         }
 
     def find_local(self, path: str, incarnation: int) -> LocalRef[Any] | None:
@@ -183,7 +188,12 @@ class Peers:
         return found if incarnation in (0, found.incarnation) else None
 
 
-def _of_node(connection: Connection) -> Peer:
+def of_node(connection: Connection) -> Peer:
+    """The node at the other end.
+
+    Raises:
+        ProtocolError: it is a client.
+    """
     if connection.peer is None:
         raise ProtocolError("a client has no business with that kind of frame")
     return connection.peer

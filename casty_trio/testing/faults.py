@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from casty_trio.testing.pipe import Conditions
 from casty_trio.testing.weather import Undo, Way
@@ -340,6 +340,12 @@ class SlowReader(Step):
 # --- Disks -----------------------------------------------------------------------------------------------------------------
 
 
+def _on_disk(stage: Stage, node: str, **faults: Any) -> Undo:
+    disk = stage.nodes.host(node).disk
+    disk.set_faults(**faults)
+    return disk.set_faults
+
+
 @dataclass(frozen=True)
 class SlowDisk(Step):
     """Syncing takes longer.
@@ -355,9 +361,7 @@ class SlowDisk(Step):
     seconds: float = inf
 
     def begin(self, stage: Stage) -> Undo | None:
-        disk = stage.nodes.host(self.node).disk
-        disk.set_faults(slow=self.by)
-        return disk.set_faults
+        return _on_disk(stage, self.node, slow=self.by)
 
 
 @dataclass(frozen=True)
@@ -375,9 +379,7 @@ class FillDisk(Step):
     seconds: float = inf
 
     def begin(self, stage: Stage) -> Undo | None:
-        disk = stage.nodes.host(self.node).disk
-        disk.set_faults(room=self.room)
-        return disk.set_faults
+        return _on_disk(stage, self.node, room=self.room)
 
 
 @dataclass(frozen=True)
@@ -393,9 +395,7 @@ class BreakDisk(Step):
     seconds: float = inf
 
     def begin(self, stage: Stage) -> Undo | None:
-        disk = stage.nodes.host(self.node).disk
-        disk.set_faults(broken=True)
-        return disk.set_faults
+        return _on_disk(stage, self.node, broken=True)
 
 
 @dataclass(frozen=True)

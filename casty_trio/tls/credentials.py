@@ -11,15 +11,22 @@ from functools import partial
 from anyio.abc import ByteStream
 
 from casty_trio.env import Env
+from casty_trio.errors import HandshakeError
 from casty_trio.model.checks import check_instance
-from casty_trio.protocol.handshake import Authenticator
+from casty_trio.model.settings import LinkSettings
+from casty_trio.protocol.handshake import NONCE_SIZE, Authenticator, Dial, Identity, Offer
 from casty_trio.protocol.secret import authenticator_of
+from casty_trio.protocol.session import Session
 from casty_trio.tls.config import Config
 
 __all__ = ["Credentials"]
 
 _Secure = Callable[[ByteStream], Awaitable[tuple[ByteStream, tuple[str, ...]]]]
 """What a link takes as its `Secure`."""
+
+
+_Admit = Callable[[Offer], HandshakeError | None]
+"""What a session asks about a peer."""
 
 
 class Credentials:
@@ -31,7 +38,7 @@ class Credentials:
         system: the name of its cluster.
         role: ``"node"`` or ``"client"``.
         node_id: its name, if it is a node.
-        env: where files are read.
+        env: where files are read, and nonces drawn.
 
     Attributes:
         authenticator: what it proves, and has proved to it.
@@ -43,7 +50,7 @@ class Credentials:
         SettingsError: the certificate is for somebody else, or the secret is too short or not random.
     """
 
-    __slots__ = ("accept", "authenticator", "dial", "given")
+    __slots__ = ("_env", "accept", "authenticator", "dial", "given")
 
     def __init__(
         self, tls: Config | None, secret: str | bytes | None, system: str, role: str, node_id: str = "", *, env: Env
@@ -57,3 +64,32 @@ class Credentials:
             tls.check_own(system, role, node_id)
             self.accept = partial(tls.secure, dialer=False, env=env)
             self.dial = partial(tls.secure, dialer=True, env=env)
+        self._env = env
+
+    def session(
+        self,
+        identity: Identity,
+        limits: LinkSettings,
+        *,
+        dialer: bool,
+        admit: _Admit | None = None,
+        dial: Dial | None = None,
+    ) -> Session:
+        """The session of a new connection, before its handshake.
+
+        Args:
+            identity: who this end is.
+            limits: sizes and deadlines.
+            dialer: whether this end dials.
+            admit: as in `Session`.
+            dial: as in `Session`.
+        """
+        return Session(
+            identity,
+            dialer=dialer,
+            nonce=self._env.token(NONCE_SIZE),
+            limits=limits,
+            authenticator=self.authenticator,
+            admit=admit,
+            dial=dial,
+        )

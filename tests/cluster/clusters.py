@@ -66,6 +66,11 @@ class Cluster:
             await self._changed.wait()
         return self.errors[name]
 
+    async def form(self, *names: str, **keywords: Any) -> float:
+        """Start nodes, and wait until exactly these are up, for all of them."""
+        self.start(*names, **keywords)
+        return await self.formed(*names)
+
     async def formed(self, *names: str, within: float = 30.0) -> float:
         """Wait until exactly these nodes are up, for all of them; how long that took, in virtual seconds."""
         begun = trio.current_time()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -29,12 +31,12 @@ class Parties:
     def __init__(self, nodes: Cluster, nursery: trio.Nursery) -> None:
         self.ended: list[tuple[str, str]] = []
         self._nodes = nodes
-        self._nursery = nursery
+        self.nursery = nursery
 
     def come(self, node: str, barrier: str = "b", n: int = 3, timeout: float = 60.0) -> trio.CancelScope:
         """Somebody comes to a barrier on a node; what cancels the call."""
         scope = trio.CancelScope()
-        self._nursery.start_soon(self._wait, node, scope, barrier, n, timeout)
+        self.nursery.start_soon(self._wait, node, scope, barrier, n, timeout)
         return scope
 
     async def _wait(self, node: str, scope: trio.CancelScope, barrier: str, n: int, timeout: float) -> None:
@@ -58,11 +60,17 @@ async def form(nodes: Cluster, *names: str) -> None:
         await nodes.formed(*names[:number])
 
 
+@asynccontextmanager
+async def formed(sim: Simulation, *names: str) -> AsyncIterator[tuple[Cluster, Parties]]:
+    """A cluster of these, in which parties may come."""
+    async with cluster(sim) as nodes, trio.open_nursery() as nursery:
+        await form(nodes, *names)
+        yield nodes, Parties(nodes, nursery)
+
+
 def test_nobody_goes_on_before_all_have_come() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (_, parties):
             for number, name in enumerate(THREE):
                 assert parties.ended == []
                 assert number < 3
@@ -75,9 +83,7 @@ def test_nobody_goes_on_before_all_have_come() -> None:
 
 def test_it_takes_no_longer_than_a_few_words() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (_, parties):
             for name in THREE:
                 parties.come(name)
             begun = trio.current_time()
@@ -115,9 +121,7 @@ def test_rounds_follow_each_other() -> None:
 
 def test_more_than_enough_wait_for_the_next_round() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, "n1", "n2")
-            parties = Parties(nodes, nursery)
+        async with formed(sim, "n1", "n2") as (_, parties):
             for _ in range(7):
                 parties.come("n2", n=3)
             await trio.sleep(2.0)
@@ -146,9 +150,7 @@ def test_a_party_of_one_goes_on_at_once() -> None:
 
 def test_a_timeout_withdraws_the_party_alone() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (nodes, parties):
             parties.come("n2", timeout=3.0)
             parties.come("n3")
             begun = trio.current_time()
@@ -169,9 +171,7 @@ def test_a_timeout_withdraws_the_party_alone() -> None:
 
 def test_a_cancelled_party_is_not_counted() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (_, parties):
             scope = parties.come("n2")
             parties.come("n3")
             await trio.sleep(1.0)
@@ -188,9 +188,7 @@ def test_a_cancelled_party_is_not_counted() -> None:
 
 def test_another_number_is_refused_to_who_came_later() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (nodes, parties):
             parties.come("n2", n=3)
             await trio.sleep(1.0)
             with pytest.raises(BarrierCountError, match="others wait at 'b' for 3 parties, not for 4"):
@@ -211,11 +209,9 @@ def test_another_number_is_refused_to_who_came_later() -> None:
 
 def test_the_parties_of_a_crashed_node_are_withdrawn() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (nodes, parties):
             parties.come("n1")
-            nursery.start_soon(_come_and_crash, sim, nodes, "n3")
+            parties.nursery.start_soon(_come_and_crash, sim, nodes, "n3")
             await nodes.formed("n1", "n2")
             parties.come("n2")
             await trio.sleep(5.0)
@@ -236,9 +232,7 @@ async def _come_and_crash(sim: Simulation, nodes: Cluster, name: str) -> None:
 @pytest.mark.parametrize("how", ["crash", "terminate"])
 def test_the_host_goes_while_some_wait(how: str) -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (nodes, parties):
             parties.come("n2")
             await trio.sleep(1.0)
             getattr(sim.host("n1"), how)()
@@ -302,9 +296,7 @@ def test_a_node_that_is_downed_or_has_left_waits_for_nobody() -> None:
 
 def test_a_node_whose_block_ends_waits_for_nobody() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, "n1")
-            parties = Parties(nodes, nursery)
+        async with formed(sim, "n1") as (nodes, parties):
             parties.come("n1")
             await trio.sleep(1.0)
             sim.host("n1").terminate()
@@ -317,9 +309,7 @@ def test_a_node_whose_block_ends_waits_for_nobody() -> None:
 
 def test_words_that_are_lost_are_said_again() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (_, parties):
             for name in THREE:
                 parties.come(name)
             for _ in range(4):
@@ -341,8 +331,7 @@ def test_all_or_none_when_hosts_crash(block: int) -> None:
     async def scenario(sim: Simulation) -> None:
         rng = sim.rng("plan")
         async with cluster(sim, "n1", "n2") as nodes, trio.open_nursery() as nursery:
-            nodes.start(*FIVE)
-            await nodes.formed(*FIVE)
+            await nodes.form(*FIVE)
             parties = Parties(nodes, nursery)
             victims = rng.sample(FIVE, 2)
             homes = [rng.choice(FIVE) for _ in range(6)]
@@ -390,9 +379,7 @@ def test_what_is_refused() -> None:
 
 def test_a_slow_way_to_the_host_is_no_harm() -> None:
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim) as nodes, trio.open_nursery() as nursery:
-            await form(nodes, *THREE)
-            parties = Parties(nodes, nursery)
+        async with formed(sim, *THREE) as (_, parties):
             sim.network.set_conditions(Conditions(delay=(0.4, 0.5)), between=("n1", "n3"))
             for name in THREE:
                 parties.come(name, timeout=0.6)

@@ -44,8 +44,7 @@ def test_the_present_comes_first_and_then_every_step() -> None:
     async def scenario(sim: Simulation) -> None:
         heard: list[Any] = []
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2")
-            await nodes.formed("n1", "n2")
+            await nodes.form("n1", "n2")
             system = nodes.systems["n1"]
             system.event_stream.subscribe(system.spawn(sink(heard), "ear"), MemberEvent)
             await trio.sleep(0.1)
@@ -67,8 +66,7 @@ def test_a_crash_is_told_step_by_step() -> None:
     async def scenario(sim: Simulation) -> None:
         heard: list[Any] = []
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             system = nodes.systems["n1"]
             system.event_stream.subscribe(system.spawn(sink(heard), "ear"), MemberEvent)
             sim.host("n3").crash()
@@ -85,8 +83,7 @@ def test_who_was_cut_off_for_a_moment_is_reachable_again() -> None:
     async def scenario(sim: Simulation) -> None:
         heard: list[Any] = []
         async with cluster(sim, downing=None) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             system = nodes.systems["n1"]
             system.event_stream.subscribe(system.spawn(sink(heard), "ear"), UnreachableMember)
             system.event_stream.subscribe(system.lookup("/ear") or system.dead_letters, ReachableMember)
@@ -105,8 +102,7 @@ def test_the_leader_is_told_when_it_changes() -> None:
     async def scenario(sim: Simulation) -> None:
         heard: list[Any] = []
         async with cluster(sim, "n2") as nodes:
-            nodes.start("n2")
-            await nodes.formed("n2")
+            await nodes.form("n2")
             system = nodes.systems["n2"]
             system.event_stream.subscribe(system.spawn(sink(heard), "ear"), LeaderChanged)
             nodes.start("n1")
@@ -120,8 +116,7 @@ def test_state_and_topology_are_told_on_change_only() -> None:
     async def scenario(sim: Simulation) -> None:
         states: list[Any] = []
         async with cluster(sim) as nodes:
-            nodes.start("n1")
-            await nodes.formed("n1")
+            await nodes.form("n1")
             system = nodes.systems["n1"]
             async with system.events(ClusterState) as events, system.events(TopologySnapshot) as snapshots:
                 states.append(await anext(events))
@@ -147,8 +142,7 @@ def test_whoever_subscribes_to_all_events_hears_no_present() -> None:
     async def scenario(sim: Simulation) -> None:
 
         async with cluster(sim) as nodes:
-            nodes.start("n1")
-            await nodes.formed("n1")
+            await nodes.form("n1")
             system = nodes.systems["n1"]
             async with system.events(Event) as events:
                 with trio.move_on_after(1) as scope:
@@ -244,8 +238,7 @@ def test_roles_are_sorted_and_known_to_all() -> None:
 def test_down_names_a_member() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1")
-            await nodes.formed("n1")
+            await nodes.form("n1")
             with pytest.raises(UsageError, match="n7 is no member"):
                 nodes.systems["n1"].down("n7")
 

@@ -34,8 +34,7 @@ def test_c2_five_nodes_form_one_cluster() -> None:
 def test_c1_an_idle_cluster_makes_no_new_versions() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             await trio.sleep(10)
             before = {name: system.membership_statistics().versions for name, system in nodes.systems.items()}
             await trio.sleep(600)
@@ -49,8 +48,7 @@ def test_a_crashed_node_is_removed_and_comes_back_as_another_member() -> None:
 
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, "n1", "n2", "n3") as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             await trio.sleep(20)
             old = nodes.systems["n3"].uid
             sim.host("n3").crash()
@@ -65,8 +63,7 @@ def test_a_crashed_node_is_removed_and_comes_back_as_another_member() -> None:
 def test_the_leader_crashes_and_another_leads() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, "n1", "n2", "n3") as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             sim.host("n1").crash()
             await nodes.formed("n2", "n3")
             assert nodes.leaders("n2", "n3") == {"n2"}
@@ -77,8 +74,7 @@ def test_the_leader_crashes_and_another_leads() -> None:
 def test_c6_the_smaller_side_of_a_split_ends_and_the_larger_goes_on() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, "n1", "n2", "n3") as nodes:
-            nodes.start("n1", "n2", "n3", "n4", "n5")
-            await nodes.formed("n1", "n2", "n3", "n4", "n5")
+            await nodes.form("n1", "n2", "n3", "n4", "n5")
             await trio.sleep(10)
             nodes.split(["n1", "n2"], ["n3", "n4", "n5"])
             begun = trio.current_time()
@@ -95,8 +91,7 @@ def test_c6_the_smaller_side_of_a_split_ends_and_the_larger_goes_on() -> None:
 def test_c6_after_healing_nodes_that_rejoin_are_one_cluster_with_the_rest() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, "n1", "n2", "n3", on_downed="rejoin") as nodes:
-            nodes.start("n1", "n2", "n3", "n4", "n5")
-            await nodes.formed("n1", "n2", "n3", "n4", "n5")
+            await nodes.form("n1", "n2", "n3", "n4", "n5")
             uids = {name: system.uid for name, system in nodes.systems.items()}
             nodes.split(["n1", "n2"], ["n3", "n4", "n5"])
             await nodes.formed("n3", "n4", "n5")
@@ -114,8 +109,7 @@ def test_c6_after_healing_nodes_that_rejoin_are_one_cluster_with_the_rest() -> N
 def test_c5_a_node_that_was_paused_accuses_nobody(pause: float) -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, "n1", "n2", "n3") as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             await trio.sleep(20)
             uids = [system.uid for system in nodes.systems.values()]
             sim.host("n2").pause()
@@ -131,8 +125,7 @@ def test_c5_a_node_that_was_paused_accuses_nobody(pause: float) -> None:
 def test_c8_a_node_that_leaves_its_block_is_seen_to_leave() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             begun = trio.current_time()
             sim.host("n2").terminate()
             assert await nodes.wait_ended("n2") is None
@@ -146,8 +139,7 @@ def test_c8_a_node_that_leaves_its_block_is_seen_to_leave() -> None:
 def test_c8_a_cancelled_node_is_seen_to_leave() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2")
-            await nodes.formed("n1", "n2")
+            await nodes.form("n1", "n2")
             async with trio.open_nursery() as nursery:
                 nodes._nursery, outer = nursery, nodes._nursery
                 nodes.start("n3")
@@ -185,8 +177,7 @@ def test_a_quorum_that_does_not_come_about_ends_the_node() -> None:
 def test_down_by_hand() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             nodes.systems["n1"].down("n3")
             assert isinstance(await nodes.wait_ended("n3"), NodeDownedError)
             await nodes.formed("n1", "n2")
@@ -197,8 +188,7 @@ def test_down_by_hand() -> None:
 def test_leaving_while_the_block_goes_on() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             await nodes.systems["n2"].leave()
             await nodes.formed("n1", "n3")
             assert nodes.systems["n2"].running
@@ -213,8 +203,7 @@ def test_down_by_name_means_every_start_of_a_node(seed: int) -> None:
 
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             sim.host("n2").crash(reset=True)
             await sim.host("n2").wait_ended()
             nodes.start("n2")
@@ -261,8 +250,7 @@ async def _wait_in_vain(system: ClusteredActorSystem) -> None:
 def test_nobody_waits_for_members_after_the_node_was_declared_down() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             system = nodes.systems["n3"]
             nodes.systems["n1"].down("n3")
             with pytest.raises(NodeDownedError, match="n3 is down"):

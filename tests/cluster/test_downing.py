@@ -38,8 +38,7 @@ class Lease:
 def test_c6_one_side_stays(strategy: DowningStrategy, staying: tuple[str, ...]) -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, downing=strategy) as nodes:
-            nodes.start("n1")
-            await nodes.formed("n1")
+            await nodes.form("n1")
             nodes.start(*ALL[1:])
             await nodes.formed(*ALL)
             await trio.sleep(5)
@@ -58,8 +57,7 @@ def test_the_side_with_the_lease_stays() -> None:
 
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, downing=KeepLease(lease.acquire)) as nodes:
-            nodes.start(*ALL)
-            await nodes.formed(*ALL)
+            await nodes.form(*ALL)
             nodes.split(ONE, OTHER)
             for name in ONE:
                 assert isinstance(await nodes.wait_ended(name), NodeDownedError)
@@ -75,8 +73,7 @@ def test_who_cannot_ask_for_the_lease_goes() -> None:
 
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, downing=KeepLease(lease.acquire)) as nodes:
-            nodes.start(*ALL)
-            await nodes.formed(*ALL)
+            await nodes.form(*ALL)
             nodes.split(ONE, OTHER)
             for name in ALL:
                 assert isinstance(await nodes.wait_ended(name), NodeDownedError)
@@ -87,8 +84,7 @@ def test_who_cannot_ask_for_the_lease_goes() -> None:
 def test_without_a_strategy_everybody_waits() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim, downing=None) as nodes:
-            nodes.start(*ALL)
-            await nodes.formed(*ALL)
+            await nodes.form(*ALL)
             nodes.split(ONE, OTHER)
             await trio.sleep(60)
             assert sorted(nodes.systems) == sorted(ALL)
@@ -104,8 +100,7 @@ def test_the_actors_of_a_downed_node_stop() -> None:
 
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:
-            nodes.start("n1", "n2", "n3")
-            await nodes.formed("n1", "n2", "n3")
+            await nodes.form("n1", "n2", "n3")
             system = nodes.systems["n3"]
 
             ref = system.spawn(sink([]), "worker")

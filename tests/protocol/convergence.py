@@ -11,7 +11,6 @@ Fifty nodes take long: what is in the results is not measured again, so a long r
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final, TypeAlias
 
+from tests import slices
 from tests.pages import DOCS, write_between
 from tests.protocol.whole import WholeCluster
 
@@ -144,18 +144,6 @@ def measure_all(tasks: Sequence[Task], jobs: int | None, end: float, keep: Calla
                 keep(running.pop(future), future.result())
 
 
-def read(path: Path | None) -> dict[Task, float]:
-    """What was measured before; a torn last line is left out."""
-    found: dict[Task, float] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else []:
-        try:
-            kind, size, seed, seconds = json.loads(line)
-        except ValueError:
-            continue
-        found[kind, size, seed] = seconds
-    return found
-
-
 def table(found: Mapping[Task, float], sizes: Sequence[int]) -> list[str]:
     """For the page: median and worst of each, and of how many seeds."""
 
@@ -192,15 +180,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is not there yet, and print all."""
     options = parse(arguments)
-    found = read(options.results)
+    found: dict[Task, float] = {(kind, size, seed): seconds for kind, size, seed, seconds in slices.read(options.results)}
     tasks = [(kind, size, seed) for size in options.sizes for seed in range(options.seeds) for kind in FAULTS]
 
     def keep(task: Task, seconds: float) -> None:
         found[task] = seconds
         print(*task, f"{seconds:.1f} s", sep=", ", flush=True)
-        if options.results is not None:
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([*task, seconds]) + "\n")
+        slices.keep(options.results, [*task, seconds])
 
     end = time.monotonic() + options.minutes * 60
     measure_all([task for task in tasks if task not in found], options.jobs, end, keep)

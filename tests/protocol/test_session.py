@@ -222,6 +222,8 @@ def test_a_driver_may_refuse_by_admission_on_either_side() -> None:
     for one_full, other_full in ((True, False), (False, True)):
         pair = session(ALICE, dials=True, full=one_full), session(BOB, dials=False, full=other_full)
         assert meet(*pair) == ("busy", "busy")
+        errors = [each.error for each in pair]
+        assert [isinstance(error, HandshakeError) and error.by_peer for error in errors] == [other_full, one_full]
     shake(one := session(ALICE, dials=True, full=False), session(BOB, dials=False, full=False))
     assert one.peer == BOB
 

@@ -10,7 +10,6 @@ One seed in fifty is run twice, and has to give the same digest. The end of the 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from typing import Any
 from casty_trio.testing import Report, Setup, Swarm, faults, run_plan
 from casty_trio.testing.__main__ import STANDARD, load_setup, silence, told
 from tests.pages import DOCS, write_between
+from tests.slices import keep, read
 
 PAGE = DOCS / "reliability.md"
 BEGIN = "<!-- simulation: written by python -m tests.sim.swarm --update-docs, not by hand -->"
@@ -133,17 +133,6 @@ class Sum:
         yield f"| worst time until all answer all | {self.figures.get('liveness', 0):.1f} s |"
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The lines that are there; a torn last one is left out."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a slice."""
     options = parse(arguments)
@@ -154,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_slice(options: argparse.Namespace) -> int:
     """Run the seeds that are missing, as long as there is time."""
     setup, swarm, total = load_setup(options.program), Swarm(), Sum()
-    lines = read(options.results) if options.results else []
+    lines = read(options.results)
     for line in lines:
         total.add(line)
     done = {line["seed"] for line in lines}
@@ -167,19 +156,12 @@ def run_slice(options: argparse.Namespace) -> int:
             line = run_seed(setup, swarm, seed)
             total.add(line)
             keep(options.results, line)
+            if line["failure"] is not None:
+                print(f"seed {seed}: {line['failure']}", flush=True)
     print("\n".join(total.lines()))
     if options.update_docs:
         write_between(PAGE, BEGIN, END, "\n".join(total.table()))
     return verdict(total, everything=len(total.nodes) > 0 and total.seeds >= options.enough)
-
-
-def keep(results: Path | None, line: dict[str, Any]) -> None:
-    """Append a line to the results, and show a failure."""
-    if results is not None:
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-    if line["failure"] is not None:
-        print(f"seed {line['seed']}: {line['failure']}", flush=True)
 
 
 def verdict(total: Sum, *, everything: bool) -> int:

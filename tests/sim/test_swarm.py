@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from casty_trio.testing import Bench, SimulatedEnv
+from tests import slices
 from tests.sim import swarm
 
 HERE = "tests.sim.test_swarm"
@@ -61,7 +62,7 @@ def test_slices_go_on_where_the_last_one_ended(tmp_path: Path, capsys: pytest.Ca
         file.write("\n")
     assert swarm.main([*command, "--seeds", "0..30"]) == 0
     assert results.read_text().startswith(first)
-    lines = swarm.read(results)
+    lines = slices.read(results)
     assert sorted(line["seed"] for line in lines) == list(range(30))
     assert {line["failure"] for line in lines} == {None}
     assert [line["seed"] for line in lines if line["replayed"]] == [0]
@@ -74,7 +75,7 @@ def test_slices_go_on_where_the_last_one_ended(tmp_path: Path, capsys: pytest.Ca
 def test_a_slice_ends_in_time(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     assert swarm.main(["--program", f"{HERE}:quiet", "--results", str(results), "--seconds", "0.000001"]) == 0
-    assert len(swarm.read(results)) <= 1
+    assert len(slices.read(results)) <= 1
 
 
 def test_failures_are_told_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +87,7 @@ def test_failures_are_told_and_counted(tmp_path: Path, capsys: pytest.CaptureFix
     assert "seed 1: NodeFailedError" in output
     assert "Plan(seed=1" in output
     assert "seed 4 failed" in output
-    assert len(swarm.read(results)) == 5
+    assert len(slices.read(results)) == 5
     assert swarm.main(["--program", f"{HERE}:quiet", "--seeds", "1..2", "--enough", "1"]) == 1
     assert "took place" in capsys.readouterr().out
 

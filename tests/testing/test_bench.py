@@ -34,7 +34,7 @@ from casty_trio.testing.faults import Crash, Kill, Leave, Pause
 from casty_trio.testing.invariants import AsksEnd, Bounds, Conservation, Liveness, Order, WatchesEnd
 from casty_trio.testing.journal import Journal
 from casty_trio.testing.memberships import Accusations, Convergence, Membership, View
-from casty_trio.testing.standard import standard
+from tests.testing.links import links
 
 ROOT = Path(__file__).parents[2]
 A, B, C = "node-1", "node-2", "node-3"
@@ -571,7 +571,7 @@ sys.exit(main())
 @pytest.mark.parametrize("seed", [2, 12])
 def test_the_usual_load_under_the_usual_faults(seed: int) -> None:
     """Every invariant of it holds, and there was something to hold them against."""
-    report = run_plan(standard, Swarm().plan(seed))
+    report = run_plan(links, Swarm().plan(seed))
     figures = report.figures
     assert report.in_flight >= 50
     assert figures["handled"] > 1_000

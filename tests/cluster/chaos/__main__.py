@@ -21,7 +21,8 @@ import trio
 from tests.bench.machine import describe
 from tests.cluster.chaos.rounds import one_round
 from tests.cluster.chaos.steps import Figures, Limits
-from tests.cluster.chaos.tally import PAGE, Tally, keep, read, update_page
+from tests.cluster.chaos.tally import PAGE, Tally, update_page
+from tests.slices import keep, read
 
 MINUTES = 20.0
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from statistics import median
+from pathlib import Path
 from typing import Any, Final
 
 from tests.cluster.chaos.rounds import KINDS
 from tests.pages import DOCS, write_between
 
-__all__ = ["BEGIN", "END", "PAGE", "Tally", "keep", "read", "update_page"]
+__all__ = ["BEGIN", "END", "PAGE", "Tally", "update_page"]
 
 PAGE: Final = DOCS / "reliability.md"
 BEGIN: Final = "<!-- processes: written by python -m tests.cluster.chaos --update-docs, not by hand -->"
@@ -23,24 +22,6 @@ WHOLE: Final = ("joined", "healed")
 """How long it took until all were one cluster again."""
 ENOUGH: Final = 4
 """So many rounds have at least two whole ones in them, which do everything."""
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The lines that are there; a torn last one is left out."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
-def keep(path: Path | None, line: dict[str, Any]) -> None:
-    """Append a line."""
-    if path is not None:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
 
 
 class Tally:

@@ -10,7 +10,8 @@ import pytest
 from tests.cluster.chaos import __main__ as session, tally
 from tests.cluster.chaos.rounds import KINDS
 from tests.cluster.chaos.steps import PATTERNS
-from tests.cluster.chaos.tally import BEGIN, END, PAGE, Tally, keep, read, update_page
+from tests.cluster.chaos.tally import BEGIN, END, PAGE, Tally, update_page
+from tests.slices import keep, read
 
 
 def line(number: int, kind: str, failure: str | None = None, **figures: float) -> dict[str, Any]:

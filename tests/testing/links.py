@@ -1,4 +1,4 @@
-"""What runs on a bench when nothing else is named: nodes of a cluster, with the usual load. Floor F6."""
+"""Nodes on a bench that know each other by address, without members: what links carry when nobody judges."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from casty_trio.testing.memberships import Accusations
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 
-__all__ = ["standard"]
+__all__ = ["links"]
 
 PORT = 25_520
 
 
-def standard(bench: Bench) -> NodeProgram:
+def links(bench: Bench) -> NodeProgram:
     """Nodes that know each other by address, and carry `Traffic`.
 
     Example::
 
-        run_plan(standard, Swarm().plan(seed=7))
+        run_plan(links, Swarm().plan(seed=7))
     """
     traffic = Traffic(bench, port=PORT)
     bench.observer.add(Accusations())
