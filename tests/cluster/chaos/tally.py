@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from statistics import median
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from tests.cluster.chaos.rounds import KINDS
