@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_given, check_instance, refuse
+from casty_trio.model.client_settings import ClientSettings
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
@@ -42,6 +43,7 @@ class Settings:
         shutdown: the end of the system: for how long the hooks of each phase may run.
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
+        client: a client: how it finds nodes, how long it holds what it cannot send, and when it gives up.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -55,6 +57,7 @@ class Settings:
     shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+    client: ClientSettings = field(default_factory=ClientSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():

@@ -66,6 +66,7 @@ class Kind:
     NACK = 12
     SUBSCRIBE = 13
     MEMBERSHIP = 14
+    REFRESH = 19
 
     ENTITY = 32
     ACTOR = 33
