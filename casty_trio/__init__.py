@@ -7,6 +7,7 @@ The floors, lowest first; a lower one never imports an upper one:
     < sharding | broadcasting | client < testing
 """
 
+from casty_trio import discovery as discovery
 from casty_trio.actors import (
     ActorSystem as ActorSystem,
     ShutdownHook as ShutdownHook,
