@@ -19,6 +19,7 @@ from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_given, check_instance, refuse
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
+from casty_trio.model.registry_settings import RegistrySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
@@ -42,6 +43,8 @@ class Settings:
         shutdown: the end of the system: for how long the hooks of each phase may run.
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
+        receptionist: how nodes agree on who offers which service.
+        pubsub: how nodes agree on who has subscribed to which topic.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -55,6 +58,8 @@ class Settings:
     shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+    receptionist: RegistrySettings = field(default_factory=RegistrySettings)
+    pubsub: RegistrySettings = field(default_factory=RegistrySettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():
