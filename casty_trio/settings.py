@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_given, check_instance, refuse
+from casty_trio.model.client_settings import ClientSettings
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.registry_settings import RegistrySettings
@@ -45,6 +46,7 @@ class Settings:
         detector: how nodes watch each other.
         receptionist: how nodes agree on who offers which service.
         pubsub: how nodes agree on who has subscribed to which topic.
+        client: a client: how it finds nodes, how long it holds what it cannot send, and when it gives up.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -60,6 +62,7 @@ class Settings:
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     receptionist: RegistrySettings = field(default_factory=RegistrySettings)
     pubsub: RegistrySettings = field(default_factory=RegistrySettings)
+    client: ClientSettings = field(default_factory=ClientSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():

@@ -14,6 +14,7 @@ from casty_trio.protocol.frames import Kind
 
 if TYPE_CHECKING:
     from casty_trio.client.client import ClusterClient
+    from casty_trio.client.routes import Stream
 
 __all__ = ["ClientEntityRef", "ClientRef", "ClientRegionRef", "WireRef"]
 
@@ -37,17 +38,21 @@ class WireRef(ActorRef[M]):
             EncodeError: the message cannot be encoded.
         """
 
+    def route(self, message: Any, ask: int) -> Stream:
+        """The stream that such a message takes now."""
+        return self.client.stream
+
     def tell(self, message: M) -> None:
         kind, body = self.frame(message, 0, None)
         try:
-            self.client.stream.write(kind, body)
+            self.route(message, 0).write(kind, body)
         except (LinkClosedError, LinkFullError) as error:
             self.client.drop(message, str(error))
 
     async def send(self, message: M) -> None:
         kind, body = self.frame(message, 0, None)
         try:
-            await self.client.stream.send(kind, body)
+            await self.route(message, 0).send(kind, body)
         except LinkClosedError as error:
             self.client.drop(message, str(error))
 
@@ -72,11 +77,14 @@ class ClientRegionRef(WireRef[ShardEnvelope[M]]):
         if type(message.entity_id) is not str or not message.entity_id:
             raise UsageError(f"{self.path}: an entity id is a text that is not empty, not {message.entity_id!r}")
         client, entity_id = self.client, message.entity_id
-        name, body = client.codec.encode(message.message, client.write_ref)
+        name, body = client.codec.encode(message.message, client.inbound.write_ref)
         try:
             return Kind.ENTITY, wire.pack_entity(ask, budget, self.shard_type, self.num_shards, entity_id, name, body)
         except UnicodeEncodeError as error:
             raise _bad_entity_id(entity_id, error) from error
+
+    def route(self, message: Any, ask: int) -> Stream:
+        return self.client.routes.entity(self.shard_type, message.entity_id, self.num_shards, ask)
 
 
 class ClientEntityRef(WireRef[M]):
@@ -96,11 +104,15 @@ class ClientEntityRef(WireRef[M]):
     def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
         client = self.client
         num_shards = client.num_shards(self.shard_type)
-        name, body = client.codec.encode(message, client.write_ref)
+        name, body = client.codec.encode(message, client.inbound.write_ref)
         try:
             return Kind.ENTITY, wire.pack_entity(ask, budget, self.shard_type, num_shards, self.entity_id, name, body)
         except UnicodeEncodeError as error:
             raise _bad_entity_id(self.entity_id, error) from error
+
+    def route(self, message: Any, ask: int) -> Stream:
+        client, shard_type = self.client, self.shard_type
+        return client.routes.entity(shard_type, self.entity_id, client.num_shards(shard_type), ask)
 
 
 class ClientRef(WireRef[Any]):
@@ -117,8 +129,11 @@ class ClientRef(WireRef[Any]):
         return self._address
 
     def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
-        name, body = self.client.codec.encode(message, self.client.write_ref)
+        name, body = self.client.codec.encode(message, self.client.inbound.write_ref)
         return Kind.ACTOR, wire.pack_actor(ask, budget, (self._address.path, self._address.incarnation), name, body)
+
+    def route(self, message: Any, ask: int) -> Stream:
+        return self.client.routes.node(self._address)
 
 
 def _bad_entity_id(entity_id: str, problem: UnicodeEncodeError) -> EncodeError:

@@ -50,6 +50,10 @@ M = TypeVar("M")
 R = TypeVar("R")
 OnDowned = Literal["raise", "rejoin"]
 
+VERSION_SIZE = 8
+REFRESHED = 1.0
+"""So often, in seconds, the state is told again at most to a client that asks."""
+
 
 class ClusteredActorSystem(MemberNode):
     """An actor system that is a node of a cluster, and that clients reach over TCP.
@@ -166,6 +170,7 @@ class ClusteredActorSystem(MemberNode):
 
     def _take_frames(self) -> None:
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
+        self.handlers[Kind.REFRESH] = self._on_refresh
         for each in self._extensions:
             self.handlers.update(each.frames())
 
@@ -325,6 +330,15 @@ class ClusteredActorSystem(MemberNode):
             raise ProtocolError("a second SUBSCRIBE on one connection: changes are told without")
         connection.subscribed = True
         self._push(connection, self._state())
+
+    def _on_refresh(self, connection: Connection, body: memoryview) -> None:
+        """A subscriber tells which version it has: a change may have been lost, for its link was full."""
+        if not connection.subscribed or len(body) != VERSION_SIZE:
+            raise ProtocolError("a REFRESH is the version of the state, on a connection with a SUBSCRIBE")
+        now = self.clock()
+        if int.from_bytes(body, "big") != self._state_version and now - connection.refreshed >= REFRESHED:
+            connection.refreshed = now
+            self._push(connection, self._state())
 
     def _push(self, connection: Connection, body: bytes) -> None:
         try:

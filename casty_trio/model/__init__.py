@@ -3,6 +3,16 @@
 from casty_trio.model.address import ActorAddress as ActorAddress
 from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
 from casty_trio.model.broadcast import BroadcastRef as BroadcastRef
+from casty_trio.model.client_events import (
+    ClientEvent as ClientEvent,
+    Connected as Connected,
+    ContactPointAdded as ContactPointAdded,
+    ContactPointRemoved as ContactPointRemoved,
+    ContactPoints as ContactPoints,
+    Disconnected as Disconnected,
+    MessageDropped as MessageDropped,
+)
+from casty_trio.model.client_settings import ClientSettings as ClientSettings
 from casty_trio.model.cluster_events import (
     ClusterEvent as ClusterEvent,
     ClusterState as ClusterState,

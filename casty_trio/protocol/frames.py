@@ -67,6 +67,7 @@ class Kind:
     SUBSCRIBE = 13
     MEMBERSHIP = 14
     DELIVERED = 16
+    REFRESH = 19
 
     ENTITY = 32
     ACTOR = 33

@@ -47,6 +47,7 @@ class Connection:
         "link",
         "node",
         "peer",
+        "refreshed",
         "slots",
         "subscribed",
         "their_dial",
@@ -60,6 +61,7 @@ class Connection:
         self.their_dial: int = their_dial
         self.slots: dict[int, RemoteSlot] = {}
         self.subscribed: bool = False
+        self.refreshed: float = -math.inf  # when it was last told again what there is
         self._clock = node.clock
         self._handlers = node.handlers
         self._watch_deadline = node.deadlines.add
