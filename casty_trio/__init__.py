@@ -4,7 +4,7 @@ This file is the face: every public name, re-exported, and the composition root:
 The floors, lowest first; a lower one never imports an upper one:
 
     errors < env < model < protocol | settings < link | tls | actors < remote < cluster
-    < sharding | broadcasting | client < testing
+    < sharding | broadcasting | receptionist | pubsub | client < testing
 """
 
 from casty_trio import discovery as discovery
@@ -89,15 +89,19 @@ from casty_trio.model import (
     ContactPointRemoved as ContactPointRemoved,
     ContactPoints as ContactPoints,
     DeadLetter as DeadLetter,
+    Delivery as Delivery,
+    Deregister as Deregister,
     DetectorSettings as DetectorSettings,
     DetectorStatistics as DetectorStatistics,
     Directive as Directive,
     Disconnected as Disconnected,
     Event as Event,
+    Find as Find,
     Lagged as Lagged,
     LeaderChanged as LeaderChanged,
     LinkLost as LinkLost,
     LinkSettings as LinkSettings,
+    Listing as Listing,
     LoopBlocked as LoopBlocked,
     Mailbox as Mailbox,
     MailboxHighWater as MailboxHighWater,
@@ -116,19 +120,29 @@ from casty_trio.model import (
     NodeGone as NodeGone,
     OneForOneStrategy as OneForOneStrategy,
     PeerStatistics as PeerStatistics,
+    PubSub as PubSub,
     ReachableMember as ReachableMember,
+    ReceptionistMessage as ReceptionistMessage,
+    Register as Register,
+    RegistrySettings as RegistrySettings,
     RestForOneStrategy as RestForOneStrategy,
+    ServiceEntry as ServiceEntry,
+    ServiceInstance as ServiceInstance,
+    ServiceKey as ServiceKey,
     ShardEnvelope as ShardEnvelope,
     ShutdownHookFailed as ShutdownHookFailed,
     ShutdownSettings as ShutdownSettings,
     Signal as Signal,
     SpyEvent as SpyEvent,
+    Subscribe as Subscribe,
     SupervisionStrategy as SupervisionStrategy,
     SystemStatistics as SystemStatistics,
     Terminated as Terminated,
+    Topic as Topic,
     TopologySnapshot as TopologySnapshot,
     UnhandledMessage as UnhandledMessage,
     UnreachableMember as UnreachableMember,
+    Unsubscribe as Unsubscribe,
 )
 from casty_trio.protocol.downing import (
     Decision as Decision,
@@ -141,8 +155,12 @@ from casty_trio.protocol.downing import (
     StaticQuorum as StaticQuorum,
 )
 from casty_trio.protocol.naming import message as message
+from casty_trio.pubsub import Topics as _Topics
+from casty_trio.receptionist import Receptionist as _Receptionist
 from casty_trio.settings import Settings as Settings
 from casty_trio.sharding import Sharding as _Sharding
 
 _install(_Sharding)
 _install(_Broadcasting)
+_install(_Receptionist)
+_install(_Topics)

@@ -20,6 +20,7 @@ from casty_trio.model.checks import check_given, check_instance, refuse
 from casty_trio.model.client_settings import ClientSettings
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
+from casty_trio.model.registry_settings import RegistrySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
@@ -43,6 +44,8 @@ class Settings:
         shutdown: the end of the system: for how long the hooks of each phase may run.
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
+        receptionist: how nodes agree on who offers which service.
+        pubsub: how nodes agree on who has subscribed to which topic.
         client: a client: how it finds nodes, how long it holds what it cannot send, and when it gives up.
 
     Example:
@@ -57,6 +60,8 @@ class Settings:
     shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+    receptionist: RegistrySettings = field(default_factory=RegistrySettings)
+    pubsub: RegistrySettings = field(default_factory=RegistrySettings)
     client: ClientSettings = field(default_factory=ClientSettings)
 
     def __post_init__(self) -> None:

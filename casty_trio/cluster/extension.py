@@ -6,13 +6,15 @@ kind of behaviour it spawns and which frames it handles. The package's face, the
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from casty_trio.errors import UsageError
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
+from casty_trio.model.pubsub import PubSub
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import ServiceEntry
 from casty_trio.protocol.wire import ShardTypeState
 from casty_trio.remote import FrameHandler
 
@@ -22,11 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["Extension", "install", "installed"]
 
 
-class Extension(ABC):
+class NoBehavior(Behavior[Any], frozen=True, eq=False):
+    """What nobody spawns."""
+
+
+class Extension:
     """A service of a cluster node; one instance per system, made when the system is."""
 
-    behavior: ClassVar[type[Behavior[Any]]]
-    """The kind of behaviour that is spawned through this extension."""
+    behavior: ClassVar[type[Behavior[Any]]] = NoBehavior
+    """The kind of behaviour that is spawned through this extension, if there is one."""
 
     seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = ()
     """Kinds of its refs that send messages through the codec themselves, where ``check_serialization`` says so."""
@@ -34,9 +40,26 @@ class Extension(ABC):
     def __init__(self, system: ClusteredActorSystem) -> None:
         self.system = system
 
-    @abstractmethod
     def spawn(self, behavior: Any, name: str | None, mailbox: Mailbox | None) -> ActorRef[Any]:
-        """Start what the behaviour describes, and give a ref to it."""
+        """Start what a behaviour of its kind describes, and give a ref to it."""
+        raise UsageError(f"{type(self).__name__} spawns nothing")
+
+    def start(self) -> None:
+        """The block was entered: start what runs all the time."""
+        return
+
+    def peer_connected(self, uid: int) -> None:
+        """There is a new connection to another node."""
+        return
+
+    @property
+    def pubsub(self) -> PubSub | None:
+        """The topics, if they are this extension's."""
+        return None
+
+    def services(self) -> tuple[ServiceEntry, ...]:
+        """The actors that can be found by what they offer, sorted."""
+        return ()
 
     def frames(self) -> Mapping[int, FrameHandler]:
         """Which kinds of frames are this extension's."""

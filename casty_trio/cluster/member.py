@@ -206,6 +206,7 @@ class MemberNode(RemoteNode):
         self._service.begin()
         self.start_service(self._service.run, "membership")
         self.start_service(self._barriers.run, "barriers")
+        self._start_above()
         if self._discovery is not None:
             self.start_service(self._discover, "discovery")
         if self._required_quorum:
@@ -215,6 +216,9 @@ class MemberNode(RemoteNode):
                 await self.__aexit__(type(error), error, error.__traceback__)
                 raise
         return self
+
+    def _start_above(self) -> None:
+        """Start what stands on the cluster and runs all the time."""
 
     async def _leave_at_end(self) -> None:
         """Leave first, so that others hear of it as long as everything works; in a hurry when the block is cancelled."""

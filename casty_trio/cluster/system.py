@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal, TypeVar, overload
 
 import cattrs
+from msgspec.structs import replace
 
 from casty_trio.actors.ask import AskSlot
 from casty_trio.actors.refs import AskableRef
@@ -17,7 +18,7 @@ from casty_trio.cluster.extension import installed
 from casty_trio.cluster.member import MemberNode, SeedNodes
 from casty_trio.cluster.service import ClusterSetup
 from casty_trio.env import Env
-from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError, UsageError
 from casty_trio.model.address import AddressMap
 from casty_trio.model.behavior import Behavior, BoundFactory, Broadcasted
 from casty_trio.model.broadcast import BroadcastRef
@@ -33,12 +34,13 @@ from casty_trio.model.checks import (
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.events import Event
 from casty_trio.model.mailbox import Mailbox
+from casty_trio.model.pubsub import PubSub
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.protocol import wire
 from casty_trio.protocol.downing import DowningStrategy, KeepMajority
 from casty_trio.protocol.frames import Kind
-from casty_trio.remote import Connection
+from casty_trio.remote import Connection, Peer
 from casty_trio.settings import Settings
 from casty_trio.tls import Config
 
@@ -260,7 +262,29 @@ class ClusteredActorSystem(MemberNode):
                 return written
         return super().write_ref(ref)
 
+    @property
+    def pubsub(self) -> PubSub:
+        """The topics of the cluster, and the actors that are reached by their path alone.
+
+        Example:
+            >>> # system.pubsub.subscribe(NEWS, listener)
+            >>> # system.pubsub.publish(NEWS, News("it works"))
+        """
+        for extension in self._extensions:
+            if extension.pubsub is not None:
+                return extension.pubsub
+        raise UsageError("this system was made without topics: import casty_trio, which installs them")
+
     # --- What members and clients are told ----------------------------------------------------------------------------
+
+    def _start_above(self) -> None:
+        for extension in self._extensions:
+            extension.start()
+
+    def peer_connected(self, peer: Peer) -> None:
+        super().peer_connected(peer)
+        for extension in self._extensions:
+            extension.peer_connected(peer.uid)
 
     def let_go(self) -> None:
         for extension in self._extensions:
@@ -281,18 +305,21 @@ class ClusteredActorSystem(MemberNode):
             (shards.name, tuple(state.members[home] if 0 <= home < len(state.members) else None for home in shards.homes))
             for shards in self._shard_types()
         )
-        return TopologySnapshot(state.members, state.leader, state.unreachable, homes)
+        registry = tuple(entry for extension in self._extensions for entry in extension.services())
+        return TopologySnapshot(state.members, state.leader, state.unreachable, homes, registry)
 
     # --- Clients -----------------------------------------------------------------------------------------------------
 
     def state_changed(self) -> None:
         """Tell everybody who listens, and every client that subscribed, what there is now."""
-        topology = self._topology()
-        if topology == self._told:
+        topology, before = self._topology(), self._told
+        if topology == before:
             return
         self._told = topology
+        self.publish(TopologySnapshot, *(getattr(topology, name) for name in TopologySnapshot.__struct_fields__))
+        if before is not None and replace(before, registry=topology.registry) == topology:
+            return  # clients hear of services by themselves
         self._state_version += 1
-        self.publish(TopologySnapshot, topology.members, topology.leader, topology.unreachable, topology.shard_homes)
         body = self._state()
         for connection in self.connections:
             if connection.subscribed:

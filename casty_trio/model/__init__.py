@@ -51,7 +51,21 @@ from casty_trio.model.events import (
 )
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
+from casty_trio.model.pubsub import Delivery as Delivery, PubSub as PubSub, Topic as Topic
 from casty_trio.model.ref import ActorRef as ActorRef
+from casty_trio.model.registry_settings import RegistrySettings as RegistrySettings
+from casty_trio.model.services import (
+    Deregister as Deregister,
+    Find as Find,
+    Listing as Listing,
+    ReceptionistMessage as ReceptionistMessage,
+    Register as Register,
+    ServiceEntry as ServiceEntry,
+    ServiceInstance as ServiceInstance,
+    ServiceKey as ServiceKey,
+    Subscribe as Subscribe,
+    Unsubscribe as Unsubscribe,
+)
 from casty_trio.model.settings import (
     AccessSettings as AccessSettings,
     ActorSettings as ActorSettings,

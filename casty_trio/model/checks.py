@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NoReturn, cast
 
 from casty_trio.errors import SettingsError
+from casty_trio.model.member import LONGEST_ROLE, ROLES_MOST
 
 __all__ = [
     "LONGEST_TIME",
@@ -28,13 +29,14 @@ __all__ = [
     "check_port",
     "check_roles",
     "check_seconds",
+    "check_text",
     "check_types",
     "refuse",
 ]
 
 MOST_SHARDS = 65_536
 LONGEST_HOST = 255
-LONGEST_ROLE = 64
+LONGEST_TEXT = 255
 LONGEST_TIME = sys.float_info.max
 """The longest time that has an end, in seconds."""
 
@@ -102,6 +104,20 @@ def check_hook(what: str, value: object) -> None:
         refuse(what, value, "a function")
 
 
+def check_text(what: str, value: Any) -> None:
+    """See that a value can be the name of something that nodes tell each other of: any short text that can be written."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TEXT or not _is_utf8(value):
+        refuse(what, value, f"a text of 1 to {LONGEST_TEXT} characters")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_host(what: str, value: object) -> None:
     """See that a value can be the name or the address of a host; what it names is up to the system."""
     if not isinstance(value, str) or len(value) > LONGEST_HOST:
@@ -136,6 +152,8 @@ def check_roles(what: str, value: Iterable[object]) -> tuple[str, ...]:
     for role in roles:
         if role is value or not isinstance(role, str) or not 0 < len(role) <= LONGEST_ROLE:
             refuse(what, role, f"an iterable of names of at most {LONGEST_ROLE} characters")
+    if len(set(roles)) > ROLES_MOST:
+        refuse(what, roles, f"at most {ROLES_MOST} names")
     return tuple(sorted({str(role) for role in roles}))
 
 

@@ -66,6 +66,7 @@ class Kind:
     NACK = 12
     SUBSCRIBE = 13
     MEMBERSHIP = 14
+    DELIVERED = 16
     REFRESH = 19
 
     ENTITY = 32
@@ -77,6 +78,9 @@ class Kind:
     UNWATCH = 38
     VIEW = 39
     BARRIER = 40
+    SERVICES = 45
+    TOPICS = 46
+    DELIVER = 47
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

@@ -315,6 +315,7 @@ def situations(draw: st.DrawFn) -> Situation:
     return Situation(uids[0], view, tuple(sorted({subject for _, subject in clean})), tuple(clean))
 
 
+@pytest.mark.long
 @given(situation=situations(), rng=st.randoms(use_true_random=False))
 def test_all_who_share_a_view_decide_alike(situation: Situation, rng: random.Random) -> None:
     """C6: whoever decides, and in whatever order the members stand; and only members that are not going anyway go down."""
