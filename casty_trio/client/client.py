@@ -46,6 +46,7 @@ from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol.codec import Codec
+from casty_trio.protocol.serializing import Serializer, as_converter
 from casty_trio.settings import Settings, merge_settings
 from casty_trio.tls import Config, Credentials
 
@@ -72,6 +73,8 @@ class ClusterClient(ClientParts):
         advertised_host: what it gives instead, if that is not ``client_host``.
         advertised_port: likewise.
         address_map: turns the address of a node into the one to dial, for tunnels and port mappings.
+        serializer: encodes and decodes some of the program's types; nodes are given it as a ``converter``, see
+            `as_converter`.
         messages: message types to know from the start; those in the annotations of what is sent are found by themselves.
         converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
         tls: this client's certificate and the authorities it believes, if the cluster's nodes have ``tls``.
@@ -99,6 +102,7 @@ class ClusterClient(ClientParts):
         advertised_host: str | None = None,
         advertised_port: int | None = None,
         address_map: AddressMap | None = None,
+        serializer: Serializer | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         tls: Config | None = None,
@@ -111,6 +115,8 @@ class ClusterClient(ClientParts):
     ) -> None:
         check_arguments(connect_timeout, converter, link, discovery, env)
         place = checked_place(client_host, client_port, advertised_host, advertised_port)
+        if serializer is not None:
+            converter = as_converter(serializer, converter)
         given = checked_contacts(contact_points, may_be_empty=discovery is not None)
         super().__init__(
             given,
