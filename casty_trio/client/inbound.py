@@ -52,6 +52,8 @@ class Inbound:
                 ask.fail(wire.nack_error(nack))
         elif kind == Kind.STATE:
             self._on_state(wire.unpack(wire.StateFrame, body))
+        elif kind == Kind.LISTINGS:
+            self._client.services.on_frame(body)
         else:
             raise ProtocolError(f"a frame of kind {kind} has no meaning for a client")
 

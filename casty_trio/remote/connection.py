@@ -25,6 +25,10 @@ OVERTAKEN = 10_000
 """How many cancellations may wait for the asks they overtook; further ones are ignored."""
 
 
+LENT = 10_000
+"""So many refs that a client was sent are remembered."""
+
+
 class TooManyAsks(Exception):  # noqa: N818 - it never leaves this file
     """A peer has as many asks open as it may."""
 
@@ -39,6 +43,7 @@ class Connection:
     __slots__ = (
         "_clock",
         "_handlers",
+        "_lent",
         "_most_asks",
         "_newest",
         "_overtaken",
@@ -66,6 +71,7 @@ class Connection:
         self._handlers = node.handlers
         self._watch_deadline = node.deadlines.add
         self._most_asks = node.door.settings.client_asks if link.peer.role == "client" else sys.maxsize
+        self._lent: dict[ActorAddress, None] = {}  # refs that a client was sent, and may send back
         self._newest = 0  # askers count upwards
         self._overtaken: set[int] = set()
 
@@ -167,7 +173,19 @@ class Connection:
             return self.peer.write_ref(ref)
         if isinstance(ref, RemoteSlot) and ref.connection is self:
             return refs.pack_reply(ref.number)
-        return self.node.write_ref(ref)
+        written = self.node.write_ref(ref)
+        if written[0] == refs.ADDRESS:
+            self._lend(ref.address)
+        return written
+
+    def has_sent(self, address: ActorAddress) -> bool:
+        """Whether a client has a ref from this connection; of very many it has, the latest count."""
+        return address in self._lent
+
+    def _lend(self, address: ActorAddress) -> None:
+        self._lent[address] = None
+        if len(self._lent) > LENT:
+            del self._lent[next(iter(self._lent))]
 
     def read_ref(self, code: int, payload: memoryview) -> ActorRef[Any]:
         """A ref that this peer has written."""
