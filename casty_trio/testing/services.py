@@ -29,7 +29,7 @@ Place = tuple[int, str, int]
 
 
 class Listed(Invariant):
-    """In the end every node lists exactly the actors that live and are registered, on whichever node; and who subscribes hears
+    """In the end every node lists exactly the actors that live and are registered, wherever they are; who subscribes hears
     of changes only.
 
     Parameters:
