@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, overload
 
@@ -20,41 +20,26 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from casty_trio.client.arguments import ClientStatistics, check_arguments, checked_contacts, checked_place
-from casty_trio.client.asks import Alarm, Asks, ClientAsk, Deadlines
-from casty_trio.client.contacts import Contact, Contacts
-from casty_trio.client.inbound import Inbound
-from casty_trio.client.news import ClientEventStream
+from casty_trio.client.asks import ClientAsk
+from casty_trio.client.parts import ClientParts
 from casty_trio.client.refs import ClientRegionRef
-from casty_trio.client.routes import Routes, Stream
-from casty_trio.client.services import ClientServices
-from casty_trio.client.stream import ClientStream
 from casty_trio.discovery import Lookup
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import (
     ConnectError,
     LinkClosedError,
-    LinkError,
     LinkFullError,
     MailboxFullError,
     ShardCountError,
     SystemClosedError,
-    UnknownActorError,
     UsageError,
 )
-from casty_trio.link import Link, dial
-from casty_trio.link.parking import Parking, TrioParking, parking_class, running_clock
-from casty_trio.model.address import ActorAddress, AddressMap, address_map_of, check_name
-from casty_trio.model.behavior import BoundFactory
+from casty_trio.link.parking import parking_class, running_clock
+from casty_trio.model.address import AddressMap, address_map_of, check_name
+from casty_trio.model.annotations import factory_message_types
+from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
-from casty_trio.model.checks import MOST_SHARDS, check_count, check_seconds, check_types
-from casty_trio.model.client_events import (
-    ClientEvent,
-    ContactPointAdded,
-    ContactPointRemoved,
-    ContactPoints,
-    MessageDropped,
-)
-from casty_trio.model.client_settings import ClientSettings
+from casty_trio.model.checks import MOST_SHARDS, check_count, check_seconds, check_types, refuse
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import Event, Lagged
@@ -62,10 +47,7 @@ from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import Listing, ServiceKey
 from casty_trio.model.settings import LinkSettings
-from casty_trio.protocol import wire
 from casty_trio.protocol.codec import Codec
-from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import Identity
 from casty_trio.settings import Settings, merge_settings
 from casty_trio.tls import Config, Credentials
 
@@ -78,7 +60,7 @@ E = TypeVar("E", bound=Event)
 log: logging.Logger = logging.getLogger("casty_trio.client")
 
 
-class ClusterClient:
+class ClusterClient(ClientParts):
     """A program's way into a cluster from outside, as an ``async with`` block; on Trio and on asyncio.
 
     Inside the block it is ready: the cluster's state is known, and the first message goes where it belongs.
@@ -132,32 +114,19 @@ class ClusterClient:
         check_arguments(connect_timeout, converter, link, discovery, env)
         place = checked_place(client_host, client_port, advertised_host, advertised_port)
         given = checked_contacts(contact_points, may_be_empty=discovery is not None)
-        sections = merge_settings(settings, link=link)
-        self.system_name: str = check_name(system_name, "system")
-        self.address_map: AddressMap = address_map_of(address_map)
-        self.codec: Codec = Codec(check_types("messages", messages), converter=converter)
-        self.link_settings: LinkSettings = sections.link
-        self.settings: ClientSettings = sections.client
-        self.discovery: Lookup | None = discovery
-        self.env: Env = env if env is not None else RealEnv()
-        uid = self.env.uid()
-        self.identity: Identity = Identity(system_name, "client", f"client-{uid:x}", uid, *place)
-        self.credentials: Credentials = Credentials(tls, secret, system_name, "client", env=self.env)
-        self.contacts: Contacts = Contacts(given, uid, self.settings.contacts)
-        self.asks: Asks = Asks()
-        self.event_stream: ClientEventStream = ClientEventStream(self._present)
-        self.inbound: Inbound = Inbound(self)
-        self.services: ClientServices = ClientServices(self)
-        self.on_frame: Callable[[int, memoryview], None] = self.inbound.on_frame
-        self.stream: ClientStream = ClientStream(self, self.on_frame)
-        self.routes: Routes = Routes(self)
+        super().__init__(
+            given,
+            check_name(system_name, "system"),
+            place,
+            address_map_of(address_map),
+            Codec(check_types("messages", messages), converter=converter),
+            merge_settings(settings, link=link),
+            env if env is not None else RealEnv(),
+        )
+        self.discovery = discovery
+        self.credentials = Credentials(tls, secret, system_name, "client", env=self.env)
         self._connect_timeout = connect_timeout
-        self._deadlines = Deadlines()
-        self._dropped = 0
         self._manager: AbstractAsyncContextManager[TaskGroup] | None = None
-        self._tasks: TaskGroup | None = None
-        self._open_parking: Callable[[], Parking] = TrioParking  # of which kind it is, the block tells
-        self._now: Callable[[], float] = anyio.current_time
         self._regions: dict[str, ClientRegionRef[Any]] = {}
 
     def __repr__(self) -> str:
@@ -210,6 +179,7 @@ class ClusterClient:
         return await self._leave(error, stopping)
 
     async def _say_goodbye(self) -> None:
+        await self.actors.close()  # their last words can still leave
         self.routes.close()
         self.stream.close()
         with anyio.move_on_after(self.link_settings.close_timeout + 1.0):
@@ -263,6 +233,52 @@ class ClusterClient:
             self.codec.register(message_type)
         return ref
 
+    def region_ref(
+        self, shard_type: str, factory: Callable[[str], Behavior[M]], *, num_shards: int
+    ) -> ActorRef[ShardEnvelope[M]]:
+        """As `entity_ref`, for programs that share the factory of the entities with the nodes.
+
+        Parameters:
+            shard_type: the name under which the cluster spawned the type.
+            factory: what the nodes gave `Behaviors.sharded`. It is not called here: the types of the messages are read from
+                its return annotation.
+            num_shards: into how many shards its ids are hashed; as in the cluster.
+
+        Raises:
+            ShardCountError: as for `entity_ref`, as are the others.
+
+        Example:
+            >>> # carts = client.region_ref("cart", cart, num_shards=100)
+        """
+        if not callable(factory):
+            refuse("factory", factory, "a function that makes an entity's behaviour")
+        ref: ActorRef[ShardEnvelope[Any]] = self.entity_ref(shard_type, num_shards=num_shards)
+        self.codec.register(*factory_message_types(factory))
+        return ref
+
+    @overload
+    async def entity_ask(
+        self,
+        ref: ActorRef[ShardEnvelope[M]],
+        msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]],
+        *,
+        timeout: float = 5.0,
+    ) -> R: ...
+    @overload
+    async def entity_ask(
+        self, ref: ActorRef[ShardEnvelope[M]], msg_factory: BoundFactory[R, ShardEnvelope[M]], *, timeout: float = 5.0
+    ) -> R: ...
+
+    async def entity_ask(
+        self, ref: ActorRef[ShardEnvelope[Any]], msg_factory: Callable[[ActorRef[Any]], Any], *, timeout: float = 5.0
+    ) -> Any:
+        """Ask an entity; the same as `ask`, by the name that says so.
+
+        Example:
+            >>> # total: int = await client.entity_ask(carts, lambda r: ShardEnvelope("user-1", GetTotal(reply_to=r)))
+        """
+        return await self.ask(ref, msg_factory, timeout=timeout)
+
     def tell(self, ref: ActorRef[M], message: M) -> None:
         """The same as ``ref.tell(message)``."""
         ref.tell(message)
@@ -306,32 +322,66 @@ class ClusterClient:
         if type(timeout) is not float or not timeout >= 0:  # looked at closely only when it is no usual one
             check_seconds("timeout", timeout)
         ask = ClientAsk(self, self.asks.next_number(), ref, timeout, self._open_parking())
-        message = msg_factory(ask)
-        kind, body = target.frame(message, ask.number, timeout if timeout < math.inf else None)
         self.asks.add(ask)
         try:
-            self._put_ask(target.route(message, ask.number), ask, kind, body)
+            self._submit(target, msg_factory(ask), ask)
             if timeout < math.inf:
                 self._deadlines.add(self._now() + timeout, ask)
             await (ask.parking.park() if not ask.closed else checkpoint())
+        except BaseException:
+            self._abandon(ask)
+            raise
         finally:
             self.asks.remove(ask)
-            if not ask.closed:
-                ask.closed = True
-                self.give_up(ask)
         return ask.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
 
-    def _put_ask(self, stream: Stream, ask: ClientAsk, kind: int, body: bytes) -> None:
-        ask.via = stream
+    def _submit(self, target: Any, message: Any, ask: ClientAsk) -> None:
         try:
-            stream.write(kind, body)
+            target.submit(message, ask.number, ask.timeout if ask.timeout < math.inf else None)
         except BaseException as error:
             ask.closed = True  # it was not sent: there is nothing to give up
             if isinstance(error, LinkFullError):
-                raise MailboxFullError(f"{ask.target!r} cannot be asked now: {error}") from error
+                raise MailboxFullError(f"{target!r} cannot be asked now: {error}") from error
             if isinstance(error, LinkClosedError):
-                raise SystemClosedError(f"{ask.target!r} cannot be asked any more: {error}") from error
+                raise SystemClosedError(f"{target!r} cannot be asked any more: {error}") from error
             raise
+
+    def _abandon(self, ask: ClientAsk) -> None:
+        if not ask.closed:
+            ask.closed = True
+            self.give_up(ask)
+
+    def spawn(self, behavior: Behavior[M], name: str | None = None) -> ActorRef[M]:
+        """Start a local actor. Its ref can be sent to the cluster, whose actors tell it over this client's streams.
+
+        It runs until it stops, `stop` is called or the block is left, which stops all. It is made of `Behaviors.receive`,
+        `setup`, `with_lifecycle` and `supervise`, and has ``ctx.self``, ``log``, ``ask``, ``timers``, ``stop`` and
+        ``pipe_to_self``. A failure that its strategies escalate ends the block.
+
+        Parameters:
+            behavior: what it does with its first message.
+            name: unique among the living actors of this client; left out, one is made up.
+
+        Raises:
+            NotSupportedOnClientError: the behaviour needs a node.
+            NameInUseError: a living actor has the name.
+            InvalidNameError: a path cannot carry the name.
+            SystemClosedError: the client is used outside its block.
+
+        Example:
+            >>> # listener = client.spawn(news_reader(), "reader")
+            >>> # boards.tell(ShardEnvelope("sports", Follow(listener)))
+        """
+        self._check_open()
+        return self.actors.spawn(behavior, name)
+
+    async def stop(self, ref: ActorRef[Any]) -> None:
+        """Stop a local actor after the message it is handling, and wait until it has.
+
+        Raises:
+            UsageError: the ref is not one of `spawn`.
+        """
+        await self.actors.stop(ref)
 
     def events(self, event_type: type[E], *, capacity: int = 1024) -> AbstractAsyncContextManager[AsyncIterator[E | Lagged]]:
         """Iterate over what happens to the client's contact: `ClientEvent` and its subclasses, the present state first.
@@ -403,92 +453,5 @@ class ClusterClient:
             link.statistics() if link is not None else None,
             self.stream.held,
             len(self.routes),
+            len(self.actors),
         )
-
-    # --- What the client's parts need --------------------------------------------------------------------------------
-
-    async def dial(self, contact: Contact) -> Link:
-        """A fresh connection to a node.
-
-        Raises:
-            OSError: nobody listens there.
-            HandshakeError: it refused this client, or this client refuses it.
-        """
-        session = self.credentials.session(self.identity, self.link_settings, dialer=True)
-        return await dial(self.env, *self.address_map(*contact), session, self.credentials.dial)
-
-    def start_soon(self, run: Callable[[], Coroutine[Any, Any, object]], name: str) -> None:
-        """Run a task that ends with the block."""
-        assert self._tasks is not None  # who calls this has looked
-        start: Callable[[], Any] = run
-        self._tasks.start_soon(start, name=name)
-
-    def after(self, delay: float, call: Callable[[], object]) -> Alarm:
-        """Call a function later; inf is never."""
-        alarm = Alarm(call)
-        if delay < math.inf:
-            self._deadlines.add(self._now() + delay, alarm)
-        return alarm
-
-    def publish(self, event: ClientEvent) -> None:
-        """Tell an event to whoever listens."""
-        self.event_stream.publish(event)
-
-    def change_contacts(self, change: Callable[[Contacts], None]) -> None:
-        """Change the contact points, and tell what is new."""
-        before = dict.fromkeys(self.contacts.points)
-        change(self.contacts)
-        after = dict.fromkeys(self.contacts.points)
-        if tuple(before) == tuple(after):
-            return
-        self.publish(ContactPoints(tuple(after)))
-        for host, port in before:
-            if (host, port) not in after:
-                self.publish(ContactPointRemoved(host, port))
-        for host, port in after:
-            if (host, port) not in before:
-                self.publish(ContactPointAdded(host, port))
-
-    def _present(self) -> Iterable[ClientEvent]:
-        connected = self.stream.connected
-        return (ContactPoints(self.contacts.points), *([connected] if connected is not None else []))
-
-    def address_of(self, path: str, incarnation: int) -> ActorAddress:
-        """The address of something that lives in this client."""
-        me = self.identity
-        return ActorAddress(self.system_name, path, me.host, me.port, me.uid, incarnation)
-
-    def num_shards(self, shard_type: str) -> int:
-        """Into how many shards a type's ids are hashed.
-
-        Raises:
-            UnknownActorError: the cluster has no such type.
-        """
-        known = self.inbound.shards.get(shard_type)
-        if known is None:
-            raise UnknownActorError(f"the cluster has no sharded type {shard_type!r}")
-        return known
-
-    def drop(self, message: object, reason: str) -> None:
-        """Count a message that is not sent, or that nobody waits for."""
-        self._dropped += 1
-        log.info("%s is dropped: %s", type(message).__name__, reason)
-        self.publish(MessageDropped(reason))
-
-    def lose(self, number: int, error: Exception, reason: str) -> None:
-        """A message that was held is dropped; fail its ask, if it has one."""
-        self._dropped += 1
-        log.info("a message is dropped: %s", reason)
-        self.publish(MessageDropped(reason))
-        ask = self.asks.get(number)
-        if ask is not None:
-            ask.fail(error)
-
-    def give_up(self, ask: ClientAsk) -> None:
-        """The caller no longer waits: the node may skip the message."""
-        with suppress(LinkError):  # the node hears of it when the connection ends, or at the deadline it was given
-            (ask.via or self.stream).write_control(Kind.CANCEL, wire.pack(wire.CancelFrame(ask.number)))
-
-    def _check_open(self) -> None:
-        if self._tasks is None:
-            raise SystemClosedError("the client is used outside its block: write 'async with ClusterClient(...) as client'")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from casty_trio.client.actors import LocalActorRef
 from casty_trio.client.refs import ClientEntityRef, ClientRef
 from casty_trio.client.topology import topology_of
 from casty_trio.errors import DecodeError, EncodeError, ProtocolError, ReplyDecodeError
@@ -13,11 +15,14 @@ from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.handshake import escaped
 
 if TYPE_CHECKING:
     from casty_trio.client.client import ClusterClient
 
 __all__ = ["Inbound"]
+
+log: logging.Logger = logging.getLogger("casty_trio.client")
 
 
 class Inbound:
@@ -50,6 +55,8 @@ class Inbound:
             ask = self._client.asks.get(nack.ask)
             if ask is not None:
                 ask.fail(wire.nack_error(nack))
+        elif kind == Kind.ACTOR:
+            self._on_message(wire.unpack_actor(body))
         elif kind == Kind.STATE:
             self._on_state(wire.unpack(wire.StateFrame, body))
         elif kind == Kind.LISTINGS:
@@ -72,6 +79,21 @@ class Inbound:
             ask.fail(failed)
         else:
             ask.tell(value)
+
+    def _on_message(self, frame: wire.ActorFrame) -> None:
+        """Something for a local actor."""
+        client, where = self._client, escaped(frame.path)
+        cell = client.actors.find(frame.path, frame.incarnation)
+        if cell is None:
+            client.drop(frame, f"this client has no actor at {where}")
+            return
+        try:
+            message = client.codec.decode(frame.name, frame.body, self.read_ref)
+        except DecodeError as error:
+            log.warning("a message for %s is refused: %s", where, error)
+            client.drop(frame, str(error))
+        else:
+            cell.put(message)
 
     def _on_state(self, state: wire.StateFrame) -> None:
         client = self._client
@@ -99,7 +121,7 @@ class Inbound:
             return refs.pack_reply(asked.number)
         if isinstance(ref, ClientEntityRef):
             return refs.pack_entity(ref.shard_type, ref.entity_id)
-        if isinstance(ref, ClientRef):
+        if isinstance(ref, ClientRef) or (isinstance(ref, LocalActorRef) and ref.client is self._client):
             return refs.pack_address(ref.address)
         raise EncodeError(f"{ref!r} cannot be sent from this client: only its own refs, and those it was sent")
 
@@ -111,7 +133,9 @@ class Inbound:
         """
         client = self._client
         if code == refs.ADDRESS:
-            return ClientRef(client, refs.unpack_address(payload))
+            address = refs.unpack_address(payload)
+            mine = client.actors.find(address.path, address.incarnation) if address.uid == client.identity.uid else None
+            return mine.ref if mine is not None else ClientRef(client, address)
         if code == refs.ENTITY:
             return ClientEntityRef[Any](client, *refs.unpack_entity(payload))
         if code == refs.REPLY:

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from casty_trio.errors import CastyError
 from casty_trio.link.parking import Parking, parking_class
 from casty_trio.model.checks import check_count, check_given, refuse
-from casty_trio.model.client_events import ClientEvent
+from casty_trio.model.client_events import ClientEvent, MessageDropped
 from casty_trio.model.events import Event, Lagged
 from casty_trio.model.ref import ActorRef
 
@@ -80,6 +80,7 @@ class ClientEventStream:
         self._present = present
         self._listeners: dict[tuple[object, type[Event]], Listener] = {}
         self._iterations: dict[_Iteration[Any], None] = {}
+        self._publishing = False
 
     def subscribe(self, ref: ActorRef[E], event_type: type[E]) -> None:
         """Tell an actor every event of a class, its subclasses included, until `unsubscribe`; the present state first.
@@ -120,10 +121,16 @@ class ClientEventStream:
 
     def publish(self, event: ClientEvent) -> None:
         """Tell whoever listens."""
+        if self._publishing and isinstance(event, MessageDropped):
+            return  # an event its subscriber missed makes no event again
         hearing = {who: listener for (who, wanted), listener in self._listeners.items() if isinstance(event, wanted)}
-        for listener in hearing.values():
-            with suppress(CastyError):  # such as one that cannot be sent: it must not keep the others from hearing
-                listener(event)
+        before, self._publishing = self._publishing, True
+        try:
+            for listener in hearing.values():
+                with suppress(CastyError):  # such as one that cannot be sent: it must not keep the others from hearing
+                    listener(event)
+        finally:
+            self._publishing = before
 
     def close(self) -> None:
         """End all iterations after what they have buffered."""

@@ -42,6 +42,19 @@ class WireRef(ActorRef[M]):
         """The stream that such a message takes now."""
         return self.client.stream
 
+    def submit(self, message: Any, ask: int, budget: float | None) -> None:
+        """Write the message of an ask.
+
+        Raises:
+            LinkFullError: there is no room for it.
+            LinkClosedError: the client leaves its block.
+            EncodeError: the message cannot be encoded.
+        """
+        kind, body = self.frame(message, ask, budget)
+        stream = self.route(message, ask)
+        self.client.asks.move(ask, stream)  # before it is written: what overflows fails at once
+        stream.write(kind, body)
+
     def tell(self, message: M) -> None:
         kind, body = self.frame(message, 0, None)
         try:

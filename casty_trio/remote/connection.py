@@ -13,6 +13,7 @@ from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
+from casty_trio.remote.guests import GuestRef
 from casty_trio.remote.slots import RemoteSlot
 
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ class Connection:
             return self.peer.write_ref(ref)
         if isinstance(ref, RemoteSlot) and ref.connection is self:
             return refs.pack_reply(ref.number)
+        if isinstance(ref, GuestRef) and ref.uid == self.link.peer.uid:
+            return refs.pack_address(ref.address_there(self))
         written = self.node.write_ref(ref)
         if written[0] == refs.ADDRESS:
             self._lend(ref.address)
@@ -193,7 +196,10 @@ class Connection:
             number = refs.unpack_reply(payload)
             return self.slots.get(number) or RemoteSlot(self, number, math.inf)
         if code == refs.ADDRESS:
-            return self.node.resolve_sent(refs.unpack_address(payload), self)
+            address = refs.unpack_address(payload)
+            if self.peer is None and address.uid == self.link.peer.uid:
+                return GuestRef(self.node, address.uid, address.path, address.incarnation)
+            return self.node.resolve_sent(address, self)
         if code == refs.ENTITY:
             return self.node.resolve_entity(*refs.unpack_entity(payload))
         if code == refs.HOME and self.peer is not None:

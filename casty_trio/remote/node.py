@@ -42,6 +42,7 @@ from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import Identity, Offer, escaped
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listener
+from casty_trio.remote.guests import guest_at
 from casty_trio.remote.peer import Peer
 from casty_trio.remote.peers import Peers
 from casty_trio.remote.shielded import Shielded
@@ -298,6 +299,7 @@ class RemoteNode(ActorSystem):
         target: ActorRef[Any] | None = None
         if connection.peer is not None:
             target = peers.find_local(path, frame.incarnation) or peers.adapters.find(path, frame.incarnation)
+            target = target or guest_at(self, path, frame.incarnation)
         elif frame.uid in (0, self.uid):
             target = self.services.exposed(path, frame.incarnation)
         target = target or self._slot_at(path)
@@ -406,6 +408,7 @@ class RemoteNode(ActorSystem):
         if ours:
             ref = self._slot_at(address.path) or self.lookup(address.path)
             ref = ref or self.peers.adapters.find(address.path, address.incarnation)
+            ref = ref or guest_at(self, address.path, address.incarnation)
             if ref is not None and address.incarnation in (0, ref.address.incarnation):
                 return ref
         return self.peers.ref(address, dial=dial)
@@ -427,10 +430,15 @@ class RemoteNode(ActorSystem):
         if match is None:
             return None
         uid, number = int(match[1]), int(match[2])
-        for connection in reversed(self.connections):  # the newest, when a client is back before its last one has ended
-            if connection.link.peer.uid == uid:
-                return connection.slots.get(number) or RemoteSlot(connection, number, math.inf)
-        return None
+        for connection in self.connections:
+            if connection.link.peer.uid == uid and number in connection.slots:
+                return connection.slots[number]
+        newest = self.connection_of(uid)
+        return RemoteSlot(newest, number, math.inf) if newest is not None else None
+
+    def connection_of(self, uid: int) -> Connection | None:
+        """A client's connection: the newest, when it is back before its last one has ended."""
+        return next((each for each in reversed(self.connections) if each.link.peer.uid == uid), None)
 
 
 class _Refused:
