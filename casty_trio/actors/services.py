@@ -6,7 +6,6 @@ registered. What other nodes have comes in from above, through `Beyond`; a syste
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -18,7 +17,8 @@ from casty_trio.actors.refs import AdapterRef, AskableRef, LocalRef, ReplySlot, 
 from casty_trio.errors import ActorStoppedError, CastyError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.behavior import Behavior
-from casty_trio.model.checks import check_count, check_given
+from casty_trio.model.checks import check_given
+from casty_trio.model.listings import ListingBuffer
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import (
     Deregister,
@@ -338,13 +338,10 @@ class _Told:
 
 
 class Listings(Listener, AsyncIterator[Listing[M]], Generic[M]):
-    """The bounded buffer of one iteration: where it is full, the latest listing takes the place of the one before it."""
+    """One iteration."""
 
     def __init__(self, capacity: int) -> None:
-        check_count("capacity", capacity, 1)
-        self._capacity = capacity
-        self._buffer: deque[Listing[M]] = deque()
-        self._taken: Listing[M] | None = None
+        self._buffer = ListingBuffer[M](capacity)
         self._idle = trio.lowlevel.ParkingLot()
         self._closed = False
 
@@ -352,12 +349,8 @@ class Listings(Listener, AsyncIterator[Listing[M]], Generic[M]):
         return f"<listings: {len(self._buffer)} wait>"
 
     def tell(self, listing: Listing[M]) -> None:
-        if len(self._buffer) == self._capacity:
-            self._buffer.pop()
-        before = self._buffer[-1] if self._buffer else self._taken
-        if listing != before:  # it may be the same again as before the one that gave way
-            self._buffer.append(listing)
-            self._idle.unpark()
+        self._buffer.put(listing)
+        self._idle.unpark()
 
     def close(self) -> None:
         """There will be no more."""
@@ -370,8 +363,7 @@ class Listings(Listener, AsyncIterator[Listing[M]], Generic[M]):
             if self._closed:
                 raise StopAsyncIteration
             await self._idle.park()
-        self._taken = self._buffer.popleft()
-        return self._taken
+        return self._buffer.take()
 
 
 def owner_of(ref: ActorRef[Any]) -> ActorRef[Any]:

@@ -17,6 +17,7 @@ import anyio
 import cattrs
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from casty_trio.client.arguments import ClientStatistics, check_arguments, checked_contacts, checked_place
 from casty_trio.client.asks import ClientAsk
@@ -44,6 +45,7 @@ from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import Event, Lagged
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import Listing, ServiceKey
 from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol.codec import Codec
 from casty_trio.protocol.serializing import Serializer, as_converter
@@ -197,6 +199,7 @@ class ClusterClient(ClientParts):
         self._tasks = None
         self.asks.fail_all(SystemClosedError("the client has left its block"))
         self.event_stream.close()
+        self.services.close()
         return await leave_nursery(self._manager, error, stopping, anyio.get_cancelled_exc_class())
 
     # --- What programs do -------------------------------------------------------------------------------------------------
@@ -401,6 +404,32 @@ class ClusterClient(ClientParts):
         self._check_open()
         return self.event_stream.events(event_type, capacity=capacity)
 
+    def lookup(self, key: ServiceKey[M]) -> Listing[M]:
+        """The actors of the cluster that offer a service, as this client was told last; nothing is asked for it.
+
+        Raises:
+            SettingsError: it is no `ServiceKey`.
+
+        Example:
+            >>> # for instance in client.lookup(ECHO).instances: instance.ref.tell(Echo("hello from outside"))
+        """
+        self._check_open()
+        return self.services.find(key)
+
+    def subscribe(self, key: ServiceKey[M], *, capacity: int = 64) -> AbstractAsyncContextManager[AsyncIterator[Listing[M]]]:
+        """Iterate over the listings of a service: first the present one, then one for each change, in order.
+
+        Parameters:
+            key: the service.
+            capacity: how many listings may wait for the iteration. When there are so many, the latest takes the place of
+                the one before it: who is slow misses what lay between, and always gets the last.
+
+        Raises:
+            SettingsError: it is no `ServiceKey`, or the capacity is not 1 or more.
+        """
+        self._check_open()
+        return self.services.iterate(key, capacity)
+
     @property
     def contact_points(self) -> tuple[tuple[str, int], ...]:
         """The nodes that the client knows: learnt, found by its discovery, and given. To be recorded for the next client."""
@@ -408,11 +437,12 @@ class ClusterClient(ClientParts):
 
     @property
     def topology(self) -> TopologySnapshot:
-        """What the cluster looks like, as it was told last: members, leader, who is unreachable, and where shards live.
+        """What the cluster looks like, as it was told last: members, leader, who is unreachable, where shards live, and who
+        offers which service.
 
         Of a member ``up_number`` and ``counter`` are not told: they are 0.
         """
-        return self.inbound.topology
+        return replace(self.inbound.topology, registry=self.services.registry)
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -59,6 +59,8 @@ class Inbound:
             self._on_message(wire.unpack_actor(body))
         elif kind == Kind.STATE:
             self._on_state(wire.unpack(wire.StateFrame, body))
+        elif kind == Kind.LISTINGS:
+            self._client.services.on_frame(body)
         else:
             raise ProtocolError(f"a frame of kind {kind} has no meaning for a client")
 

@@ -20,6 +20,7 @@ from casty_trio.client.contacts import Contact, Contacts
 from casty_trio.client.inbound import Inbound
 from casty_trio.client.news import ClientEventStream
 from casty_trio.client.routes import Routes
+from casty_trio.client.services import ClientServices
 from casty_trio.client.stream import ClientStream
 from casty_trio.discovery import Lookup
 from casty_trio.env import Env
@@ -81,6 +82,7 @@ class ClientParts:
         client: Any = self  # a `ClusterClient`, as its parts call it
         self.actors: ClientActors = ClientActors(client)
         self.inbound: Inbound = Inbound(client)
+        self.services: ClientServices = ClientServices(client)
         self.on_frame: Callable[[int, memoryview], None] = self.inbound.on_frame
         self.stream: ClientStream = ClientStream(client, self.on_frame)
         self.routes: Routes = Routes(client)

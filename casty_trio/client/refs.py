@@ -143,7 +143,8 @@ class ClientRef(WireRef[Any]):
 
     def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
         name, body = self.client.codec.encode(message, self.client.inbound.write_ref)
-        return Kind.ACTOR, wire.pack_actor(ask, budget, (self._address.path, self._address.incarnation), name, body)
+        address = self._address
+        return Kind.ACTOR, wire.pack_service(ask, budget, (address.path, address.incarnation), name, body, address.uid)
 
     def route(self, message: Any, ask: int) -> Stream:
         return self.client.routes.node(self._address)

@@ -329,6 +329,7 @@ class ClientStream:
             if self._alarm is not None:
                 self._alarm.close()
             self._link = self._open = None
+            self._client.services.disconnected()
             self._client.contacts.failed(self._contact)
             self._keep_unsent(link)
         if useful:

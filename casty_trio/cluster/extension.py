@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from casty_trio.errors import UsageError
+from casty_trio.model.address import ActorAddress
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.pubsub import PubSub
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import ServiceEntry
 from casty_trio.protocol.wire import ShardTypeState
-from casty_trio.remote import FrameHandler
+from casty_trio.remote import Connection, FrameHandler
 
 if TYPE_CHECKING:
     from casty_trio.cluster.system import ClusteredActorSystem
@@ -51,6 +52,22 @@ class Extension:
     def peer_connected(self, uid: int) -> None:
         """There is a new connection to another node."""
         return
+
+    def client_subscribed(self, connection: Connection) -> None:
+        """A client wants to know what the cluster looks like; of that it is told after this."""
+        return
+
+    def client_refreshed(self, connection: Connection) -> None:
+        """A client that has subscribed wants to know whether it has missed any."""
+        return
+
+    def connection_ended(self, connection: Connection) -> None:
+        """There is one connection less."""
+        return
+
+    def knows(self, address: ActorAddress) -> bool:
+        """Whether that is the address of an actor that clients may reach."""
+        return False
 
     @property
     def pubsub(self) -> PubSub | None:

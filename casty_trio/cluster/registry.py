@@ -93,6 +93,10 @@ class RegistryService:
             member = self._members[uid]
             yield entry, ActorAddress(self._system.name, entry.path, member.host, member.port, uid, entry.incarnation)
 
+    def has(self, address: ActorAddress) -> bool:
+        """Whether an actor of another member is registered under any key."""
+        return self._machine.has(address.uid, address.path, address.incarnation)
+
     def names(self) -> tuple[str, ...]:
         """The keys under which something is registered on other members, sorted."""
         return self._machine.names()

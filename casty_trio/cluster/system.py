@@ -19,7 +19,7 @@ from casty_trio.cluster.member import MemberNode, SeedNodes
 from casty_trio.cluster.service import ClusterSetup
 from casty_trio.env import Env
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError, UsageError
-from casty_trio.model.address import AddressMap
+from casty_trio.model.address import ActorAddress, AddressMap
 from casty_trio.model.behavior import Behavior, BoundFactory, Broadcasted
 from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import (
@@ -329,16 +329,27 @@ class ClusteredActorSystem(MemberNode):
         if connection.subscribed:  # the answer is so much larger than the question
             raise ProtocolError("a second SUBSCRIBE on one connection: changes are told without")
         connection.subscribed = True
+        for extension in self._extensions:
+            extension.client_subscribed(connection)
         self._push(connection, self._state())
 
     def _on_refresh(self, connection: Connection, body: memoryview) -> None:
         """A subscriber tells which version it has: a change may have been lost, for its link was full."""
         if not connection.subscribed or len(body) != VERSION_SIZE:
             raise ProtocolError("a REFRESH is the version of the state, on a connection with a SUBSCRIBE")
+        for extension in self._extensions:
+            extension.client_refreshed(connection)
         now = self.clock()
         if int.from_bytes(body, "big") != self._state_version and now - connection.refreshed >= REFRESHED:
             connection.refreshed = now
             self._push(connection, self._state())
+
+    def connection_ended(self, connection: Connection) -> None:
+        for extension in self._extensions:
+            extension.connection_ended(connection)
+
+    def is_exposed(self, address: ActorAddress) -> bool:
+        return any(extension.knows(address) for extension in self._extensions)
 
     def _push(self, connection: Connection, body: bytes) -> None:
         try:

@@ -81,6 +81,7 @@ class Kind:
     SERVICES = 45
     TOPICS = 46
     DELIVER = 47
+    LISTINGS = 49
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

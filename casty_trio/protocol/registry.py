@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -95,6 +96,7 @@ class Registry:
         self._members: tuple[int, ...] = ()  # the others, sorted
         self._buckets: dict[int, Bucket] = {}  # theirs
         self._by_key: dict[str, dict[int, dict[Entry, None]]] = {}  # all of theirs
+        self._places: Counter[tuple[int, str, int]] = Counter()  # how many entries each of their actors has
         self._last = uid  # who was told last which versions there are
 
     # --- What is known ------------------------------------------------------------------------------------------------
@@ -113,6 +115,10 @@ class Registry:
         for uid, entries in self._by_key.get(key, {}).items():
             for entry in entries:
                 yield uid, entry
+
+    def has(self, uid: int, path: str, incarnation: int) -> bool:
+        """Whether an actor of another node is registered under any key."""
+        return (uid, path, incarnation) in self._places
 
     def names(self) -> tuple[str, ...]:
         """The keys under which something is registered on other nodes, sorted."""
@@ -274,9 +280,14 @@ class Registry:
 
     def _remember(self, uid: int, entry: Entry, changed: dict[str, None]) -> None:
         self._by_key.setdefault(entry.key, {}).setdefault(uid, {})[entry] = None
+        self._places[uid, entry.path, entry.incarnation] += 1
         changed[entry.key] = None
 
     def _forget(self, uid: int, entry: Entry, changed: dict[str, None]) -> None:
+        place = (uid, entry.path, entry.incarnation)
+        self._places[place] -= 1
+        if not self._places[place]:
+            del self._places[place]
         nodes = self._by_key[entry.key]
         del nodes[uid][entry]
         if not nodes[uid]:

@@ -15,12 +15,14 @@ from casty_trio.actors.refs import LocalRef
 from casty_trio.actors.services import Beyond
 from casty_trio.cluster import ClusteredActorSystem, Extension, RegistryService
 from casty_trio.errors import UnknownMessageTypeError, UnsupportedTypeError, UsageError
+from casty_trio.model.address import ActorAddress
 from casty_trio.model.behavior import Behavior, behavior_message_types
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import ServiceEntry, ServiceKey
 from casty_trio.protocol.buckets import MOST_ENTRIES, MOST_TEXT, Entry
 from casty_trio.protocol.frames import Kind
-from casty_trio.remote import FrameHandler
+from casty_trio.receptionist.clients import ClientListings
+from casty_trio.remote import Connection, FrameHandler
 
 __all__ = ["Receptionist"]
 
@@ -32,7 +34,8 @@ class Receptionist(Extension, Beyond):
         super().__init__(system)
         interval = system.all_settings.receptionist.compare_interval
         services = system.services
-        self._registry = RegistryService(system, Kind.SERVICES, interval, services.changed, system.state_changed)
+        self._registry = RegistryService(system, Kind.SERVICES, interval, services.changed, self._settled)
+        self._clients = ClientListings(system, self.services)
         services.beyond = self
 
     # --- As an extension ----------------------------------------------------------------------------------------------
@@ -48,6 +51,24 @@ class Receptionist(Extension, Beyond):
 
     def peer_connected(self, uid: int) -> None:
         self._registry.peer_connected(uid)
+
+    def client_subscribed(self, connection: Connection) -> None:
+        self._clients.subscribed(connection)
+
+    def client_refreshed(self, connection: Connection) -> None:
+        self._clients.catch_up(connection)
+
+    def connection_ended(self, connection: Connection) -> None:
+        self._clients.ended(connection)
+
+    def knows(self, address: ActorAddress) -> bool:
+        if address.uid == self.system.uid:
+            return self.system.services.exposed(address.path, address.incarnation) is not None
+        return self._registry.has(address)
+
+    def _settled(self) -> None:
+        self.system.state_changed()
+        self._clients.changed()
 
     def services(self) -> tuple[ServiceEntry, ...]:
         here = [ServiceEntry(name, ref.address) for name, ref in self.system.services.offered()]

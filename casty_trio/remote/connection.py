@@ -26,6 +26,10 @@ OVERTAKEN = 10_000
 """How many cancellations may wait for the asks they overtook; further ones are ignored."""
 
 
+LENT = 10_000
+"""So many refs that a client was sent are remembered."""
+
+
 class TooManyAsks(Exception):  # noqa: N818 - it never leaves this file
     """A peer has as many asks open as it may."""
 
@@ -40,6 +44,7 @@ class Connection:
     __slots__ = (
         "_clock",
         "_handlers",
+        "_lent",
         "_most_asks",
         "_newest",
         "_overtaken",
@@ -67,6 +72,7 @@ class Connection:
         self._handlers = node.handlers
         self._watch_deadline = node.deadlines.add
         self._most_asks = node.door.settings.client_asks if link.peer.role == "client" else sys.maxsize
+        self._lent: dict[ActorAddress, None] = {}  # refs that a client was sent, and may send back
         self._newest = 0  # askers count upwards
         self._overtaken: set[int] = set()
 
@@ -170,7 +176,19 @@ class Connection:
             return refs.pack_reply(ref.number)
         if isinstance(ref, GuestRef) and ref.uid == self.link.peer.uid:
             return refs.pack_address(ref.address_there(self))
-        return self.node.write_ref(ref)
+        written = self.node.write_ref(ref)
+        if written[0] == refs.ADDRESS:
+            self._lend(ref.address)
+        return written
+
+    def has_sent(self, address: ActorAddress) -> bool:
+        """Whether a client has a ref from this connection; of very many it has, the latest count."""
+        return address in self._lent
+
+    def _lend(self, address: ActorAddress) -> None:
+        self._lent[address] = None
+        if len(self._lent) > LENT:
+            del self._lent[next(iter(self._lent))]
 
     def read_ref(self, code: int, payload: memoryview) -> ActorRef[Any]:
         """A ref that this peer has written."""

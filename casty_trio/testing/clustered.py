@@ -25,6 +25,7 @@ from casty_trio.testing.bench import Bench
 from casty_trio.testing.host import NodeProgram
 from casty_trio.testing.memberships import Accusations, Convergence, Membership, View
 from casty_trio.testing.observer import Invariant, Life
+from casty_trio.testing.services import Listed
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 
@@ -224,6 +225,7 @@ def clustered(bench: Bench, **more: Any) -> NodeProgram:
     observer.add(Spared())
     observer.add(Talk())
     observer.add(OneSide())
+    listed = observer.add(Listed())
     observer.add(Convergence(lambda: agreed_views_of(bench), CONVERGED_WITHIN))
     bench.expected = (NodeDownedError,)
     link = bench.plan.knobs.link(keep_alive=1.0, dead_after=6.0)
@@ -243,7 +245,9 @@ def clustered(bench: Bench, **more: Any) -> NodeProgram:
             check_serialization=False,
             **more,
         )
-        async with system:
+        async with system, trio.open_nursery() as nursery:
+            nursery.start_soon(listed.churn, system, bench.sim.rng(f"services of {name}"))
             await traffic.run(system, name)
+            nursery.cancel_scope.cancel()
 
     return node
