@@ -327,10 +327,19 @@ class ClusterClient(ClientParts):
             raise UsageError(f"{ref!r} is not a ref of this client")
         if type(timeout) is not float or not timeout >= 0:  # looked at closely only when it is no usual one
             check_seconds("timeout", timeout)
-        ask = ClientAsk(self, self.asks.next_number(), ref, timeout, self._open_parking())
-        self.asks.add(ask)
+        asks = self.asks
+        asks.asked = number = asks.asked + 1
+        ask = ClientAsk(self, number, ref, timeout, self._open_parking())
+        asks.open[number] = ask
         try:
-            self._submit(target, msg_factory(ask), ask)
+            try:
+                target.submit(msg_factory(ask), ask)
+            except BaseException as error:
+                ask.closed = True  # it was not sent: there is nothing to give up
+                refusal = _refusal(ref, error)
+                if refusal is error:
+                    raise
+                raise refusal from error
             if timeout < math.inf:
                 self._deadlines.add(self._now() + timeout, ask)
             await (ask.parking.park() if not ask.closed else checkpoint())
@@ -338,19 +347,8 @@ class ClusterClient(ClientParts):
             self._abandon(ask)
             raise
         finally:
-            self.asks.remove(ask)
+            del asks.open[number]
         return ask.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
-
-    def _submit(self, target: Any, message: Any, ask: ClientAsk) -> None:
-        try:
-            target.submit(message, ask.number, ask.timeout if ask.timeout < math.inf else None)
-        except BaseException as error:
-            ask.closed = True  # it was not sent: there is nothing to give up
-            if isinstance(error, LinkFullError):
-                raise MailboxFullError(f"{target!r} cannot be asked now: {error}") from error
-            if isinstance(error, LinkClosedError):
-                raise SystemClosedError(f"{target!r} cannot be asked any more: {error}") from error
-            raise
 
     def _abandon(self, ask: ClientAsk) -> None:
         if not ask.closed:
@@ -453,7 +451,7 @@ class ClusterClient(ClientParts):
         """Count what there is."""
         link = self.stream.link
         return ClientStatistics(
-            len(self.asks),
+            len(self.asks.open),
             self.stream.connections,
             self._dropped,
             link.statistics() if link is not None else None,
@@ -461,3 +459,12 @@ class ClusterClient(ClientParts):
             len(self.routes),
             len(self.actors),
         )
+
+
+def _refusal(ref: object, error: BaseException) -> BaseException:
+    """What an ask that could not be sent ends with."""
+    if isinstance(error, LinkFullError):
+        return MailboxFullError(f"{ref!r} cannot be asked now: {error}")
+    if isinstance(error, LinkClosedError):
+        return SystemClosedError(f"{ref!r} cannot be asked any more: {error}")
+    return error
