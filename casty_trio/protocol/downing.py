@@ -328,8 +328,8 @@ def _essence(situation: Situation, sides: _Sides) -> object:
 class Downing:
     """When to decide: after the view was the same for a while, with somebody unreachable in it.
 
-    Who would go itself by what it sees now waits for the whole time only since it first missed anybody, and for a third of it
-    since the last change: one side of a cut may notice at once, and the other bit by bit, and what goes has to be gone
+    Who would go itself by what it sees now waits for the whole time only since it first missed anybody, and for a third of
+    it since the last change: one side of a cut may notice at once, and the other bit by bit, and what goes has to be gone
     before what stays takes over.
 
     A view that goes on changing, with nobody knowing who will be left, ends in everybody going: after three changes or more

@@ -391,7 +391,7 @@ def test_a_change_starts_the_time_anew() -> None:
 
 
 def test_who_goes_by_what_it_sees_waits_anew_for_a_third_only() -> None:
-    """C6: one side of a cut may notice at once, the other bit by bit; what goes has to be gone before what stays takes over."""
+    """C6: one side of a cut may notice at once, the other bit by bit; it has to be gone before the other takes over."""
     downing = ready(Downing(KeepMajority()), 3, view=members(1, 2, 3))
     ready(downing, 2, 3, now=2.9, view=members(1, 2, 3))
     assert downing.next_wakeup == pytest.approx(3.9)
