@@ -159,6 +159,7 @@ from casty_trio.protocol.downing import (
     StaticQuorum as StaticQuorum,
 )
 from casty_trio.protocol.naming import message as message
+from casty_trio.protocol.serializing import Serializer as Serializer, as_converter as as_converter
 from casty_trio.pubsub import Topics as _Topics
 from casty_trio.receptionist import Receptionist as _Receptionist
 from casty_trio.settings import Settings as Settings

@@ -48,6 +48,7 @@ from casty_trio.model.strategies import Directive, RestartWindow, SupervisionStr
 from casty_trio.model.words import in_words
 
 if TYPE_CHECKING:
+    from casty_trio.client.asks import ClientAsk
     from casty_trio.client.client import ClusterClient
 
 __all__ = ["ClientActors", "ClientCell", "LocalActorRef"]
@@ -80,9 +81,9 @@ class LocalActorRef(ActorRef[M]):
         await checkpoint()
         self.cell.put(message)
 
-    def submit(self, message: Any, ask: int, budget: float | None) -> None:
-        """Put the message of an ask; the budget is the asker's own concern."""
-        self.cell.put(message, ask)
+    def submit(self, message: Any, ask: ClientAsk) -> None:
+        """Put the message of an ask."""
+        self.cell.put(message, ask.number)
 
 
 class _Failed:

@@ -92,52 +92,43 @@ class ClientAsk(ActorRef[Any]):
 
 
 class Asks:
-    """Those that are open, by their numbers."""
+    """Those that are open.
+
+    Attributes:
+        open: by their numbers.
+        asked: how many there have been.
+    """
+
+    __slots__ = ("asked", "open")
 
     def __init__(self) -> None:
-        self._open: dict[int, ClientAsk] = {}
-        self._asked = 0
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def next_number(self) -> int:
-        """The number of one more."""
-        self._asked += 1
-        return self._asked
-
-    def add(self, ask: ClientAsk) -> None:
-        """It may be answered from now on."""
-        self._open[ask.number] = ask
-
-    def remove(self, ask: ClientAsk) -> None:
-        """Nobody waits any more."""
-        del self._open[ask.number]
+        self.open: dict[int, ClientAsk] = {}
+        self.asked: int = 0
 
     def get(self, number: int) -> ClientAsk | None:
         """An open one."""
-        return self._open.get(number)
+        return self.open.get(number)
 
     def is_over(self, number: int) -> bool:
         """Whether nobody waits for the ask of this number any more; never so for a tell, whose number is 0."""
-        ask = self._open.get(number)
+        ask = self.open.get(number)
         return number != 0 and (ask is None or ask.closed)
 
     def move(self, number: int, via: object) -> None:
         """Its message goes out on another stream than it was meant for."""
-        ask = self._open.get(number)
+        ask = self.open.get(number)
         if ask is not None:
             ask.via = via
 
     def lose_written(self, via: object, kept: Set[int], error: Exception) -> None:
         """A connection ended: fail the asks that were written to it."""
-        for number, ask in list(self._open.items()):
+        for number, ask in list(self.open.items()):
             if ask.via is via and number not in kept:
                 ask.fail(type(error)(*error.args))
 
     def fail_all(self, error: Exception) -> None:
         """None of them will be answered."""
-        for ask in list(self._open.values()):
+        for ask in list(self.open.values()):
             ask.fail(type(error)(*error.args))
 
 

@@ -48,6 +48,7 @@ from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import Listing, ServiceKey
 from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol.codec import Codec
+from casty_trio.protocol.serializing import Serializer, as_converter
 from casty_trio.settings import Settings, merge_settings
 from casty_trio.tls import Config, Credentials
 
@@ -74,6 +75,8 @@ class ClusterClient(Sending):
         advertised_host: what it gives instead, if that is not ``client_host``.
         advertised_port: likewise.
         address_map: turns the address of a node into the one to dial, for tunnels and port mappings.
+        serializer: encodes and decodes some of the program's types; nodes are given it as a ``converter``, see
+            `as_converter`.
         messages: message types to know from the start; those in the annotations of what is sent are found by themselves.
         converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
         tls: this client's certificate and the authorities it believes, if the cluster's nodes have ``tls``.
@@ -101,6 +104,7 @@ class ClusterClient(Sending):
         advertised_host: str | None = None,
         advertised_port: int | None = None,
         address_map: AddressMap | None = None,
+        serializer: Serializer | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         tls: Config | None = None,
@@ -113,6 +117,8 @@ class ClusterClient(Sending):
     ) -> None:
         check_arguments(connect_timeout, converter, link, discovery, env)
         place = checked_place(client_host, client_port, advertised_host, advertised_port)
+        if serializer is not None:
+            converter = as_converter(serializer, converter)
         given = checked_contacts(contact_points, may_be_empty=discovery is not None)
         super().__init__(
             given,
@@ -321,10 +327,19 @@ class ClusterClient(Sending):
             raise UsageError(f"{ref!r} is not a ref of this client")
         if type(timeout) is not float or not timeout >= 0:  # looked at closely only when it is no usual one
             check_seconds("timeout", timeout)
-        ask = ClientAsk(self, self.asks.next_number(), ref, timeout, self._open_parking())
-        self.asks.add(ask)
+        asks = self.asks
+        asks.asked = number = asks.asked + 1
+        ask = ClientAsk(self, number, ref, timeout, self._open_parking())
+        asks.open[number] = ask
         try:
-            self._submit(target, msg_factory(ask), ask)
+            try:
+                target.submit(msg_factory(ask), ask)
+            except BaseException as error:
+                ask.closed = True  # it was not sent: there is nothing to give up
+                refusal = _refusal(ref, error)
+                if refusal is error:
+                    raise
+                raise refusal from error
             if timeout < math.inf:
                 self._deadlines.add(self._now() + timeout, ask)
             await (ask.parking.park() if not ask.closed else checkpoint())
@@ -332,19 +347,8 @@ class ClusterClient(Sending):
             self._abandon(ask)
             raise
         finally:
-            self.asks.remove(ask)
+            del asks.open[number]
         return ask.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
-
-    def _submit(self, target: Any, message: Any, ask: ClientAsk) -> None:
-        try:
-            target.submit(message, ask.number, ask.timeout if ask.timeout < math.inf else None)
-        except BaseException as error:
-            ask.closed = True  # it was not sent: there is nothing to give up
-            if isinstance(error, LinkFullError):
-                raise MailboxFullError(f"{target!r} cannot be asked now: {error}") from error
-            if isinstance(error, LinkClosedError):
-                raise SystemClosedError(f"{target!r} cannot be asked any more: {error}") from error
-            raise
 
     def _abandon(self, ask: ClientAsk) -> None:
         if not ask.closed:
@@ -447,7 +451,7 @@ class ClusterClient(Sending):
         """Count what there is."""
         link = self.stream.link
         return ClientStatistics(
-            len(self.asks),
+            len(self.asks.open),
             self.stream.connections,
             self._dropped,
             link.statistics() if link is not None else None,
@@ -455,3 +459,12 @@ class ClusterClient(Sending):
             len(self.routes),
             len(self.actors),
         )
+
+
+def _refusal(ref: object, error: BaseException) -> BaseException:
+    """What an ask that could not be sent ends with."""
+    if isinstance(error, LinkFullError):
+        return MailboxFullError(f"{ref!r} cannot be asked now: {error}")
+    if isinstance(error, LinkClosedError):
+        return SystemClosedError(f"{ref!r} cannot be asked any more: {error}")
+    return error

@@ -67,7 +67,7 @@ class Inbound:
     def _on_reply(self, body: memoryview) -> None:
         frame = wire.unpack_reply(body)
         client = self._client
-        ask = client.asks.get(frame.ask)
+        ask = client.asks.open.get(frame.ask)
         if ask is None or ask.closed:
             client.drop(frame, "a late or second reply")
             return

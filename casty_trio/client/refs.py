@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty_trio.errors import EncodeError, LinkClosedError, LinkFullError, UsageError
@@ -13,6 +14,7 @@ from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 
 if TYPE_CHECKING:
+    from casty_trio.client.asks import ClientAsk
     from casty_trio.client.client import ClusterClient
     from casty_trio.client.routes import Stream
 
@@ -42,7 +44,7 @@ class WireRef(ActorRef[M]):
         """The stream that such a message takes now."""
         return self.client.stream
 
-    def submit(self, message: Any, ask: int, budget: float | None) -> None:
+    def submit(self, message: Any, ask: ClientAsk) -> None:
         """Write the message of an ask.
 
         Raises:
@@ -50,9 +52,9 @@ class WireRef(ActorRef[M]):
             LinkClosedError: the client leaves its block.
             EncodeError: the message cannot be encoded.
         """
-        kind, body = self.frame(message, ask, budget)
-        stream = self.route(message, ask)
-        self.client.asks.move(ask, stream)  # before it is written: what overflows fails at once
+        timeout = ask.timeout
+        kind, body = self.frame(message, ask.number, timeout if timeout < inf else None)
+        ask.via = stream = self.route(message, ask.number)  # before it is written: what overflows fails at once
         stream.write(kind, body)
 
     def tell(self, message: M) -> None:
@@ -97,7 +99,10 @@ class ClientRegionRef(WireRef[ShardEnvelope[M]]):
             raise _bad_entity_id(entity_id, error) from error
 
     def route(self, message: Any, ask: int) -> Stream:
-        return self.client.routes.entity(self.shard_type, message.entity_id, self.num_shards, ask)
+        client, shard_type = self.client, self.shard_type
+        if shard_type not in client.routes.spread:
+            return client.stream
+        return client.routes.entity(shard_type, message.entity_id, self.num_shards, ask)
 
 
 class ClientEntityRef(WireRef[M]):

@@ -63,12 +63,16 @@ class Pin:
 
 
 class Routes:
-    """All streams of a client but the one to its contact."""
+    """All streams of a client but the one to its contact.
+
+    Attributes:
+        spread: the types that are not all on the contact, or were not once, and since when.
+    """
 
     def __init__(self, client: ClusterClient) -> None:
         self._client = client
         self._homes: dict[str, tuple[Member | None, ...]] = {}  # of all types
-        self._spread: dict[str, float] = {}  # the types that are not all on the contact, or were not, and since when
+        self.spread: dict[str, float] = {}
         self._contact = 0
         self._members: dict[int, Member] = {}
         self._direct: dict[int, DirectStream] = {}
@@ -87,9 +91,9 @@ class Routes:
         self._members = {member.uid: member for member in topology.members if member.uid not in silent}
         known, self._homes, now = self._homes, dict(topology.shard_homes), anyio.current_time()
         for name, homes in self._homes.items():
-            if name not in self._spread and any(home is not None and home.uid != contact for home in homes):
-                self._spread[name] = now if name in known else -math.inf
-        self._spread = {name: since for name, since in self._spread.items() if name in self._homes}
+            if name not in self.spread and any(home is not None and home.uid != contact for home in homes):
+                self.spread[name] = now if name in known else -math.inf
+        self.spread = {name: since for name, since in self.spread.items() if name in self._homes}
         self._pins = {key: pin for key, pin in self._pins.items() if key[0] in self._homes}
         self._shunned = {uid: shunned for uid, shunned in self._shunned.items() if uid in self._members}
         for uid, stream in list(self._direct.items()):
@@ -98,7 +102,7 @@ class Routes:
 
     def entity(self, shard_type: str, entity_id: str, num_shards: int, ask: int) -> Stream:
         """The stream for a message to an entity."""
-        since = self._spread.get(shard_type)
+        since = self.spread.get(shard_type)
         if since is None:
             return self._client.stream
         homes = self._homes[shard_type]

@@ -1,4 +1,4 @@
-"""`members`, `shards` and `ping`: a look at a cluster through the client. Floor F6."""
+"""`members`, `shards`, `services` and `ping`: a look at a cluster through the client. Floor F6."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from casty_trio.errors import CastyError
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.member import Member
 
-__all__ = ["as_table", "members", "opener", "ping", "shards"]
+__all__ = ["as_table", "members", "opener", "ping", "services", "shards"]
 
 OpenClient = Callable[[Iterable[tuple[str, int]]], ClusterClient]
 
@@ -33,6 +33,20 @@ def shards(options: argparse.Namespace, env: Env) -> int:
     """Print where the shards of each type live."""
     topology = anyio.run(_look, opener(options, env), options.contact, backend="trio")
     sys.stdout.write(_shards_as_json(topology) if options.json else _shards_as_table(topology))
+    return 0
+
+
+def services(options: argparse.Namespace, env: Env) -> int:
+    """Print which actors offer which services."""
+    topology = anyio.run(_look, opener(options, env), options.contact, backend="trio")
+    names = {member.address: member.node_id for member in topology.members}
+    found = [(each, names.get(each.node, "-") if each.node is not None else "-") for each in topology.registry]
+    if options.json:
+        rows = [{"key": each.key, "node_id": node, "path": each.path, "uri": each.address.uri} for each, node in found]
+        sys.stdout.write(json.dumps({"services": rows}, indent=2) + "\n")
+    else:
+        header = ["SERVICE", "NODE", "ACTOR"]
+        sys.stdout.write(as_table([header, *([each.key, node, each.address.uri] for each, node in found)]))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The command lines of `node`, `members`, `shards`, `ask` and `ping`. Floor F6.
+"""The command lines of `node`, `members`, `shards`, `services`, `ask` and `ping`. Floor F6.
 
 Secrets come from files, or from variables of the environment that are named; a command line can be read by everybody.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from casty_trio.commands.asking import ask
-from casty_trio.commands.looking import members, ping, shards
+from casty_trio.commands.looking import members, ping, services, shards
 from casty_trio.commands.running import node
 
 __all__ = ["add_commands", "address"]
@@ -47,10 +47,14 @@ def _add_members(commands: Any) -> None:
 
 
 def _add_shards(commands: Any) -> None:
-    parser = commands.add_parser("shards", help="print where the shards of each sharded type live")
-    _add_client(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
-    parser.set_defaults(run=shards)
+    for name, run, help_text in (
+        ("shards", shards, "print where the shards of each sharded type live"),
+        ("services", services, "print which actors offer which services"),
+    ):
+        parser = commands.add_parser(name, help=help_text)
+        _add_client(parser)
+        parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+        parser.set_defaults(run=run)
 
 
 def _add_ask(commands: Any) -> None:

@@ -165,7 +165,7 @@ def test_a_hundred_isolations_leave_nothing_behind() -> None:
             assert isinstance(await client.ask(carts, to("a", GetAll), timeout=10), tuple)
             await trio.sleep(20)
             tasks = trio.lowlevel.current_statistics().tasks_living
-            held.append((tasks, len(client.asks), sum(len(host.node.connections) for host in hosts)))
+            held.append((tasks, len(client.asks.open), sum(len(host.node.connections) for host in hosts)))
 
     cluster(program, size=1, deadline=20_000.0)
     assert len(held) == 100

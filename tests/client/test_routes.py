@@ -1,6 +1,7 @@
 """Straight to the node where an entity lives: the streams of a client beside that to its contact."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,13 @@ import trio
 
 from casty_trio import (
     ActorRef,
+    AskTimeoutError,
     Behavior,
     Behaviors,
     ClusterClient,
     ClusteredActorSystem,
+    HandshakeError,
+    MailboxFullError,
     OutcomeUnknownError,
     ShardEnvelope,
 )
@@ -20,7 +24,7 @@ from casty_trio.client.routes import SETTLED
 from casty_trio.protocol import wire
 from casty_trio.sharding import Sharding
 from casty_trio.testing import Conditions, Simulation, simulate
-from tests.sim.shop import PORT, Ctx, make_client, make_node
+from tests.sim.shop import PORT, Ctx, make_client, make_node, small_link
 
 SHARDS = 4
 
@@ -202,3 +206,156 @@ def test_asks_of_a_node_that_is_declared_unreachable_end() -> None:
         assert await client.ask(desks, at("a", Where)) == "node-1"
 
     spread(program, [1] * SHARDS)
+
+
+def test_waiting_for_room() -> None:
+    """`send` goes the same way, and waits for room on the stream it takes."""
+
+    async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
+        await desks.send(ShardEnvelope("a", Note(0)))  # the stream is being opened
+        assert await client.ask(desks, at("a", Notes)) == (0,)
+        sim.network.set_conditions(Conditions(delay=(0.05, 0.05), window=1_024), between=("client-1", "node-2"))
+        for number in range(1, 1_500):
+            await desks.send(ShardEnvelope("a", Note(number)))
+        sim.network.set_conditions(Conditions(), between=("client-1", "node-2"))
+        assert await client.ask(desks, at("a", Notes), timeout=60) == tuple(range(1_500))
+        assert client.statistics().streams == 1
+
+    spread(program, [1] * SHARDS, link=small_link())
+
+
+@pytest.mark.parametrize("how", ["tell", "send"])
+def test_what_was_not_written_goes_through_the_contact(how: str) -> None:
+    """W5: in order, and ahead of what is told later; nothing comes twice."""
+
+    async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
+        assert await client.ask(desks, at("a", Where)) == "node-2"
+        sim.network.set_conditions(Conditions(delay=(0.05, 0.05), window=1_024), between=("client-1", "node-2"))
+
+        async def keep_telling() -> None:
+            for number in range(1_500):
+                if how == "tell":
+                    desks.tell(ShardEnvelope("a", Note(number)))
+                    await trio.sleep(0.0005)
+                else:
+                    await desks.send(ShardEnvelope("a", Note(number)))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_telling)
+            await trio.sleep(0.3)
+            sim.network.cut("client-1", "node-2")
+        rest = await client.ask(desks, at("a", Notes), timeout=60)
+        assert rest == tuple(range(rest[0], 1_500))
+        assert rest[0] > 0
+        assert client.statistics().dropped == 0
+
+    spread(program, [1] * SHARDS, link=small_link())
+
+
+def test_too_much_for_a_stream_that_is_being_opened() -> None:
+    """What fits into the queue of a link waits; more is dropped and counted, and an ask says so."""
+
+    async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
+        sim.network.set_conditions(Conditions(stalled=True), between=("client-1", "node-2"))
+        for number in range(2_000):
+            desks.tell(ShardEnvelope("a", Note(number)))
+        dropped = client.statistics().dropped
+        assert 0 < dropped < 1_500
+        with pytest.raises(MailboxFullError, match="too much waits for the connection to node-2"):
+            await client.ask(desks, at("a", Notes))
+        await trio.sleep(4)
+        assert await client.ask(desks, at("a", Notes)) == tuple(range(2_000 - dropped))
+
+    spread(program, [1] * SHARDS, link=small_link())
+
+
+def test_a_refusal_of_the_other_node_is_no_reason_to_end() -> None:
+    """The contact is enough: it passes on what the other node does not take from this client."""
+
+    async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
+        nodes[1].door.admit = lambda visit: HandshakeError("busy", "not now")  # type: ignore[method-assign]
+        assert await client.ask(desks, at("a", Where)) == "node-1"
+        with pytest.raises(AskTimeoutError):
+            await client.ask(desks, at("a", Mute), timeout=0.5)
+
+    spread(program, [1] * SHARDS)
+
+
+def test_leaving_while_a_stream_is_being_opened() -> None:
+    """What waits for it is counted, and nobody waits for ever."""
+    clients = list[ClusterClient]()
+
+    async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
+        clients.append(client)
+        sim.network.set_conditions(Conditions(stalled=True), between=("client-1", "node-2"))
+        for number in range(3):
+            desks.tell(ShardEnvelope("a", Note(number)))
+
+    spread(program, [1] * SHARDS)
+    assert clients[0].statistics().dropped == 3
+
+
+# --- Refs that are handed from node to node ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Wants the number back after a while; whoever gets it first passes it on to the next node."""
+
+    number: int
+    reply_to: ActorRef[int]
+
+
+def relay(node: ClusteredActorSystem, following: int) -> Callable[[str], Behavior[Slow]]:
+    def make(entity_id: str) -> Behavior[Slow]:
+        def receive(ctx: Ctx, message: Slow) -> None:
+            node.resolve(f"casty://{node.name}@node-{following}:{PORT}/slow").tell(message)
+
+        return Behaviors.receive(receive)
+
+    return make
+
+
+def slow(ctx: Ctx, message: Slow) -> None:
+    async def reply() -> None:
+        await trio.sleep(0.1)
+        message.reply_to.tell(message.number)
+
+    ctx.start_soon(reply)
+
+
+async def live(sim: Simulation, number: int, wrong: list[int]) -> None:
+    async with make_client(sim, number, nodes=(number % 3 + 1,)) as client:
+        relays: ActorRef[ShardEnvelope[Slow]] = client.entity_ref("relay", num_shards=9)
+
+        async def ask(mine: int) -> None:
+            make = lambda r: ShardEnvelope(f"{mine % 50}", Slow(mine, r))  # noqa: E731 - it is one
+            if await client.ask(relays, make, timeout=60) != mine:
+                wrong.append(mine)
+
+        async with trio.open_nursery() as nursery:
+            for each in range(20):
+                nursery.start_soon(ask, 1_000 * number + each)
+        assert client.statistics().dropped == 0
+
+
+def test_two_hundred_clients_of_three_nodes_get_their_own_replies() -> None:
+    """K2: twenty asks each, answered after 100 ms by an actor of a node that the client has no stream to."""
+    wrong = list[int]()
+
+    async def scenario(sim: Simulation) -> None:
+        addresses = [(f"node-{number}", PORT) for number in (1, 2, 3)]
+        async with AsyncExitStack() as stack:
+            nodes = [make_node(sim, number, seed_nodes=addresses, messages=[Slow]) for number in (1, 2, 3)]
+            for number, node in enumerate(nodes, 1):
+                await stack.enter_async_context(node)
+                node.spawn(Behaviors.receive(slow), "slow")
+                node.spawn(Behaviors.sharded(relay(node, number % 3 + 1), num_shards=9), "relay")
+            await nodes[0].wait_for(3)
+            async with trio.open_nursery() as nursery:
+                for number in range(200):
+                    nursery.start_soon(live, sim, number, wrong)
+            assert [node.statistics().dead_letters for node in nodes] == [0, 0, 0]
+
+    simulate(scenario, 1)
+    assert wrong == []

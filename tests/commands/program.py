@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from casty_trio import ActorContext, ActorRef, Behavior, Behaviors, ClusteredActorSystem
+from casty_trio import ActorContext, ActorRef, Behavior, Behaviors, ClusteredActorSystem, ServiceKey
 
 not_callable = 1
 
@@ -28,6 +28,9 @@ class Note:
     text: str
 
 
+ADDERS: ServiceKey[Sum | Note] = ServiceKey("adders")
+
+
 def adder(entity_id: str) -> Behavior[Sum | Note]:
     def receive(ctx: ActorContext[Sum | Note], message: Sum | Note) -> None:
         match message:
@@ -41,6 +44,7 @@ def adder(entity_id: str) -> Behavior[Sum | Note]:
 
 def spawn_adder(system: ClusteredActorSystem) -> None:
     system.spawn(Behaviors.sharded(adder, num_shards=3), "adder")
+    system.spawn(Behaviors.discoverable(adder("one"), key=ADDERS), "desk")
 
 
 def spawn(system: ClusteredActorSystem) -> None:

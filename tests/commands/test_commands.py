@@ -89,6 +89,13 @@ def test_shards_and_an_ask(start: Start, capsys: pytest.CaptureFixture[str]) -> 
     [told] = json.loads(capsys.readouterr().out)["shards"]
     assert (told["type"], told["num_shards"], {home["node_id"] for home in told["homes"]}) == ("adder", 3, {"one"})
 
+    assert run("services", *client) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows == [["SERVICE", "NODE", "ACTOR"], ["adders", "one", f"casty://shop@{node.place}/desk"]]
+    assert run("services", *client, "--json") == 0
+    [told] = json.loads(capsys.readouterr().out)["services"]
+    assert (told["key"], told["node_id"], told["path"]) == ("adders", "one", "/desk")
+
     question = ("tests.commands.program:Sum", '{"numbers": [1, 2, 3]}')
     assert run("ask", "adder/x", *question, *client) == 0
     assert capsys.readouterr().out == "{'x': 6}\n"
