@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from casty_trio.client.arguments import ClientStatistics, check_arguments, checked_contacts, checked_place
 from casty_trio.client.asks import ClientAsk
-from casty_trio.client.parts import ClientParts
 from casty_trio.client.refs import ClientRegionRef
+from casty_trio.client.sending import Sending
 from casty_trio.discovery import Lookup
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import (
@@ -61,7 +61,7 @@ E = TypeVar("E", bound=Event)
 log: logging.Logger = logging.getLogger("casty_trio.client")
 
 
-class ClusterClient(ClientParts):
+class ClusterClient(Sending):
     """A program's way into a cluster from outside, as an ``async with`` block; on Trio and on asyncio.
 
     Inside the block it is ready: the cluster's state is known, and the first message goes where it belongs.

@@ -115,7 +115,7 @@ class ClientParts:
             self._deadlines.add(self._now() + delay, alarm)
         return alarm
 
-    def publish(self, event: ClientEvent) -> None:
+    def announce(self, event: ClientEvent) -> None:
         """Tell an event to whoever listens."""
         self.event_stream.publish(event)
 
@@ -126,13 +126,13 @@ class ClientParts:
         after = dict.fromkeys(self.contacts.points)
         if tuple(before) == tuple(after):
             return
-        self.publish(ContactPoints(tuple(after)))
+        self.announce(ContactPoints(tuple(after)))
         for host, port in before:
             if (host, port) not in after:
-                self.publish(ContactPointRemoved(host, port))
+                self.announce(ContactPointRemoved(host, port))
         for host, port in after:
             if (host, port) not in before:
-                self.publish(ContactPointAdded(host, port))
+                self.announce(ContactPointAdded(host, port))
 
     def _present(self) -> Iterable[ClientEvent]:
         connected = self.stream.connected
@@ -158,13 +158,13 @@ class ClientParts:
         """Count a message that is not sent, or that nobody waits for."""
         self._dropped += 1
         log.info("%s is dropped: %s", type(message).__name__, reason)
-        self.publish(MessageDropped(reason))
+        self.announce(MessageDropped(reason))
 
     def lose(self, number: int, error: Exception, reason: str) -> None:
         """A message that was held is dropped; fail its ask, if it has one."""
         self._dropped += 1
         log.info("a message is dropped: %s", reason)
-        self.publish(MessageDropped(reason))
+        self.announce(MessageDropped(reason))
         ask = self.asks.get(number)
         if ask is not None:
             ask.fail(error)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -35,7 +35,7 @@ from casty_trio.errors import (
 from casty_trio.link import RETRY, Link
 from casty_trio.link.held import Held, HeldMessages
 from casty_trio.model.client_events import Connected, Disconnected
-from casty_trio.protocol import wire
+from casty_trio.protocol import publications, wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import PERMANENT, UNTRUSTED
 
@@ -169,7 +169,7 @@ class ClientStream:
         self._rounds = 0
         self._client.contacts.worked(self._contact)
         self._arm(self._client.settings.refresh, self._refresh)
-        self._client.publish(Connected(link.peer_name, *self._contact))
+        self._client.announce(Connected(link.peer_name, *self._contact))
         self._flush_held(link)
 
     def _flush_held(self, link: Link) -> None:
@@ -334,7 +334,7 @@ class ClientStream:
             self._keep_unsent(link)
         if useful:
             self._lost_at = anyio.current_time()
-            self._client.publish(Disconnected(link.peer_name, *self._contact, reason))
+            self._client.announce(Disconnected(link.peer_name, *self._contact, reason))
         if not self._leaving:
             log.warning("the connection to %s ended: %s", link.peer_name, reason)
         return useful
@@ -359,7 +359,14 @@ class ClientStream:
         self._alarm = self._client.after(delay, call)
 
 
+ASK_OF: Final[dict[int, Callable[[bytes], int]]] = {
+    Kind.ENTITY: lambda body: wire.unpack_entity(body).ask,
+    Kind.ACTOR: lambda body: wire.unpack_actor(body).ask,
+    Kind.SEND: lambda body: publications.unpack_send(body).ask,
+}
+"""The number of the ask that a message of each kind belongs to; 0 for none."""
+
+
 def held_of(kind: int, body: bytes) -> Held:
     """A message of ours, to be held; its ask is named in it."""
-    frame = wire.unpack_entity(body) if kind == Kind.ENTITY else wire.unpack_actor(body)
-    return Held(kind, body, 0, frame.ask)
+    return Held(kind, body, 0, ASK_OF[kind](body))

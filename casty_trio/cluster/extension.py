@@ -6,14 +6,15 @@ kind of behaviour it spawns and which frames it handles. The package's face, the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from casty_trio.errors import UsageError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.behavior import Behavior
+from casty_trio.model.events import Event
 from casty_trio.model.mailbox import Mailbox
-from casty_trio.model.pubsub import PubSub
+from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import ServiceEntry
 from casty_trio.protocol.wire import ShardTypeState
@@ -73,6 +74,14 @@ class Extension:
     def pubsub(self) -> PubSub | None:
         """The topics, if they are this extension's."""
         return None
+
+    def client_receptionist(self, name: str) -> ClientReceptionist | None:
+        """What clients may reach by path or topic, if that is this extension's."""
+        return None
+
+    def present(self) -> Iterable[Event]:
+        """Further events that tell of the present."""
+        return ()
 
     def services(self) -> tuple[ServiceEntry, ...]:
         """The actors that can be found by what they offer, sorted."""

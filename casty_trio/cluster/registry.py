@@ -6,6 +6,7 @@ at once, so that many changes in one step are one word.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RegistryService"]
 
+SETTLE: Final = 0.05
+"""After so many seconds, at the earliest, it is told again that something has changed: what follows costs more."""
+
 SHORTEST: Final = 0.001
 """The shortest sleep, in seconds: two clocks that drift would differ for ever by the last bit of what is left."""
 
@@ -38,7 +42,7 @@ class RegistryService:
         kind: of which kind its frames are.
         interval: how often it compares what it knows with another member, in seconds.
         changed: called at once with the keys under which something has changed on other nodes.
-        settled: called after one change or more, here or there, in the task that tells the others.
+        settled: called after one change or more, here or there, in a task of its own; many changes are told together.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class RegistryService:
         self._changed = changed
         self._settled = settled
         self._stale = False
+        self._unsettled = False
+        self._settle_at = -math.inf
         self._machine = Registry(system.uid, interval)
         self._members: dict[int, Member] = {}
         self._woken = trio.CancelScope()
@@ -66,8 +72,10 @@ class RegistryService:
                 self._woken.deadline = self._wakeup()
                 await trio.sleep_forever()
             if self._stale:
-                self._stale = False
+                self._stale, self._unsettled = False, True
                 self._perform(self._machine.flush())
+            if self._unsettled and self._now() >= self._settle_at:
+                self._unsettled, self._settle_at = False, self._now() + SETTLE
                 self._settled()
             self._perform(self._machine.tick(self._now()))
 
@@ -173,4 +181,5 @@ class RegistryService:
     def _wakeup(self) -> float:
         if self._stale:
             return trio.current_time()
-        return trio.current_time() + max(SHORTEST, self._machine.next_wakeup - self._now())
+        due = min(self._machine.next_wakeup, self._settle_at if self._unsettled else math.inf)
+        return trio.current_time() + max(SHORTEST, due - self._now())

@@ -34,7 +34,7 @@ from casty_trio.model.checks import (
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.events import Event
 from casty_trio.model.mailbox import Mailbox
-from casty_trio.model.pubsub import PubSub
+from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.protocol import wire
@@ -275,6 +275,26 @@ class ClusteredActorSystem(MemberNode):
                 return extension.pubsub
         raise UsageError("this system was made without topics: import casty_trio, which installs them")
 
+    def client_receptionist(self, name: str = "receptionist") -> ClientReceptionist:
+        """What clients may reach by a path or a topic: `ClusterClient.send`, `send_to_all` and `publish`.
+
+        `ClusterClientUp` and `ClusterClientUnreachable` on the event stream tell of the clients whose contact this node is.
+
+        Parameters:
+            name: there may be several, for clients of several kinds; those of one name on all nodes are one.
+
+        Raises:
+            SettingsError: none can have the name.
+
+        Example:
+            >>> # system.client_receptionist().register_service(system.spawn(greeter(), "greeter"))
+        """
+        for extension in self._extensions:
+            found = extension.client_receptionist(name)
+            if found is not None:
+                return found
+        raise UsageError("this system was made without topics: import casty_trio, which installs them")
+
     # --- What members and clients are told ----------------------------------------------------------------------------
 
     def _start_above(self) -> None:
@@ -297,7 +317,7 @@ class ClusteredActorSystem(MemberNode):
         self.state_changed()
 
     def _snapshots(self) -> Iterable[Event]:
-        return (self._topology(),)
+        return (self._topology(), *(event for extension in self._extensions for event in extension.present()))
 
     def _topology(self) -> TopologySnapshot:
         state = self.cluster_state

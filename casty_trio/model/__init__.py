@@ -14,6 +14,9 @@ from casty_trio.model.client_events import (
 )
 from casty_trio.model.client_settings import ClientSettings as ClientSettings
 from casty_trio.model.cluster_events import (
+    ClusterClientEvent as ClusterClientEvent,
+    ClusterClientUnreachable as ClusterClientUnreachable,
+    ClusterClientUp as ClusterClientUp,
     ClusterEvent as ClusterEvent,
     ClusterState as ClusterState,
     LeaderChanged as LeaderChanged,
@@ -51,7 +54,12 @@ from casty_trio.model.events import (
 )
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
-from casty_trio.model.pubsub import Delivery as Delivery, PubSub as PubSub, Topic as Topic
+from casty_trio.model.pubsub import (
+    ClientReceptionist as ClientReceptionist,
+    Delivery as Delivery,
+    PubSub as PubSub,
+    Topic as Topic,
+)
 from casty_trio.model.ref import ActorRef as ActorRef
 from casty_trio.model.registry_settings import RegistrySettings as RegistrySettings
 from casty_trio.model.services import (

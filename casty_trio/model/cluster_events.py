@@ -10,6 +10,9 @@ from casty_trio.model.member import Member
 from casty_trio.model.services import ServiceEntry
 
 __all__ = [
+    "ClusterClientEvent",
+    "ClusterClientUnreachable",
+    "ClusterClientUp",
     "ClusterEvent",
     "ClusterState",
     "LeaderChanged",
@@ -69,6 +72,30 @@ class TopologySnapshot(ClusterEvent, frozen=True):
     unreachable: tuple[Member, ...] = ()
     shard_homes: tuple[tuple[str, tuple[Member | None, ...]], ...] = ()
     registry: tuple[ServiceEntry, ...] = ()
+
+
+class ClusterClientEvent(ClusterEvent, frozen=True):
+    """Something has become of a client whose contact this node is; the base of those that tell what.
+
+    Attributes:
+        client: the name it gave itself.
+        uid: its number; a client that starts anew is another one.
+        host: where it says that it is.
+        port: likewise.
+    """
+
+    client: str
+    uid: int
+    host: str
+    port: int
+
+
+class ClusterClientUp(ClusterClientEvent, frozen=True):
+    """A client has this node for its contact."""
+
+
+class ClusterClientUnreachable(ClusterClientEvent, frozen=True):
+    """A client has left, has another contact, or could not be reached any more."""
 
 
 class MemberEvent(ClusterEvent, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 from casty_trio.model.checks import check_text
 from casty_trio.model.ref import ActorRef
 
-__all__ = ["Delivery", "PubSub", "Topic"]
+__all__ = ["ClientReceptionist", "Delivery", "PubSub", "Topic"]
 
 M = TypeVar("M")
 
@@ -156,3 +156,45 @@ class PubSub(ABC):
     @abstractmethod
     def count_subscribers(self, topic: Topic[Any] | str) -> int:
         """How many have subscribed to a topic, on all nodes, as far as this one knows; each of a group counts."""
+
+
+class ClientReceptionist(ABC):
+    """What clients may reach by a path or a topic; `ClusteredActorSystem.client_receptionist`.
+
+    A client sends to its contact, and that passes the message on to whoever is registered with the receptionist of that
+    name, on any node. So a contact has to know the types of what it passes on. Actors that are not registered here cannot
+    be reached so, whatever they have subscribed to inside of the cluster.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The receptionist's name."""
+
+    @abstractmethod
+    def register_service(self, ref: ActorRef[Any]) -> None:
+        """Let clients reach an actor of this node by its path, until it stops or `unregister_service`.
+
+        Raises:
+            UsageError: it is not an actor of this node, or there is no room for more.
+            SettingsError: its path is too long.
+        """
+
+    @abstractmethod
+    def unregister_service(self, ref: ActorRef[Any]) -> None:
+        """Let them reach it no longer; without effect when they could not."""
+
+    @abstractmethod
+    def register_subscriber(self, topic: Topic[M] | str, ref: ActorRef[M], *, group: str | None = None) -> None:
+        """Give an actor of this node what clients publish to a topic, until it stops or `unregister_subscriber`.
+
+        Raises:
+            UsageError: it is not an actor of this node, or there is no room for more.
+            SettingsError: the names of topic and receptionist are too long together.
+        """
+
+    @abstractmethod
+    def unregister_subscriber(self, topic: Topic[M] | str, ref: ActorRef[M], *, group: str | None = None) -> None:
+        """Give it no more; without effect when it had not subscribed."""

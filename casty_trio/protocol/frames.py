@@ -81,6 +81,7 @@ class Kind:
     SERVICES = 45
     TOPICS = 46
     DELIVER = 47
+    SEND = 48
     LISTINGS = 49
 
 

@@ -18,15 +18,17 @@ from casty_trio.cluster import ClusteredActorSystem, Extension, RegistryService
 from casty_trio.errors import LinkClosedError, LinkFullError, MailboxFullError, UnsupportedTypeError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
 from casty_trio.model.behavior import behavior_message_types
-from casty_trio.model.checks import check_seconds, check_text
-from casty_trio.model.pubsub import Delivery, PubSub, Topic
+from casty_trio.model.checks import check_seconds, check_text, refuse
+from casty_trio.model.events import Event
+from casty_trio.model.pubsub import ClientReceptionist, Delivery, PubSub, Topic
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import publications, wire
 from casty_trio.protocol.buckets import Entry
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.publications import Deliver, Delivered
+from casty_trio.pubsub.guests import OWN, Guests
 from casty_trio.pubsub.subscribers import Subscriber, Subscribers
-from casty_trio.pubsub.targets import Targets, one_of
+from casty_trio.pubsub.targets import Copies, Targets, one_of
 from casty_trio.remote import REFUSED, Connection, FrameHandler, of_node
 
 __all__ = ["Topics"]
@@ -56,6 +58,7 @@ class Topics(Extension, PubSub):
         self._by_path: dict[str, Targets] | None = None
         self._pending: dict[int, Pending] = {}
         self._numbers = 0
+        self._guests = Guests(self)
 
     # --- As an extension ----------------------------------------------------------------------------------------------
 
@@ -64,6 +67,7 @@ class Topics(Extension, PubSub):
             Kind.TOPICS: self._registry.on_frame,
             Kind.DELIVER: self._on_deliver,
             Kind.DELIVERED: self._on_delivered,
+            Kind.SEND: self._guests.on_send,
         }
 
     def start(self) -> None:
@@ -79,13 +83,33 @@ class Topics(Extension, PubSub):
     def pubsub(self) -> PubSub:
         return self
 
+    def client_receptionist(self, name: str) -> ClientReceptionist:
+        return self._guests.receptionist(name)
+
+    def client_subscribed(self, connection: Connection) -> None:
+        self._guests.subscribed(connection)
+
+    def connection_ended(self, connection: Connection) -> None:
+        self._guests.ended(connection)
+
+    def present(self) -> Iterable[Event]:
+        return self._guests.present()
+
     # --- Subscriptions ------------------------------------------------------------------------------------------------
 
     def subscribe(self, topic: Topic[Any] | str, ref: ActorRef[Any], *, group: str | None = None) -> None:
-        self._add(_name(topic), self._own(ref), _group(group))
+        self.subscribe_key(_name(topic), ref, group)
 
     def unsubscribe(self, topic: Topic[Any] | str, ref: ActorRef[Any], *, group: str | None = None) -> None:
-        self._drop(_name(topic), self._own(ref), _group(group))
+        self.unsubscribe_key(_name(topic), ref, group)
+
+    def subscribe_key(self, key: str, ref: ActorRef[Any], group: str | None = None) -> None:
+        """Subscribe to what is a topic to this node, and has a name of its own."""
+        self._add(key, self._own(ref), _group(group))
+
+    def unsubscribe_key(self, key: str, ref: ActorRef[Any], group: str | None = None) -> None:
+        """The contrary."""
+        self._drop(key, self._own(ref), _group(group))
 
     def put(self, ref: ActorRef[Any]) -> None:
         self._add(PATHS, self._own(ref), "")
@@ -127,13 +151,14 @@ class Topics(Extension, PubSub):
 
     def topics(self) -> tuple[str, ...]:
         names = dict.fromkeys((*self._here.keys(), *self._registry.names()))
-        return tuple(sorted(name for name in names if name != PATHS))
+        return tuple(sorted(name for name in names if name != PATHS and not name.startswith(OWN)))
 
     def count_subscribers(self, topic: Topic[Any] | str) -> int:
-        targets = self._of_topic(_name(topic))
+        targets = self.of_topic(_name(topic))
         return len(targets.all) + sum(len(members) for members in targets.groups.values())
 
-    def _of_topic(self, name: str) -> Targets:
+    def of_topic(self, name: str) -> Targets:
+        """Who has subscribed to a topic."""
         targets = self._targets.get(name)
         if targets is None:
             targets = Targets.among(self._here.under(name), self._registry.found(name))
@@ -153,6 +178,17 @@ class Topics(Extension, PubSub):
             if key == PATHS:
                 self._by_path = None
 
+    def copies(self, name: str) -> Copies:
+        """Who gets a copy of what is published to a topic now."""
+        return self.of_topic(name).copies(self.system.env.rng, self._silent())
+
+    def one(self, targets: Targets, *, local_affinity: bool) -> Copies:
+        """One of several; of this node's own, if that is wanted."""
+        here, there = targets.split()
+        if here and (local_affinity or not there):
+            return here[:1], []
+        return one_of(targets.all, self.system.env.rng, self._silent()) if targets else ([], [])
+
     def _silent(self) -> set[int]:
         return {member.uid for member in self.system.cluster_state.unreachable}
 
@@ -160,27 +196,22 @@ class Topics(Extension, PubSub):
 
     def publish(self, topic: Topic[Any] | str, message: Any) -> int:
         name = _name(topic)
-        here, there = self._of_topic(name).copies(self.system.env.rng, self._silent())
-        return self._deliver(message, here, there, f"/$topics/{quote_name(name)}", "nobody has subscribed")
+        here, there = self.copies(name)
+        return self.deliver(message, here, there, f"/$topics/{quote_name(name)}", "nobody has subscribed")
 
     def send(self, path: str, message: Any, *, local_affinity: bool = False) -> bool:
-        targets = self._of_path(_path(path))
-        here, there = targets.split()
-        if here and (local_affinity or not there):
-            there = []
-        elif targets:
-            here, there = one_of(targets.all, self.system.env.rng, self._silent())
-        return bool(self._deliver(message, here, there, _path(path), "nobody was put at this path"))
+        here, there = self.one(self._of_path(_path(path)), local_affinity=local_affinity)
+        return bool(self.deliver(message, here, there, _path(path), "nobody was put at this path"))
 
     def send_to_all(self, path: str, message: Any, *, exclude_self: bool = False) -> int:
         here, there = self._of_path(_path(path)).split()
         here = [] if exclude_self else here
-        return self._deliver(message, here, there, _path(path), "nobody was put at this path")
+        return self.deliver(message, here, there, _path(path), "nobody was put at this path")
 
     async def publish_confirmed(self, topic: Topic[Any] | str, message: Any, *, timeout: float = 5.0) -> Delivery:
         check_seconds("timeout", timeout)
         name = _name(topic)
-        here, there = self._of_topic(name).copies(self.system.env.rng, self._silent())
+        here, there = self.copies(name)
         self._numbers += 1
         pending = self._pending[self._numbers] = Pending()
         try:
@@ -196,7 +227,8 @@ class Topics(Extension, PubSub):
         finally:
             self._pending = {number: each for number, each in self._pending.items() if each is not pending}
 
-    def _deliver(self, message: Any, here: list[Subscriber], there: list[ActorAddress], path: str, why: str) -> int:
+    def deliver(self, message: Any, here: list[Subscriber], there: list[ActorAddress], path: str, why: str) -> int:
+        """Send the copies of a message; how many there are. Where there are none, it is a dead letter."""
         if not here and not there:
             self._nobody(message, path, why)
             return 0
@@ -287,7 +319,10 @@ def _entry(key: str, ref: Subscriber, group: str) -> Entry:
 
 
 def _name(topic: Topic[Any] | str) -> str:
-    return topic.name if isinstance(topic, Topic) else Topic[Any](topic).name
+    name = topic.name if isinstance(topic, Topic) else Topic[Any](topic).name
+    if name.startswith(OWN):
+        refuse("topic", name, f"a name that does not begin with {OWN}")
+    return name
 
 
 def _group(group: str | None) -> str:

@@ -33,10 +33,10 @@ class Receptionist(Extension, Beyond):
     def __init__(self, system: ClusteredActorSystem) -> None:
         super().__init__(system)
         interval = system.all_settings.receptionist.compare_interval
-        services = system.services
-        self._registry = RegistryService(system, Kind.SERVICES, interval, services.changed, self._settled)
+        self._entries: tuple[ServiceEntry, ...] | None = None  # all services, while nothing changes
+        self._registry = RegistryService(system, Kind.SERVICES, interval, self._changed, self._settled)
         self._clients = ClientListings(system, self.services)
-        services.beyond = self
+        system.services.beyond = self
 
     # --- As an extension ----------------------------------------------------------------------------------------------
 
@@ -47,6 +47,7 @@ class Receptionist(Extension, Beyond):
         self.system.start_service(self._registry.run, "services")
 
     def cluster_changed(self) -> None:
+        self._entries = None  # this node may be another member now
         self._registry.cluster_changed()
 
     def peer_connected(self, uid: int) -> None:
@@ -71,9 +72,15 @@ class Receptionist(Extension, Beyond):
         self._clients.changed()
 
     def services(self) -> tuple[ServiceEntry, ...]:
-        here = [ServiceEntry(name, ref.address) for name, ref in self.system.services.offered()]
-        there = [ServiceEntry(key, address) for key in self._registry.names() for _, address in self._registry.found(key)]
-        return tuple(sorted((*here, *there)))
+        if self._entries is None:
+            registry, here = self._registry, self.system.services.offered()
+            there = [ServiceEntry(key, address) for key in registry.names() for _, address in registry.found(key)]
+            self._entries = tuple(sorted((*(ServiceEntry(name, ref.address) for name, ref in here), *there)))
+        return self._entries
+
+    def _changed(self, names: tuple[str, ...]) -> None:
+        self._entries = None
+        self.system.services.changed(names)
 
     # --- What the local receptionist asks -----------------------------------------------------------------------------
 
@@ -93,9 +100,11 @@ class Receptionist(Extension, Beyond):
         self._check_room(entry)
         with suppress(UnsupportedTypeError):  # such an actor may take other messages that can be sent
             self.system.codec.register(*behavior_message_types(ref.cell.initial))
+        self._entries = None
         self._registry.add(entry)
 
     def deregister(self, name: str, ref: LocalRef[Any]) -> None:
+        self._entries = None
         self._registry.remove(entry_of(name, ref))
 
     def refs(self, name: str) -> Iterable[ActorRef[Any]]:
