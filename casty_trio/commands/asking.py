@@ -1,4 +1,4 @@
-"""`ask`: one question to an entity, from a command line. Floor F6.
+"""`ask` and `publish`: one message to an entity, or to a topic, from a command line. Floor F6.
 
 The message is a class of the program's, named ``module:Class``, and what it holds is given as JSON. A field that is a ref is
 the reply ref; without one the message is told, and nothing is waited for.
@@ -24,7 +24,7 @@ from casty_trio.errors import SettingsError
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.ref import ActorRef
 
-__all__ = ["ask"]
+__all__ = ["ask", "publish"]
 
 
 def ask(options: argparse.Namespace, env: Env) -> int:
@@ -39,6 +39,20 @@ def ask(options: argparse.Namespace, env: Env) -> int:
     if reply is not NOTHING:
         sys.stdout.write(_shown(reply, as_json=options.json) + "\n")
     return 0
+
+
+def publish(options: argparse.Namespace, env: Env) -> int:
+    """Tell the subscribers of a topic."""
+    kind = load(options.message, "class")
+    message = message_maker(kind, options.fields)(None)
+    client = opener(options, env, messages=[kind])(options.contact)
+    anyio.run(_publish, client, options.topic, message, backend="trio")
+    return 0
+
+
+async def _publish(client: ClusterClient, topic: str, message: Any) -> None:
+    async with client:
+        client.publish(topic, message)
 
 
 NOTHING = object()

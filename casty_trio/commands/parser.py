@@ -1,4 +1,4 @@
-"""The command lines of `node`, `members`, `shards`, `services`, `ask` and `ping`. Floor F6.
+"""The command lines of `node`, `members`, `shards`, `services`, `ask`, `publish` and `ping`. Floor F6.
 
 Secrets come from files, or from variables of the environment that are named; a command line can be read by everybody.
 """
@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from casty_trio.commands.asking import ask
+from casty_trio.commands.asking import ask, publish
 from casty_trio.commands.looking import members, ping, services, shards
 from casty_trio.commands.running import node
 
@@ -65,6 +65,12 @@ def _add_ask(commands: Any) -> None:
     _add_client(parser)
     parser.add_argument("--json", action="store_true", help="the reply as JSON, for programs")
     parser.set_defaults(run=ask)
+    parser = commands.add_parser("publish", help="tell the subscribers of a topic")
+    parser.add_argument("topic", metavar="TOPIC", help="its name")
+    parser.add_argument("message", metavar="MODULE:CLASS", help="the class of the message")
+    parser.add_argument("fields", nargs="?", default="{}", metavar="JSON", help="what it holds, as a JSON object")
+    _add_client(parser)
+    parser.set_defaults(run=publish)
 
 
 def _add_ping(commands: Any) -> None:

@@ -44,7 +44,8 @@ def adder(entity_id: str) -> Behavior[Sum | Note]:
 
 def spawn_adder(system: ClusteredActorSystem) -> None:
     system.spawn(Behaviors.sharded(adder, num_shards=3), "adder")
-    system.spawn(Behaviors.discoverable(adder("one"), key=ADDERS), "desk")
+    desk = system.spawn(Behaviors.discoverable(adder("one"), key=ADDERS), "desk")
+    system.client_receptionist().register_subscriber("notes", desk)
 
 
 def spawn(system: ClusteredActorSystem) -> None:

@@ -104,6 +104,8 @@ def test_shards_and_an_ask(start: Start, capsys: pytest.CaptureFixture[str]) -> 
     assert run("ask", "adder/x", "tests.commands.program:Note", '{"text": "hello"}', *client) == 0
     assert capsys.readouterr().out == ""
     assert node.line() == "x notes hello\n"
+    assert run("publish", "notes", "tests.commands.program:Note", '{"text": "to all"}', *client) == 0
+    assert node.line() == "one notes to all\n"
 
 
 @pytest.mark.parametrize(
