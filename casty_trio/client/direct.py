@@ -51,6 +51,7 @@ class DirectStream:
         self._routes = routes
         self._link: Link | None = None  # once what waited for it has gone ahead
         self._dialling = anyio.CancelScope()
+        self._opened = anyio.Event()  # there is a connection, or there will be none
         self._why = ""  # it is not wanted any more, if it is not
         limits = client.link_settings
         self._held = HeldMessages(limits.queue, largest=limits.max_message)
@@ -81,18 +82,25 @@ class DirectStream:
         self._held.add(held)
 
     async def send(self, kind: int, body: bytes) -> None:
-        """As `write`, but wait for room once there is a connection."""
+        """As `write`, but wait for room."""
         if self._link is None:
             await checkpoint()
-            self.write(kind, body)
+            waiting = held_of(kind, body)
+            while self._link is None and not self.ended and not self._held.fits(waiting):
+                await self._opened.wait()
+        if self._link is None:
+            await self._send_otherwise(kind, body)
             return
         try:
             await self._link.send(kind, body)
         except LinkClosedError:
-            if self.ended:
-                await self._client.stream.send(kind, body)
-            else:
-                self.write(kind, body)
+            await self._send_otherwise(kind, body)
+
+    async def _send_otherwise(self, kind: int, body: bytes) -> None:
+        if self.ended:
+            await self._client.stream.send(kind, body)
+        else:
+            self.write(kind, body)
 
     def write_control(self, kind: int, body: bytes) -> None:
         """Queue a control frame, if there is a connection."""
@@ -149,11 +157,13 @@ class DirectStream:
             except (LinkClosedError, LinkFullError):
                 self._held.add(held)
         self._link, self.flushed_at = link, anyio.current_time()
+        self._opened.set()
 
     def _finish(self, link: Link | None, reason: str) -> None:
         """Hand over what was not written, in order, and fail the asks that were."""
         client = self._client
         self.ended, self._link = True, None
+        self._opened.set()
         self._routes.ended(self, worked=link is not None)
         unsent = [held_of(kind, bytes(body)) for kind, body in link.take_unsent()] if link is not None else []
         for held in (*unsent, *self._held.clear()):

@@ -212,7 +212,10 @@ def test_waiting_for_room() -> None:
     """`send` goes the same way, and waits for room on the stream it takes."""
 
     async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
-        await desks.send(ShardEnvelope("a", Note(0)))  # the stream is being opened
+        for number in range(1_200):  # more than fits while the stream is being opened
+            await desks.send(ShardEnvelope("b", Note(number)))
+        assert await client.ask(desks, at("b", Notes)) == tuple(range(1_200))
+        await desks.send(ShardEnvelope("a", Note(0)))
         assert await client.ask(desks, at("a", Notes)) == (0,)
         sim.network.set_conditions(Conditions(delay=(0.05, 0.05), window=1_024), between=("client-1", "node-2"))
         for number in range(1, 1_500):
