@@ -20,6 +20,7 @@ from casty_trio.model.checks import check_given, check_instance, refuse
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
+from casty_trio.model.sharding_settings import ShardingSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
 
@@ -42,6 +43,7 @@ class Settings:
         shutdown: the end of the system: for how long the hooks of each phase may run.
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
+        sharding: how shards move, and what waits meanwhile.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -55,6 +57,7 @@ class Settings:
     shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+    sharding: ShardingSettings = field(default_factory=ShardingSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():
@@ -79,6 +82,9 @@ class Settings:
                 gossip_interval=0.5, gossip_interval_changing=0.05, stable_after=1.0, contact_interval=0.5
             ),
             detector=DetectorSettings(heartbeat=0.2, pause=0.6, probe_timeout=0.1),
+            sharding=ShardingSettings(
+                retry=0.1, hand_off_timeout=5.0, drain_timeout=1.0, leave_timeout=3.0, rebalance_interval=0.2
+            ),
         )
 
     @classmethod

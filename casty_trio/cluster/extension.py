@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol.wire import ShardTypeState
 from casty_trio.remote import FrameHandler
 
@@ -53,6 +54,18 @@ class Extension(ABC):
     def node_downed(self) -> None:
         """This start of the node is no member any more, and another will be: let go of what the cluster gave it."""
         return
+
+    def node_left(self) -> None:
+        """The node is no member any more, and will be none again, though its block may go on."""
+        return
+
+    async def hand_over(self) -> None:
+        """The node is about to leave: give to others what can be given, in limited time."""
+        return
+
+    def sharding_statistics(self, shard_type: str) -> ShardingStatistics | None:
+        """What is counted of a sharded type, if this extension knows it."""
+        return None
 
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any] | None:
         """The ref of an entity, if this extension knows the type."""

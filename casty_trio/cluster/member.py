@@ -49,6 +49,7 @@ class MemberNode(RemoteNode):
         self.handlers[Kind.MEMBERSHIP] = self.handlers[Kind.VIEW] = self._service.on_frame
         self.handlers[Kind.BARRIER] = self._barriers.on_frame
         self.event_stream.present = self._present
+        self.shutdown.does("drain", self._hand_over_at_end)
         self.shutdown.does("leave", self._leave_at_end)
 
     async def wait_for(self, n: int, *, timeout: float = 60.0) -> None:
@@ -174,6 +175,8 @@ class MemberNode(RemoteNode):
         """
         if self._ended is None:
             self._check_open()
+            await self.hand_over()
+        if self._ended is None:
             self._service.leave()
         while self._ended is None:
             await self._service.changed.wait()
@@ -216,6 +219,10 @@ class MemberNode(RemoteNode):
                 raise
         return self
 
+    async def _hand_over_at_end(self) -> None:
+        if self.running and self._ended is None:
+            await self.hand_over()
+
     async def _leave_at_end(self) -> None:
         """Leave first, so that others hear of it as long as everything works; in a hurry when the block is cancelled."""
         try:
@@ -245,6 +252,7 @@ class MemberNode(RemoteNode):
             self._ended = ended
         if ended.left:
             self.log.info("%s has left the cluster: %s", self.node_id, ended.why)
+            self.gone()
             self._barriers.close(SystemClosedError(f"{self.node_id} has left the cluster: nobody comes to its barriers"))
         elif rejoins:
             self._start_anew(ended.why)
@@ -287,6 +295,12 @@ class MemberNode(RemoteNode):
 
     def let_go(self) -> None:
         """Give up everything the cluster has given this start of the node."""
+
+    def gone(self) -> None:
+        """The node has left the cluster."""
+
+    async def hand_over(self) -> None:
+        """Give to other members what they can take, before this one leaves."""
 
     def cluster_changed(self) -> None:
         """Something is new about the members: tell who listens."""

@@ -25,12 +25,12 @@ class ShardHost:
     Attributes:
         node_id: its name, which a new start of it has again.
         uid: this start's number.
-        shards: what it hosts, or is about to, sorted.
+        shards: what it hosts, or is about to.
     """
 
     node_id: str
     uid: int
-    shards: tuple[int, ...] = ()
+    shards: Sequence[int] = ()
 
 
 class AllocationStrategy(ABC):

@@ -20,7 +20,7 @@ from casty_trio.protocol.homing import Answer, Entry, Epoch, Hello, Phase, Plan,
 
 __all__ = ["Began", "Candidate", "Coordinator", "Effect", "Ended", "Failed", "Timing"]
 
-CHUNK: Final = 500
+CHUNK: Final = 4_000
 """So many entries go in one plan."""
 
 
@@ -140,11 +140,17 @@ class Coordinator:
         self._unsettled: dict[int, float] = {}  # since when, by shard
         self._moves: dict[int, tuple[int, float]] = {}  # target and beginning of each hand-off, by shard
         self._free: dict[int, None] = {}
+        self._loads: dict[int, list[int]] = {}  # behind what the strategy sees
         self._number = 0
         self._retry_at = 0.0
         self._rebalance_at = math.inf
         self._balancing = False
         self._effects: list[Effect] = []
+
+    @property
+    def deserted(self) -> bool:
+        """Whether no member has the type any more."""
+        return self.active and not self._regions
 
     # --- What happens -------------------------------------------------------------------------------------------------
 
@@ -371,7 +377,10 @@ class Coordinator:
             uid = entry.owner if entry.phase in (Phase.SETTLED, Phase.BACK) else entry.target
             if uid in found:
                 found[uid].append(entry.shard)
-        return [ShardHost(self._members[uid].node_id, uid, tuple(sorted(shards))) for uid, shards in found.items()]
+        self._loads = found
+        for shards in found.values():
+            shards.sort()
+        return [ShardHost(self._members[uid].node_id, uid, shards) for uid, shards in found.items()]
 
     def _allocate(self, now: float) -> None:
         """Give away what nobody has."""
@@ -393,9 +402,8 @@ class Coordinator:
         except Exception as error:  # noqa: BLE001 - the strategy is the program's, and shards have to be somewhere
             self._effects.append(Failed(error))
             place = hosts.index(LeastShards().allocate(shard, hosts))
-        host = hosts[place]
-        hosts[place] = ShardHost(host.node_id, host.uid, (*host.shards, shard))
-        return host.uid
+        self._loads[hosts[place].uid].append(shard)
+        return hosts[place].uid
 
     def _rebalance(self, now: float) -> None:
         """Move what is to move: from those that host no more at once, and else what the strategy says."""

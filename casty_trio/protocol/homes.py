@@ -210,6 +210,11 @@ class Homes:
         return not self._own
 
     @property
+    def nobody_hosts(self) -> bool:
+        """Whether the coordinator says that no region may be given shards; it knows of all that was reported here."""
+        return self._planned and self._heard >= self._serial and not self.able
+
+    @property
     def free_to_go(self) -> bool:
         """Whether this node has no shards and is given none any more: its coordinator knows that it may host none."""
         told = self._planned and self._heard >= self._serial
@@ -247,14 +252,6 @@ class Homes:
         self._entries.clear()
         self._unsettled.clear()
         self._report()
-        return self._done(now)
-
-    def reopen(self, now: float, *, hosts: bool) -> list[Effect]:
-        """The type begins here again, and knows nothing."""
-        self.term, self._planned, self._routing, self._hosts = (0, 0), False, True, hosts
-        self._serial = self._heard = self._upto = 0
-        self.routes = [0] * self._num_shards
-        self._say_hello()
         return self._done(now)
 
     def receive(self, now: float, sender: int, word: Word) -> list[Effect]:
@@ -421,6 +418,8 @@ class Homes:
     def _settle(self, shard: int, own: Own | None, entry: Entry) -> None:
         if entry.owner != self._me:
             self._let_go(shard, own)
+        elif own is None:
+            return  # the coordinator hears that it is not so
         self.routes[shard] = entry.owner
         self._effects.append(Open(shard, entry.owner))
 

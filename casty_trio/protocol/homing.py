@@ -31,6 +31,7 @@ __all__ = [
     "Typed",
     "Word",
     "pack",
+    "raw",
     "unpack",
     "unpack_handover",
     "unpack_leftover",
@@ -184,6 +185,8 @@ class Handover(msgspec.Struct, array_like=True, frozen=True):
 
 
 pack: Final = msgspec.msgpack.Encoder().encode
+raw: Final = msgspec.Raw
+"""Bytes that are encoded already, as the body of a `Leftover`."""
 _typed: Final = msgspec.msgpack.Decoder(Typed).decode
 _marker: Final = msgspec.msgpack.Decoder(Marker).decode
 _leftover: Final = msgspec.msgpack.Decoder(Leftover).decode
