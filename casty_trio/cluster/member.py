@@ -49,7 +49,7 @@ class MemberNode(RemoteNode):
         self.handlers[Kind.MEMBERSHIP] = self.handlers[Kind.VIEW] = self._service.on_frame
         self.handlers[Kind.BARRIER] = self._barriers.on_frame
         self.event_stream.present = self._present
-        self.shutdown.does("drain", self._hand_over_at_end)
+        self.shutdown.does("drain", self._hand_over_at_end, limited=False)
         self.shutdown.does("leave", self._leave_at_end)
 
     async def wait_for(self, n: int, *, timeout: float = 60.0) -> None:
