@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trio.lowlevel import checkpoint
+
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
@@ -58,6 +60,15 @@ class Extension(ABC):
     def node_left(self) -> None:
         """The node is no member any more, and will be none again, though its block may go on."""
         return
+
+    @property
+    def hosts_nothing(self) -> bool:
+        """Whether nothing of it runs here any more that another member would start when this one is gone."""
+        return True
+
+    async def freed(self) -> None:
+        """Wait until that may have changed."""
+        await checkpoint()
 
     async def hand_over(self) -> None:
         """The node is about to leave: give to others what can be given, in limited time."""

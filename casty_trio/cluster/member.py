@@ -32,6 +32,10 @@ DISCOVERY_INTERVAL: Final = 5.0
 """How often the program is asked where the seeds are, in seconds, if it is to be asked."""
 
 
+FREE_WITHIN: Final = 5.0
+"""A node that joins again waits no longer for what it has hosted to end, in seconds: more than anything there is given."""
+
+
 class MemberNode(RemoteNode):
     """The half of a clustered system that is a member; see `ClusteredActorSystem` for the parameters."""
 
@@ -257,6 +261,7 @@ class MemberNode(RemoteNode):
         elif rejoins:
             self._start_anew(ended.why)
         else:
+            self.let_go()
             self._barriers.close(NodeDownedError(f"{self.node_id} is down: {ended.why}"))
             self.start_service(partial(self._fail, ended.why), "end")
 
@@ -277,6 +282,19 @@ class MemberNode(RemoteNode):
         self.let_go()
         self._barriers.close(NodeDownedError(f"{self.node_id} is down: {why}"))
         self.peers.let_go(f"{self.node_id} was declared down, and starts anew")
+        if self.hosts_nothing:
+            self._join_again()
+        else:
+            self.start_service(self._join_when_free, "rejoin")
+
+    async def _join_when_free(self) -> None:
+        """What the last start hosted ends first: others host it as soon as they see the next one."""
+        with trio.move_on_after(FREE_WITHIN):
+            while not self.hosts_nothing:
+                await self.freed()
+        self._join_again()
+
+    def _join_again(self) -> None:
         self.take_new_uid()
         self._barriers.begin_anew()
         self._service.begin_anew()
@@ -295,6 +313,15 @@ class MemberNode(RemoteNode):
 
     def let_go(self) -> None:
         """Give up everything the cluster has given this start of the node."""
+
+    @property
+    def hosts_nothing(self) -> bool:
+        """Whether nothing runs here any more that other members would start when this one is gone."""
+        return True
+
+    async def freed(self) -> None:
+        """Wait until that may have changed."""
+        await trio.lowlevel.checkpoint()
 
     def gone(self) -> None:
         """The node has left the cluster."""

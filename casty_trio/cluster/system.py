@@ -323,6 +323,15 @@ class ClusteredActorSystem(MemberNode):
         for extension in self._extensions:
             extension.node_downed()
 
+    @property
+    def hosts_nothing(self) -> bool:
+        return all(extension.hosts_nothing for extension in self._extensions)
+
+    async def freed(self) -> None:
+        for extension in self._extensions:
+            if not extension.hosts_nothing:
+                await extension.freed()
+
     def gone(self) -> None:
         for extension in self._extensions:
             extension.node_left()

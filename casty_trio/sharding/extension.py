@@ -37,6 +37,9 @@ NAME_LIMIT = 255
 
 FRAME_MARGIN: Final = 64
 
+MARGIN: Final = 1.0
+"""How much longer than their own limits the last entities of a node that leaves are waited for, in seconds."""
+
 
 class Sharding(Extension):
     """The sharded types of one node, and the coordinators of those that it coordinates."""
@@ -53,7 +56,6 @@ class Sharding(Extension):
         self._listening = self._running = self._has_moved = False
         self._woken = trio.CancelScope()
         self._changed = trio.Event()
-        self._left = ""
 
     # --- What the system asks -----------------------------------------------------------------------------------------
 
@@ -119,17 +121,26 @@ class Sharding(Extension):
         self._listen()
 
     def node_downed(self) -> None:
-        self._coordinations.clear()
-        self._said.clear()
+        self._forget_members()
         for region in self._living().values():
             region.routing.forget()
 
     def node_left(self) -> None:
-        self._left = f"{self.system.node_id} has left the cluster"
+        self._forget_members()
+        for region in self._living().values():
+            region.routing.node_left(f"{self.system.node_id} has left the cluster")
+
+    def _forget_members(self) -> None:
+        self._members = {}
         self._coordinations.clear()
         self._said.clear()
-        for region in self._living().values():
-            region.routing.node_left(self._left)
+
+    @property
+    def hosts_nothing(self) -> bool:
+        return all(region.empty for region in self._living().values())
+
+    async def freed(self) -> None:
+        await self._changed.wait()
 
     async def hand_over(self) -> None:
         """Give this node's shards to others, as far as there are any; their entities stop at the deadline."""
@@ -140,9 +151,17 @@ class Sharding(Extension):
         with trio.move_on_after(self.system.all_settings.sharding.leave_timeout):
             while not all(routing.relieved(alone=self._alone(routing.role)) for routing in routings):
                 await self._changed.wait()
-        for region in self._living().values():
-            if not region.empty and not self._alone(region.routing.role):
-                region.stop_entities()
+        await self._stop_what_is_left()
+
+    async def _stop_what_is_left(self) -> None:
+        """Have entities end before others can start them: these will, when this node is gone."""
+        left = [region for region in self._living().values() if not self._alone(region.routing.role)]
+        for region in left:
+            region.stop_entities()
+        settings = self.system.settings
+        with trio.move_on_after(settings.grace + settings.hook_timeout + MARGIN):
+            while not all(region.empty or region.cell.ended for region in left):
+                await self._changed.wait()
 
     # --- What regions and coordinators ask ----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ through its mailbox.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 from urllib.parse import unquote
 
 from trio.lowlevel import checkpoint
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["EntityRef", "Region", "RegionRef"]
 
 M = TypeVar("M", contravariant=True)
+
+DOWNED_GRACE: Final = 1.0
+"""How long the handler of an entity may go on when its node was declared down, in seconds: less than the others wait before
+they start it anew."""
 
 
 class EntityRef(AskableRef[M]):
@@ -322,11 +326,16 @@ class Region:
         """The type has ended here."""
         self.routing.close()
 
-    def stop_entities(self) -> None:
-        """Tell all entities to stop: this start of the node may not have them any more."""
+    def stop_entities(self, *, at_once: bool = False) -> None:
+        """Tell all entities to stop: this node may not have them any more.
+
+        Parameters:
+            at_once: whether they are soon started elsewhere, so that a handler gets no more than `DOWNED_GRACE`.
+        """
+        grace = self.cell.system.settings.grace
         self._open.clear()
         for ref in list(self._refs.values()):
-            ref.cell.stop(self.cell.system.settings.grace)
+            ref.cell.stop(min(grace, DOWNED_GRACE) if at_once else grace)
 
     def _start(self, entity_id: str) -> LocalRef[Any]:
         name = self._name_of(entity_id)

@@ -74,7 +74,7 @@ class Routing:
 
     def is_here(self, shard: int) -> bool:
         """Whether mail of this node for the shard goes to entities here."""
-        return self.homes.routes[shard] == self._me
+        return self._me != 0 and self.homes.routes[shard] == self._me
 
     def route(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
         """Bring mail of this node, or of a client, on its way.
@@ -371,7 +371,7 @@ class Routing:
 
     def forget(self) -> None:
         """This start of the node is no member any more: nothing is hosted, and no home is known."""
-        self._region.stop_entities()
+        self._region.stop_entities(at_once=True)
         self._me = 0
         self.homes = Homes(0, self.num_shards, hosts=False)
         self._drains.clear()

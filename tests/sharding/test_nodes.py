@@ -11,6 +11,7 @@ import trio
 from casty_trio import (
     ActorContext,
     ActorRef,
+    ActorStoppedError,
     Behavior,
     Behaviors,
     ClusteredActorSystem,
@@ -20,7 +21,7 @@ from casty_trio import (
 )
 from casty_trio.testing import Simulation, simulate
 from tests.cluster.clusters import Cluster, cluster
-from tests.sim.shop import GetAll, Msg, Put, cart, to
+from tests.sim.shop import GetAll, Msg, Put, cart, to, wants
 
 Carts = ActorRef[ShardEnvelope[Msg]]
 Scenario = Callable[[Cluster], Awaitable[None]]
@@ -214,7 +215,7 @@ def test_roles_proxies_and_strangers() -> None:
             assert await cluster.systems[name].ask(refs[name], to(f"of {name}", GetAll), timeout=20) == ()
         assert log.live == {f"of {name}": ["n2"] for name in ("n1", "n2", "n3")}
         entity = cluster.systems["n3"].entity_ref("cart", "of n1")
-        assert await cluster.systems["n3"].ask(entity, lambda r: GetAll(r)) == ()
+        assert await cluster.systems["n3"].ask(entity, wants(GetAll)) == ()
         assert cluster.systems["n1"].entity_home("cart", "x") == cluster.systems["n2"].self_node
         with pytest.raises(UnknownActorError, match="n4 has no sharded type 'cart'"):
             cluster.systems["n4"].entity_ref("cart", "x")
@@ -242,3 +243,52 @@ def test_differing_shard_counts_are_refused_by_name() -> None:
         assert await cluster.systems["n1"].ask(refs["n1"], to("x", GetAll)) == ()
 
     cluster_of(1, scenario)
+
+
+def test_a_minority_stops_its_entities_and_joins_again() -> None:
+    """S1, C6: entities of the smaller side have ended when the larger starts them; one that takes long is cut short."""
+
+    async def scenario(cluster: Cluster) -> None:
+        log, refs = Log(), dict[str, Carts]()
+        names = [f"n{number + 1}" for number in range(5)]
+        await cluster.form(*names, begin=opener(log, refs, 20.0), on_downed="rejoin")
+        await settled(cluster, 5)
+        for entity in IDS:
+            refs["n1"].tell(ShardEnvelope(entity, Put(1)))
+        await trio.sleep(1)
+        there = {entity: nodes[0] for entity, nodes in log.live.items()}
+        assert set(there.values()) == set(names)
+        cluster.split(["n1", "n2"], ["n3", "n4", "n5"])
+        await trio.sleep(25)
+        assert not any(node in ("n1", "n2") for nodes in log.live.values() for node in nodes)
+        for entity in IDS:
+            refs["n5"].tell(ShardEnvelope(entity, Put(2)))
+        await trio.sleep(1)
+        assert all(nodes[0] in ("n3", "n4", "n5") for nodes in log.live.values())
+        cluster.heal(["n1", "n2"], ["n3", "n4", "n5"])
+        await cluster.formed(*names, within=60)
+        await settled(cluster, 5)
+
+    cluster_of(5, scenario)
+
+
+def test_a_node_that_leaves_and_goes_on_hosts_nothing() -> None:
+    """C8: after `leave` its entities are elsewhere, and what it is told is refused."""
+
+    async def scenario(cluster: Cluster) -> None:
+        log, refs = Log(), dict[str, Carts]()
+        await cluster.form("n1", "n2", "n3", begin=opener(log, refs))
+        await settled(cluster, 3)
+        for entity in IDS:
+            refs["n1"].tell(ShardEnvelope(entity, Put(1)))
+        await trio.sleep(1)
+        system = cluster.systems["n1"]
+        await system.leave()
+        assert not any("n1" in nodes for nodes in log.live.values())
+        with pytest.raises(ActorStoppedError, match="n1 has left the cluster"):
+            await system.ask(refs["n1"], to("user-1", GetAll))
+        for entity in IDS:
+            assert await cluster.systems["n2"].ask(refs["n2"], to(entity, GetAll), timeout=20) == (1,)
+        assert system.sharding_statistics("cart").entities == 0
+
+    cluster_of(3, scenario)
