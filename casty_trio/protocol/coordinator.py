@@ -144,7 +144,7 @@ class Coordinator:
         self._number = 0
         self._retry_at = 0.0
         self._rebalance_at = math.inf
-        self._balancing = False
+        self._balancing = self._able = False
         self._effects: list[Effect] = []
 
     @property
@@ -446,6 +446,9 @@ class Coordinator:
     def _tell(self) -> None:
         """Let regions know what is new to them."""
         able = any(r.hosts and self._members[uid].up for uid, r in self._regions.items())
+        for region in self._regions.values():
+            region.owes = region.owes or able != self._able
+        self._able = able
         for uid, region in self._regions.items():
             if region.sent < self._number or region.owes:
                 news = self._since(region.acked)
