@@ -364,7 +364,7 @@ class Homes:
 
     def _say_report(self) -> None:
         hosted = tuple((shard, own.epoch) for shard, own in sorted(self._own.items()) if own.stage <= FLUSH)
-        kept = tuple(shard for shard, own in sorted(self._own.items()) if own.stage > FLUSH)
+        kept = tuple((shard, own.target) for shard, own in sorted(self._own.items()) if own.stage > FLUSH)
         report = Report(self.term, self._serial, self._upto, True, self._hosts, hosted, kept, not self._routing)
         if self.term[1]:
             self._say(self.term[1], report)
