@@ -94,8 +94,8 @@ class _Region:
 class _Claims:
     """What a member says it has, before it is decided what is true."""
 
-    hosted: dict[int, Epoch] = field(default_factory=dict)
-    kept: dict[int, int] = field(default_factory=dict)
+    hosted: dict[int, Epoch] = field(default_factory=dict[int, Epoch])
+    kept: dict[int, int] = field(default_factory=dict[int, int])
     ended: bool = False
 
 

@@ -143,7 +143,7 @@ class Own:
     stage: int = HOSTING
     number: int = 0
     target: int = 0
-    waiting: dict[int, None] = field(default_factory=dict)
+    waiting: dict[int, None] = field(default_factory=dict[int, None])
 
 
 class Homes:
