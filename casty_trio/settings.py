@@ -22,6 +22,7 @@ from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.registry_settings import RegistrySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
+from casty_trio.model.sharding_settings import ShardingSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
 
@@ -47,6 +48,7 @@ class Settings:
         receptionist: how nodes agree on who offers which service.
         pubsub: how nodes agree on who has subscribed to which topic.
         client: a client: how it finds nodes, how long it holds what it cannot send, and when it gives up.
+        sharding: how shards move, and what waits meanwhile.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -63,6 +65,7 @@ class Settings:
     receptionist: RegistrySettings = field(default_factory=RegistrySettings)
     pubsub: RegistrySettings = field(default_factory=RegistrySettings)
     client: ClientSettings = field(default_factory=ClientSettings)
+    sharding: ShardingSettings = field(default_factory=ShardingSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():
@@ -87,6 +90,9 @@ class Settings:
                 gossip_interval=0.5, gossip_interval_changing=0.05, stable_after=1.0, contact_interval=0.5
             ),
             detector=DetectorSettings(heartbeat=0.2, pause=0.6, probe_timeout=0.1),
+            sharding=ShardingSettings(
+                retry=0.1, hand_off_timeout=5.0, drain_timeout=1.0, leave_timeout=3.0, rebalance_interval=0.2
+            ),
         )
 
     @classmethod

@@ -12,8 +12,18 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from casty_trio.model.allocation import AllocationStrategy
 from casty_trio.model.annotations import factory_message_types, handler_message_types
-from casty_trio.model.checks import MOST_SHARDS, check_count, check_flag, check_given, check_hook, refuse
+from casty_trio.model.checks import (
+    MOST_SHARDS,
+    check_count,
+    check_flag,
+    check_given,
+    check_hook,
+    check_instance,
+    check_roles,
+    refuse,
+)
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
@@ -120,6 +130,9 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
     factory: Callable[[str], Behavior[Any]]
     num_shards: int
     message_types: tuple[Any, ...]
+    role: str = ""
+    proxy: bool = False
+    allocation: AllocationStrategy | None = None
 
 
 class Broadcasted(Behavior[M], frozen=True, eq=False):
@@ -280,16 +293,28 @@ class Behaviors:
         return Discoverable(behavior, key)
 
     @staticmethod
-    def sharded(factory: Callable[[str], Behavior[M]], *, num_shards: int = 100) -> Sharded[M]:
+    def sharded(
+        factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
+        allocation: AllocationStrategy | None = None,
+    ) -> Sharded[M]:
         """An actor per entity id, started by its first message; the ids are spread over ``num_shards`` shards.
 
         Parameters:
             factory: called with the entity id, returns that entity's first behaviour. The message types it handles are
                 read from its return annotation (``-> Behavior[LoyaltyMsg]``).
             num_shards: into how many shards the ids are hashed; the same on every node and client, 1 to 65 536.
+            role: only members with this role host entities, others route only; the same on every node.
+            proxy: whether this node routes only.
+            allocation: which member gets which shard; `LeastShards` when left out. That of the node that coordinates the
+                type counts, the oldest member (with the role), so give all the same.
 
         Raises:
-            SettingsError: ``num_shards`` is no whole number from 1 to 65 536.
+            SettingsError: ``num_shards`` is no whole number from 1 to 65 536, ``role`` no role, ``proxy`` neither True nor
+                False, or ``allocation`` no strategy.
 
         Example:
             >>> def cart(entity_id: str) -> Behavior[str]:
@@ -298,7 +323,10 @@ class Behaviors:
             10
         """
         check_count("num_shards", num_shards, 1, MOST_SHARDS)
-        return Sharded(factory, num_shards, factory_message_types(factory))
+        check_flag("proxy", proxy)
+        check_instance("allocation", allocation, AllocationStrategy)
+        wanted = check_roles("role", (role,))[0] if role is not None else ""
+        return Sharded(factory, num_shards, factory_message_types(factory), wanted, proxy, allocation)
 
     @staticmethod
     def broadcasted(behavior: Behavior[M]) -> Broadcasted[M]:

@@ -68,6 +68,7 @@ class Kind:
     MEMBERSHIP = 14
     DELIVERED = 16
     REFRESH = 19
+    SHARDS = 15
 
     ENTITY = 32
     ACTOR = 33
@@ -83,6 +84,10 @@ class Kind:
     DELIVER = 47
     SEND = 48
     LISTINGS = 49
+    PLACEMENT = 41
+    MARKER = 42
+    LEFTOVER = 43
+    HANDOVER = 44
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.
