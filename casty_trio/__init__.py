@@ -4,9 +4,10 @@ This file is the face: every public name, re-exported, and the composition root:
 The floors, lowest first; a lower one never imports an upper one:
 
     errors < env < model < protocol | settings < link | tls | actors < remote < cluster
-    < sharding | broadcasting | client < testing
+    < sharding | broadcasting | receptionist | pubsub | client < testing
 """
 
+from casty_trio import discovery as discovery
 from casty_trio.actors import (
     ActorSystem as ActorSystem,
     ShutdownHook as ShutdownHook,
@@ -29,6 +30,7 @@ from casty_trio.errors import (
     ConnectError as ConnectError,
     DeathPactError as DeathPactError,
     DecodeError as DecodeError,
+    DiscoveryError as DiscoveryError,
     EncodeError as EncodeError,
     HandshakeError as HandshakeError,
     HandshakeTimeoutError as HandshakeTimeoutError,
@@ -42,9 +44,11 @@ from casty_trio.errors import (
     NameInUseError as NameInUseError,
     NodeDownedError as NodeDownedError,
     NodeGoneError as NodeGoneError,
+    NotSupportedOnClientError as NotSupportedOnClientError,
     OutcomeUnknownError as OutcomeUnknownError,
     OverloadedError as OverloadedError,
     ProtocolError as ProtocolError,
+    ReconnectTimeoutError as ReconnectTimeoutError,
     ReplyDecodeError as ReplyDecodeError,
     RequestRefusedError as RequestRefusedError,
     SelfAskError as SelfAskError,
@@ -76,15 +80,29 @@ from casty_trio.model import (
     Behavior as Behavior,
     Behaviors as Behaviors,
     BroadcastRef as BroadcastRef,
+    ClientEvent as ClientEvent,
+    ClientReceptionist as ClientReceptionist,
+    ClientSettings as ClientSettings,
+    ClusterClientEvent as ClusterClientEvent,
+    ClusterClientUnreachable as ClusterClientUnreachable,
+    ClusterClientUp as ClusterClientUp,
     ClusterEvent as ClusterEvent,
     ClusterSettings as ClusterSettings,
     ClusterState as ClusterState,
+    Connected as Connected,
+    ContactPointAdded as ContactPointAdded,
+    ContactPointRemoved as ContactPointRemoved,
+    ContactPoints as ContactPoints,
     DeadLetter as DeadLetter,
+    Delivery as Delivery,
+    Deregister as Deregister,
     DetectorSettings as DetectorSettings,
     DetectorStatistics as DetectorStatistics,
     Directive as Directive,
+    Disconnected as Disconnected,
     Event as Event,
     ExplicitShards as ExplicitShards,
+    Find as Find,
     HandOffFinished as HandOffFinished,
     HandOffStarted as HandOffStarted,
     Lagged as Lagged,
@@ -92,6 +110,7 @@ from casty_trio.model import (
     LeastShards as LeastShards,
     LinkLost as LinkLost,
     LinkSettings as LinkSettings,
+    Listing as Listing,
     LoopBlocked as LoopBlocked,
     Mailbox as Mailbox,
     MailboxHighWater as MailboxHighWater,
@@ -106,12 +125,20 @@ from casty_trio.model import (
     MemberStatus as MemberStatus,
     MemberUp as MemberUp,
     MemberWeaklyUp as MemberWeaklyUp,
+    MessageDropped as MessageDropped,
     NodeGone as NodeGone,
     OneForOneStrategy as OneForOneStrategy,
     PeerStatistics as PeerStatistics,
+    PubSub as PubSub,
     ReachableMember as ReachableMember,
+    ReceptionistMessage as ReceptionistMessage,
+    Register as Register,
+    RegistrySettings as RegistrySettings,
     RendezvousHash as RendezvousHash,
     RestForOneStrategy as RestForOneStrategy,
+    ServiceEntry as ServiceEntry,
+    ServiceInstance as ServiceInstance,
+    ServiceKey as ServiceKey,
     ShardEnvelope as ShardEnvelope,
     ShardEvent as ShardEvent,
     ShardHomeChanged as ShardHomeChanged,
@@ -122,12 +149,15 @@ from casty_trio.model import (
     ShutdownSettings as ShutdownSettings,
     Signal as Signal,
     SpyEvent as SpyEvent,
+    Subscribe as Subscribe,
     SupervisionStrategy as SupervisionStrategy,
     SystemStatistics as SystemStatistics,
     Terminated as Terminated,
+    Topic as Topic,
     TopologySnapshot as TopologySnapshot,
     UnhandledMessage as UnhandledMessage,
     UnreachableMember as UnreachableMember,
+    Unsubscribe as Unsubscribe,
 )
 from casty_trio.protocol.downing import (
     Decision as Decision,
@@ -140,8 +170,13 @@ from casty_trio.protocol.downing import (
     StaticQuorum as StaticQuorum,
 )
 from casty_trio.protocol.naming import message as message
+from casty_trio.protocol.serializing import Serializer as Serializer, as_converter as as_converter
+from casty_trio.pubsub import Topics as _Topics
+from casty_trio.receptionist import Receptionist as _Receptionist
 from casty_trio.settings import Settings as Settings
 from casty_trio.sharding import Sharding as _Sharding
 
 _install(_Sharding)
 _install(_Broadcasting)
+_install(_Receptionist)
+_install(_Topics)

@@ -13,6 +13,7 @@ import os
 import random
 import secrets
 import signal
+import socket
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ from types import FrameType
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import ByteStream, Listener
 
@@ -91,6 +93,19 @@ class Env(ABC):
     @abstractmethod
     async def run_sync(self, function: Callable[[], T]) -> T:
         """Run a blocking function (a file, a look-up) where it does not hold the event loop up."""
+
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        """The addresses of a host, each once. Without the real world, its name is its address.
+
+        Raises:
+            OSError: the name is unknown, or nobody can be asked.
+        """
+        await anyio.lowlevel.checkpoint()
+        return (host,)
+
+    def variable(self, name: str) -> str | None:
+        """What a variable of the environment holds; None where it is not set. Without the real world, none is."""
+        return None
 
     def signals(self, *numbers: signal.Signals) -> AbstractContextManager[AsyncIterator[int]]:
         """Take signals that the process gets, for as long as the block lasts. Without the real world, none ever comes."""
@@ -184,6 +199,16 @@ class RealEnv(Env):
 
     async def run_sync(self, function: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        try:
+            found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"{host!r} is not the name of a host: {error}") from error
+        return tuple(dict.fromkeys(str(place[0]) for *_, place in found))
+
+    def variable(self, name: str) -> str | None:
+        return os.environ.get(name)
 
     def signals(self, *numbers: signal.Signals) -> AbstractContextManager[AsyncIterator[int]]:
         return anyio.open_signal_receiver(*numbers)

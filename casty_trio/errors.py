@@ -33,6 +33,10 @@ class SystemClosedError(UsageError, RuntimeError):
     """The system, actor or client was used outside its ``async with`` block, or while it stops."""
 
 
+class NotSupportedOnClientError(UsageError, RuntimeError):
+    """An actor of a client used what only the actors of nodes have; the text says what a client's can do."""
+
+
 class SelfAskError(UsageError, RuntimeError):
     """An actor asked itself, or waits for room in its own mailbox: for a handler that cannot run before the wait is over."""
 
@@ -157,6 +161,14 @@ class LinkError(CastyError):
 
 class ConnectError(LinkError, ConnectionError):
     """No contact point answered by its deadline; the causes are in the notes."""
+
+
+class ReconnectTimeoutError(ConnectError, TimeoutError):
+    """A client has had no contact for longer than its ``reconnect_timeout``: its block ends."""
+
+
+class DiscoveryError(LinkError, ConnectionError):
+    """A discovery could not say where the nodes are; the text names what it asked, and what came back."""
 
 
 class LinkClosedError(LinkError, ConnectionError):

@@ -17,8 +17,10 @@ from typing import Any, TypeVar, cast
 
 from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_given, check_instance, refuse
+from casty_trio.model.client_settings import ClientSettings
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
+from casty_trio.model.registry_settings import RegistrySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
 from casty_trio.model.sharding_settings import ShardingSettings
 
@@ -44,6 +46,9 @@ class Settings:
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
         sharding: how shards move, and what waits meanwhile.
+        receptionist: how nodes agree on who offers which service.
+        pubsub: how nodes agree on who has subscribed to which topic.
+        client: a client: how it finds nodes, how long it holds what it cannot send, and when it gives up.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -58,6 +63,9 @@ class Settings:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     sharding: ShardingSettings = field(default_factory=ShardingSettings)
+    receptionist: RegistrySettings = field(default_factory=RegistrySettings)
+    pubsub: RegistrySettings = field(default_factory=RegistrySettings)
+    client: ClientSettings = field(default_factory=ClientSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():

@@ -6,6 +6,8 @@ import types
 import casty_trio
 from casty_trio.broadcasting import Broadcasting
 from casty_trio.cluster import install, installed
+from casty_trio.pubsub import Topics
+from casty_trio.receptionist import Receptionist
 from casty_trio.sharding import Sharding
 
 
@@ -22,4 +24,4 @@ def test_a_service_is_installed_once() -> None:
     """Whoever imports the package twice, or reloads it, has one service of each kind in a node."""
     before = installed()
     install(Sharding)
-    assert installed() == before == (Sharding, Broadcasting)
+    assert installed() == before == (Sharding, Broadcasting, Receptionist, Topics)

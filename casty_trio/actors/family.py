@@ -87,12 +87,17 @@ class Family:
         return name
 
     def add(self, cell: Cell[Any]) -> None:
-        """Start a new child's task."""
+        """Start a new child's task; what it offers is found from now on."""
+        services = cell.blueprint.services
+        if services:
+            cell.system.services.beyond.check(cell, cell.initial, services)
         if self._nursery is None:
             self._waiting.append(cell)
         else:
             self._start(cell.run, name=cell.path)
         self.cells[cell.name] = cell
+        if services:
+            cell.system.services.offer(cell, services)
 
     def forget(self, cell: Cell[Any]) -> None:
         """A child has ended: its name is free."""

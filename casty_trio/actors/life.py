@@ -65,6 +65,10 @@ def adopt(cell: Cell[Any], behavior: Behavior[Any], beginning: bool) -> Behavior
     """Take on the wrappers of what a setup or handler returned; hooks that come with a first setup start at once."""
     known = cell.blueprint
     behavior, cell.blueprint = collect_later(behavior, known, beginning)
+    services = cell.blueprint.services
+    if services and services != known.services:
+        cell.system.services.beyond.check(cell, behavior, services)
+        cell.system.services.offer(cell, services)
     late = cell.blueprint.hooks[len(known.hooks) :] if beginning and not known.fixed else ()
     return _start_late(cell, late, behavior) if late else behavior
 

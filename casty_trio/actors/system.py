@@ -21,7 +21,9 @@ from casty_trio.actors.cell import Cell
 from casty_trio.actors.dead import DeadLetterRef
 from casty_trio.actors.events import EventStream
 from casty_trio.actors.family import Family
+from casty_trio.actors.finding import Finding
 from casty_trio.actors.refs import AskableRef, LocalRef, WatchableRef
+from casty_trio.actors.services import Services
 from casty_trio.actors.shutdown import Phase, Shutdown, ShutdownHook
 from casty_trio.actors.tree import draw
 from casty_trio.actors.watchdog import Watchdog, watch_loop
@@ -32,7 +34,6 @@ from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import check_instance, check_seconds
-from casty_trio.model.context import System
 from casty_trio.model.events import DeadLetter, Event, Lagged
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
@@ -47,7 +48,7 @@ R = TypeVar("R")
 E = TypeVar("E", bound=Event)
 
 
-class ActorSystem(System):
+class ActorSystem(Finding):
     """A tree of actors, owned by an ``async with`` block.
 
     When the block is left, every task it started is gone. Leaving it stops the actors: each handles the message it is at,
@@ -88,6 +89,7 @@ class ActorSystem(System):
         self.log: logging.Logger = logging.getLogger("casty_trio.actors")
         self.event_stream: EventStream = EventStream()
         self._root = Family("")
+        self.services: Services = Services(self)
         self._asks: Deadlines[AskSlot] = Deadlines()
         self._named_asks: dict[int, AskSlot] = {}
         self.deadlines: Deadlines[Expiring] = Deadlines()
@@ -156,6 +158,7 @@ class ActorSystem(System):
         for slot in self._asks.close():
             slot.fail(ActorStoppedError("the system has stopped: nobody is left to reply"))
         self.event_stream.close()
+        self.services.close()
         self._nursery.cancel_scope.cancel()
         return await leave_nursery(self._nursery_manager, error, stopping, trio.Cancelled)
 
@@ -332,17 +335,6 @@ class ActorSystem(System):
             >>> # system.on_shutdown("before-leave", health_server.aclose, timeout=2.0)
         """
         return self.shutdown.add(phase, hook, timeout)
-
-    def lookup(self, path: str) -> ActorRef[Any] | None:
-        """The living actor at a path such as ``/team/worker-0``, or None."""
-        family: Family | None = self._root
-        cell: Cell[Any] | None = None
-        for name in path.strip("/").split("/"):
-            cell = family.cells.get(name) if family is not None else None
-            if cell is None:
-                return None
-            family = cell.children
-        return cell.ref if cell is not None else None
 
     def events(self, event_type: type[E], *, capacity: int = 1024) -> AbstractAsyncContextManager[AsyncIterator[E | Lagged]]:
         """Iterate over events of a class, its subclasses included, from the moment the block is entered.

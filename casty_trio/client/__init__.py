@@ -1,3 +1,4 @@
 """The client of a cluster, on anyio: Trio and asyncio programs talk to actors without joining."""
 
-from casty_trio.client.client import ClientStatistics as ClientStatistics, ClusterClient as ClusterClient
+from casty_trio.client.arguments import ClientStatistics as ClientStatistics
+from casty_trio.client.client import ClusterClient as ClusterClient

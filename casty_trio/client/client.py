@@ -1,111 +1,91 @@
 """`ClusterClient`: a program outside the cluster that talks to its actors, on Trio or asyncio. Floor: client, on anyio.
 
-It joins nothing and listens nowhere: it dials one contact point, learns the cluster's state there, and all its messages and
-replies travel on that stream.
+It joins nothing and listens nowhere: it dials a contact, learns the cluster's state there, and keeps one stream to each node
+it talks to. All its messages and replies travel on these.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Set
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType, UnionType
 from typing import Any, Self, TypeVar, overload
 
 import anyio
 import cattrs
-import msgspec
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
-from casty_trio.client.asks import ClientAsk, Deadlines
-from casty_trio.client.refs import ClientEntityRef, ClientRef, ClientRegionRef
-from casty_trio.client.stream import ClientStream
-from casty_trio.client.topology import topology_of
+from casty_trio.client.arguments import ClientStatistics, check_arguments, checked_contacts, checked_place
+from casty_trio.client.asks import ClientAsk
+from casty_trio.client.refs import ClientRegionRef
+from casty_trio.client.sending import Sending
+from casty_trio.discovery import Lookup
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import (
     ConnectError,
-    DecodeError,
-    EncodeError,
     LinkClosedError,
-    LinkError,
     LinkFullError,
     MailboxFullError,
-    ProtocolError,
-    ReplyDecodeError,
     ShardCountError,
     SystemClosedError,
-    UnknownActorError,
     UsageError,
 )
-from casty_trio.link import LinkStatistics
-from casty_trio.link.parking import Parking, TrioParking, parking_class, running_clock
-from casty_trio.model.address import ActorAddress, AddressMap, address_map_of, check_name
-from casty_trio.model.behavior import BoundFactory
+from casty_trio.link.parking import parking_class, running_clock
+from casty_trio.model.address import AddressMap, address_map_of, check_name
+from casty_trio.model.annotations import factory_message_types
+from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
-from casty_trio.model.checks import (
-    MOST_SHARDS,
-    check_count,
-    check_host,
-    check_instance,
-    check_port,
-    check_seconds,
-    check_types,
-    refuse,
-)
+from casty_trio.model.checks import MOST_SHARDS, check_count, check_seconds, check_types, refuse
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.events import Event, Lagged
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import Listing, ServiceKey
 from casty_trio.model.settings import LinkSettings
-from casty_trio.protocol import refs, wire
 from casty_trio.protocol.codec import Codec
-from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.handshake import Identity
+from casty_trio.protocol.serializing import Serializer, as_converter
+from casty_trio.settings import Settings, merge_settings
 from casty_trio.tls import Config, Credentials
 
-__all__ = ["ClientStatistics", "ClusterClient"]
+__all__ = ["ClusterClient"]
 
 M = TypeVar("M")
 R = TypeVar("R")
+E = TypeVar("E", bound=Event)
 
 log: logging.Logger = logging.getLogger("casty_trio.client")
 
 
-class ClientStatistics(msgspec.Struct, frozen=True):
-    """What a client counts.
-
-    Attributes:
-        asks: asks that wait for their reply.
-        connections: how many connections there have been.
-        dropped: messages that were not sent, and replies nobody waited for.
-        link: what the present connection has carried; None while there is none.
-    """
-
-    asks: int
-    connections: int
-    dropped: int
-    link: LinkStatistics | None
-
-
-class ClusterClient:
-    """A connection to a cluster from outside, as an ``async with`` block; on Trio and on asyncio.
+class ClusterClient(Sending):
+    """A program's way into a cluster from outside, as an ``async with`` block; on Trio and on asyncio.
 
     Inside the block it is ready: the cluster's state is known, and the first message goes where it belongs.
 
     Parameters:
-        contact_points: host and port of one node or more; tried in this order.
+        contact_points: host and port of one node or more, tried in this order; what an earlier client knew last, say
+            (`ContactPoints`). May be empty where there is a ``discovery``.
         system_name: the cluster's name.
         client_host: the host this client gives as its own in handshakes; nothing listens there.
         client_port: likewise.
+        advertised_host: what it gives instead, if that is not ``client_host``.
+        advertised_port: likewise.
         address_map: turns the address of a node into the one to dial, for tunnels and port mappings.
+        serializer: encodes and decodes some of the program's types; nodes are given it as a ``converter``, see
+            `as_converter`.
         messages: message types to know from the start; those in the annotations of what is sent are found by themselves.
         converter: a cattrs converter whose hooks serve types that neither msgspec nor cattrs know by themselves.
         tls: this client's certificate and the authorities it believes, if the cluster's nodes have ``tls``.
         secret: what the cluster was given as its ``secret``, if it was.
         connect_timeout: how long entering the block may take, in seconds.
-        link: sizes and deadlines of the connection.
+        link: sizes and deadlines of the connections, in the place of those in ``settings``.
+        settings: all sections; a client goes by ``client`` and ``link``, and its local actors by ``actors``.
+        discovery: an async function that tells where nodes are, one of `casty_trio.discovery` say; asked when no contact
+            point is known, and when all that are have been dialled in vain.
         env: the door to clock, randomness and sockets; the real world when left out.
 
     Example:
@@ -121,39 +101,39 @@ class ClusterClient:
         client_host: str = "127.0.0.1",
         client_port: int = 0,
         *,
+        advertised_host: str | None = None,
+        advertised_port: int | None = None,
         address_map: AddressMap | None = None,
+        serializer: Serializer | None = None,
         messages: Iterable[object] = (),
         converter: cattrs.Converter | None = None,
         tls: Config | None = None,
         secret: str | bytes | None = None,
         connect_timeout: float = 10.0,
         link: LinkSettings | None = None,
+        settings: Settings | None = None,
+        discovery: Lookup | None = None,
         env: Env | None = None,
     ) -> None:
-        _check_arguments(client_host, client_port, connect_timeout, converter, link, env)
-        self.contact_points: tuple[tuple[str, int], ...] = _checked_contacts(contact_points)
-        self.system_name: str = check_name(system_name, "system")
-        self.address_map: AddressMap = address_map_of(address_map)
-        self.codec: Codec = Codec(check_types("messages", messages), converter=converter)
-        self.link_settings: LinkSettings = link if link is not None else LinkSettings()
-        self.env: Env = env if env is not None else RealEnv()
-        uid = self.env.uid()
-        self.identity: Identity = Identity(system_name, "client", f"client-{uid:x}", uid, client_host, client_port)
-        self.credentials: Credentials = Credentials(tls, secret, system_name, "client", env=self.env)
-        self.stream: ClientStream = ClientStream(self, self._on_frame)
+        check_arguments(connect_timeout, converter, link, discovery, env)
+        place = checked_place(client_host, client_port, advertised_host, advertised_port)
+        if serializer is not None:
+            converter = as_converter(serializer, converter)
+        given = checked_contacts(contact_points, may_be_empty=discovery is not None)
+        super().__init__(
+            given,
+            check_name(system_name, "system"),
+            place,
+            address_map_of(address_map),
+            Codec(check_types("messages", messages), converter=converter),
+            merge_settings(settings, link=link),
+            env if env is not None else RealEnv(),
+        )
+        self.discovery = discovery
+        self.credentials = Credentials(tls, secret, system_name, "client", env=self.env)
         self._connect_timeout = connect_timeout
-        self._asks: dict[int, ClientAsk] = {}
-        self._asked = 0
-        self._deadlines = Deadlines()
-        self._dropped = 0
         self._manager: AbstractAsyncContextManager[TaskGroup] | None = None
-        self._tasks: TaskGroup | None = None
-        self._ready = anyio.Event()
-        self._open_parking: Callable[[], Parking] = TrioParking  # of which kind it is, the block tells
-        self._now: Callable[[], float] = anyio.current_time
         self._regions: dict[str, ClientRegionRef[Any]] = {}
-        self._shards: dict[str, int] = {}
-        self._topology = TopologySnapshot()
 
     def __repr__(self) -> str:
         where = self.stream.link.peer_name if self.stream.link is not None else "nobody"
@@ -180,8 +160,8 @@ class ClusterClient:
         self._tasks.start_soon(self.stream.run, link, name="casty_trio client (stream)")
         try:
             with anyio.CancelScope(deadline=deadline):
-                await self._ready.wait()
-            if not self._ready.is_set():
+                await self.inbound.ready.wait()
+            if not self.inbound.ready.is_set():
                 raise ConnectError(f"{link.peer_name} did not tell the state of the cluster in {self._connect_timeout:g} s")
         except BaseException as error:
             await self._leave(error, None)
@@ -194,22 +174,32 @@ class ClusterClient:
         """Send what is queued, say goodbye, and end everything the client runs.
 
         Raises:
-            LinkError: the cluster refused the client for good while it reconnected; only when the body did not raise.
+            LinkError: the cluster refused the client for good while it reconnected, or there was no contact for
+                ``reconnect_timeout`` (`ReconnectTimeoutError`); only when the body did not raise.
         """
         stopping: BaseException | None = None
         try:
-            await self.stream.leave(self.link_settings.close_timeout + 1.0)
+            await self._say_goodbye()
         except BaseException as raised:  # noqa: BLE001 - it goes through the task group, whose cancellation it may be
             stopping = raised
         return await self._leave(error, stopping)
+
+    async def _say_goodbye(self) -> None:
+        await self.actors.close()  # their last words can still leave
+        self.routes.close()
+        self.stream.close()
+        with anyio.move_on_after(self.link_settings.close_timeout + 1.0):
+            await self.stream.wait_closed()
+            await self.routes.wait_closed()
 
     async def _leave(self, error: BaseException | None, stopping: BaseException | None) -> bool:
         assert self._manager is not None  # it was entered
         assert self._tasks is not None
         self._tasks.cancel_scope.cancel()
         self._tasks = None
-        for ask in list(self._asks.values()):
-            ask.fail(SystemClosedError("the client has left its block"))
+        self.asks.fail_all(SystemClosedError("the client has left its block"))
+        self.event_stream.close()
+        self.services.close()
         return await leave_nursery(self._manager, error, stopping, anyio.get_cancelled_exc_class())
 
     # --- What programs do -------------------------------------------------------------------------------------------------
@@ -240,7 +230,7 @@ class ClusterClient:
         check_name(shard_type, "sharded type")
         check_count("num_shards", num_shards, 1, MOST_SHARDS)
         ref = self._regions.get(shard_type)
-        there = self._shards.get(shard_type, ref.num_shards if ref is not None else num_shards)
+        there = self.inbound.shards.get(shard_type, ref.num_shards if ref is not None else num_shards)
         if there != num_shards:
             raise ShardCountError(f"{shard_type!r} has {there} shards, not {num_shards}: they have to agree everywhere")
         if ref is None or ref.num_shards != num_shards:
@@ -248,6 +238,52 @@ class ClusterClient:
         if message_type is not None:
             self.codec.register(message_type)
         return ref
+
+    def region_ref(
+        self, shard_type: str, factory: Callable[[str], Behavior[M]], *, num_shards: int
+    ) -> ActorRef[ShardEnvelope[M]]:
+        """As `entity_ref`, for programs that share the factory of the entities with the nodes.
+
+        Parameters:
+            shard_type: the name under which the cluster spawned the type.
+            factory: what the nodes gave `Behaviors.sharded`. It is not called here: the types of the messages are read from
+                its return annotation.
+            num_shards: into how many shards its ids are hashed; as in the cluster.
+
+        Raises:
+            ShardCountError: as for `entity_ref`, as are the others.
+
+        Example:
+            >>> # carts = client.region_ref("cart", cart, num_shards=100)
+        """
+        if not callable(factory):
+            refuse("factory", factory, "a function that makes an entity's behaviour")
+        ref: ActorRef[ShardEnvelope[Any]] = self.entity_ref(shard_type, num_shards=num_shards)
+        self.codec.register(*factory_message_types(factory))
+        return ref
+
+    @overload
+    async def entity_ask(
+        self,
+        ref: ActorRef[ShardEnvelope[M]],
+        msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]],
+        *,
+        timeout: float = 5.0,
+    ) -> R: ...
+    @overload
+    async def entity_ask(
+        self, ref: ActorRef[ShardEnvelope[M]], msg_factory: BoundFactory[R, ShardEnvelope[M]], *, timeout: float = 5.0
+    ) -> R: ...
+
+    async def entity_ask(
+        self, ref: ActorRef[ShardEnvelope[Any]], msg_factory: Callable[[ActorRef[Any]], Any], *, timeout: float = 5.0
+    ) -> Any:
+        """Ask an entity; the same as `ask`, by the name that says so.
+
+        Example:
+            >>> # total: int = await client.entity_ask(carts, lambda r: ShardEnvelope("user-1", GetTotal(reply_to=r)))
+        """
+        return await self.ask(ref, msg_factory, timeout=timeout)
 
     def tell(self, ref: ActorRef[M], message: M) -> None:
         """The same as ``ref.tell(message)``."""
@@ -291,189 +327,144 @@ class ClusterClient:
             raise UsageError(f"{ref!r} is not a ref of this client")
         if type(timeout) is not float or not timeout >= 0:  # looked at closely only when it is no usual one
             check_seconds("timeout", timeout)
-        self._asked += 1
-        ask = ClientAsk(self, self._asked, ref, timeout, self._open_parking())
-        kind, body = target.frame(msg_factory(ask), ask.number, timeout if timeout < math.inf else None)
+        asks = self.asks
+        asks.asked = number = asks.asked + 1
+        ask = ClientAsk(self, number, ref, timeout, self._open_parking())
+        asks.open[number] = ask
         try:
-            self.stream.write(kind, body)
-        except LinkFullError as error:
-            raise MailboxFullError(f"{ref!r} cannot be asked now: {error}") from error
-        except LinkClosedError as error:
-            raise SystemClosedError(f"{ref!r} cannot be asked any more: {error}") from error
-        self._asks[ask.number] = ask
-        if timeout < math.inf:
-            self._deadlines.add(self._now() + timeout, ask)
-        try:
+            try:
+                target.submit(msg_factory(ask), ask)
+            except BaseException as error:
+                ask.closed = True  # it was not sent: there is nothing to give up
+                refusal = _refusal(ref, error)
+                if refusal is error:
+                    raise
+                raise refusal from error
+            if timeout < math.inf:
+                self._deadlines.add(self._now() + timeout, ask)
             await (ask.parking.park() if not ask.closed else checkpoint())
+        except BaseException:
+            self._abandon(ask)
+            raise
         finally:
-            del self._asks[ask.number]
-            if not ask.closed:
-                ask.closed = True
-                self.give_up(ask)
+            del asks.open[number]
         return ask.result()  # type: ignore[no-any-return] # R is the checkers' word for what the actor tells
+
+    def _abandon(self, ask: ClientAsk) -> None:
+        if not ask.closed:
+            ask.closed = True
+            self.give_up(ask)
+
+    def spawn(self, behavior: Behavior[M], name: str | None = None) -> ActorRef[M]:
+        """Start a local actor. Its ref can be sent to the cluster, whose actors tell it over this client's streams.
+
+        It runs until it stops, `stop` is called or the block is left, which stops all. It is made of `Behaviors.receive`,
+        `setup`, `with_lifecycle` and `supervise`, and has ``ctx.self``, ``log``, ``ask``, ``timers``, ``stop`` and
+        ``pipe_to_self``. A failure that its strategies escalate ends the block.
+
+        Parameters:
+            behavior: what it does with its first message.
+            name: unique among the living actors of this client; left out, one is made up.
+
+        Raises:
+            NotSupportedOnClientError: the behaviour needs a node.
+            NameInUseError: a living actor has the name.
+            InvalidNameError: a path cannot carry the name.
+            SystemClosedError: the client is used outside its block.
+
+        Example:
+            >>> # listener = client.spawn(news_reader(), "reader")
+            >>> # boards.tell(ShardEnvelope("sports", Follow(listener)))
+        """
+        self._check_open()
+        return self.actors.spawn(behavior, name)
+
+    async def stop(self, ref: ActorRef[Any]) -> None:
+        """Stop a local actor after the message it is handling, and wait until it has.
+
+        Raises:
+            UsageError: the ref is not one of `spawn`.
+        """
+        await self.actors.stop(ref)
+
+    def events(self, event_type: type[E], *, capacity: int = 1024) -> AbstractAsyncContextManager[AsyncIterator[E | Lagged]]:
+        """Iterate over what happens to the client's contact: `ClientEvent` and its subclasses, the present state first.
+
+        Parameters:
+            event_type: which events.
+            capacity: how many may wait for the iteration; what does not fit is counted and told as `Lagged`.
+
+        Example:
+            >>> # async with client.events(ContactPoints) as changes:
+            >>> #     async for change in changes:
+            >>> #         record(change.points)
+        """
+        self._check_open()
+        return self.event_stream.events(event_type, capacity=capacity)
+
+    def lookup(self, key: ServiceKey[M]) -> Listing[M]:
+        """The actors of the cluster that offer a service, as this client was told last; nothing is asked for it.
+
+        Raises:
+            SettingsError: it is no `ServiceKey`.
+
+        Example:
+            >>> # for instance in client.lookup(ECHO).instances: instance.ref.tell(Echo("hello from outside"))
+        """
+        self._check_open()
+        return self.services.find(key)
+
+    def subscribe(self, key: ServiceKey[M], *, capacity: int = 64) -> AbstractAsyncContextManager[AsyncIterator[Listing[M]]]:
+        """Iterate over the listings of a service: first the present one, then one for each change, in order.
+
+        Parameters:
+            key: the service.
+            capacity: how many listings may wait for the iteration. When there are so many, the latest takes the place of
+                the one before it: who is slow misses what lay between, and always gets the last.
+
+        Raises:
+            SettingsError: it is no `ServiceKey`, or the capacity is not 1 or more.
+        """
+        self._check_open()
+        return self.services.iterate(key, capacity)
+
+    @property
+    def contact_points(self) -> tuple[tuple[str, int], ...]:
+        """The nodes that the client knows: learnt, found by its discovery, and given. To be recorded for the next client."""
+        return self.contacts.points
 
     @property
     def topology(self) -> TopologySnapshot:
-        """What the cluster looks like, as it was told last: members, leader, who is unreachable, and where shards live.
+        """What the cluster looks like, as it was told last: members, leader, who is unreachable, where shards live, and who
+        offers which service.
 
         Of a member ``up_number`` and ``counter`` are not told: they are 0.
         """
-        return self._topology
+        return replace(self.inbound.topology, registry=self.services.registry)
 
     @property
     def members(self) -> tuple[Member, ...]:
         """The members of the cluster, as they were told last, sorted by address; see `topology` for the rest."""
-        return self._topology.members
+        return self.inbound.topology.members
 
     def statistics(self) -> ClientStatistics:
         """Count what there is."""
         link = self.stream.link
         return ClientStatistics(
-            len(self._asks), self.stream.connections, self._dropped, link.statistics() if link is not None else None
+            len(self.asks.open),
+            self.stream.connections,
+            self._dropped,
+            link.statistics() if link is not None else None,
+            self.stream.held,
+            len(self.routes),
+            len(self.actors),
         )
 
-    # --- What the client's parts need --------------------------------------------------------------------------------
 
-    def address_of(self, path: str, incarnation: int) -> ActorAddress:
-        """The address of something that lives in this client."""
-        me = self.identity
-        return ActorAddress(self.system_name, path, me.host, me.port, me.uid, incarnation)
-
-    def num_shards(self, shard_type: str) -> int:
-        """Into how many shards a type's ids are hashed.
-
-        Raises:
-            UnknownActorError: the cluster has no such type.
-        """
-        known = self._shards.get(shard_type)
-        if known is None:
-            raise UnknownActorError(f"the cluster has no sharded type {shard_type!r}")
-        return known
-
-    def drop(self, message: object, reason: str) -> None:
-        """Count a message that is not sent, or that nobody waits for."""
-        self._dropped += 1
-        log.info("%s is dropped: %s", type(message).__name__, reason)
-
-    def lose(self, number: int, error: Exception, reason: str) -> None:
-        """A message that was held is dropped; fail its ask, if it has one."""
-        self._dropped += 1
-        log.info("a message is dropped: %s", reason)
-        ask = self._asks.get(number)
-        if ask is not None:
-            ask.fail(error)
-
-    def is_over(self, number: int) -> bool:
-        """Whether nobody waits for the ask of this number any more; never so for a tell, whose number is 0."""
-        ask = self._asks.get(number)
-        return number != 0 and (ask is None or ask.closed)
-
-    def give_up(self, ask: ClientAsk) -> None:
-        """The caller no longer waits: the node may skip the message."""
-        with suppress(LinkError):  # the node hears of it when the connection ends, or at the deadline it was given
-            self.stream.write_control(Kind.CANCEL, wire.pack(wire.CancelFrame(ask.number)))
-
-    def lose_written(self, kept: Set[int], error: Exception) -> None:
-        """A connection ended: fail the asks that were written to it."""
-        for number, ask in list(self._asks.items()):
-            if number not in kept:
-                ask.fail(type(error)(*error.args))
-
-    def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes]:
-        """A ref as it is written to the cluster.
-
-        Raises:
-            EncodeError: the cluster could do nothing with it.
-        """
-        if getattr(ref, "asker", None) is self:  # no isinstance: with abstract classes it is slow
-            asked: Any = ref
-            return refs.pack_reply(asked.number)
-        if isinstance(ref, ClientEntityRef):
-            return refs.pack_entity(ref.shard_type, ref.entity_id)
-        if isinstance(ref, ClientRef):
-            return refs.pack_address(ref.address)
-        raise EncodeError(f"{ref!r} cannot be sent from this client: only its own reply refs, and refs it was sent")
-
-    def read_ref(self, code: int, payload: memoryview) -> ActorRef[Any]:
-        """A ref that the cluster has written.
-
-        Raises:
-            DecodeError: it is malformed.
-        """
-        if code == refs.ADDRESS:
-            return ClientRef(self, refs.unpack_address(payload))
-        if code == refs.ENTITY:
-            return ClientEntityRef[Any](self, *refs.unpack_entity(payload))
-        if code == refs.REPLY:
-            number = refs.unpack_reply(payload)
-            ask = self._asks.get(number)
-            if ask is not None:
-                return ask
-            return ClientRef(self, self.address_of(f"/$asks/{number}", number))
-        raise DecodeError(f"extension type {code} is no ref")
-
-    # --- Frames ------------------------------------------------------------------------------------------------------
-
-    def _on_frame(self, kind: int, body: memoryview) -> None:
-        if kind == Kind.REPLY:
-            self._on_reply(body)
-        elif kind == Kind.NACK:
-            nack = wire.unpack(wire.NackFrame, body)
-            ask = self._asks.get(nack.ask)
-            if ask is not None:
-                ask.fail(wire.nack_error(nack))
-        elif kind == Kind.STATE:
-            self._on_state(wire.unpack(wire.StateFrame, body))
-        else:
-            raise ProtocolError(f"a frame of kind {kind} has no meaning for a client")
-
-    def _on_reply(self, body: memoryview) -> None:
-        frame = wire.unpack_reply(body)
-        ask = self._asks.get(frame.ask)
-        if ask is None or ask.closed:
-            self.drop(frame, "a late or second reply")
-            return
-        try:
-            value = self.codec.decode(frame.name, frame.body, self.read_ref)
-        except DecodeError as error:
-            failed = ReplyDecodeError(f"the reply of {ask.target!r} cannot be decoded: {error}")
-            failed.__cause__ = error
-            ask.fail(failed)
-        else:
-            ask.tell(value)
-
-    def _on_state(self, state: wire.StateFrame) -> None:
-        self._topology = topology_of(state)
-        self._shards = {shard_type.name: shard_type.num_shards for shard_type in state.shard_types}
-        self._ready.set()
-        self.stream.flush_held()
-
-    def _check_open(self) -> None:
-        if self._tasks is None:
-            raise SystemClosedError("the client is used outside its block: write 'async with ClusterClient(...) as client'")
-
-
-def _check_arguments(host: object, port: object, timeout: object, converter: object, link: object, env: object) -> None:
-    check_host("client_host", host)
-    check_port("client_port", port)
-    check_seconds("connect_timeout", timeout, positive=True)
-    check_instance("converter", converter, cattrs.Converter)
-    check_instance("link", link, LinkSettings)
-    check_instance("env", env, Env)
-
-
-def _checked_contacts(contact_points: Iterable[Any]) -> tuple[tuple[str, int], ...]:
-    if isinstance(contact_points, str | bytes) or not isinstance(contact_points, Iterable):
-        refuse("contact_points", contact_points, "pairs of host and port")
-    contacts: list[tuple[str, int]] = []
-    for contact in contact_points:
-        match contact:
-            case (str(host), int(port)) if host:
-                check_host("a host in contact_points", host)
-                check_port("a port in contact_points", port, least=1)
-                contacts.append((host, port))
-            case _:
-                refuse("each of contact_points", contact, "a pair of a host and a port from 1 to 65535")
-    if not contacts:
-        refuse("contact_points", contacts, "at least one pair of host and port: a node of the cluster")
-    return tuple(contacts)
+def _refusal(ref: object, error: BaseException) -> BaseException:
+    """What an ask that could not be sent ends with."""
+    if isinstance(error, LinkFullError):
+        return MailboxFullError(f"{ref!r} cannot be asked now: {error}")
+    if isinstance(error, LinkClosedError):
+        return SystemClosedError(f"{ref!r} cannot be asked any more: {error}")
+    return error

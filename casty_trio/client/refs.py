@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty_trio.errors import EncodeError, LinkClosedError, LinkFullError, UsageError
@@ -13,7 +14,9 @@ from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 
 if TYPE_CHECKING:
+    from casty_trio.client.asks import ClientAsk
     from casty_trio.client.client import ClusterClient
+    from casty_trio.client.routes import Stream
 
 __all__ = ["ClientEntityRef", "ClientRef", "ClientRegionRef", "WireRef"]
 
@@ -37,17 +40,34 @@ class WireRef(ActorRef[M]):
             EncodeError: the message cannot be encoded.
         """
 
+    def route(self, message: Any, ask: int) -> Stream:
+        """The stream that such a message takes now."""
+        return self.client.stream
+
+    def submit(self, message: Any, ask: ClientAsk) -> None:
+        """Write the message of an ask.
+
+        Raises:
+            LinkFullError: there is no room for it.
+            LinkClosedError: the client leaves its block.
+            EncodeError: the message cannot be encoded.
+        """
+        timeout = ask.timeout
+        kind, body = self.frame(message, ask.number, timeout if timeout < inf else None)
+        ask.via = stream = self.route(message, ask.number)  # before it is written: what overflows fails at once
+        stream.write(kind, body)
+
     def tell(self, message: M) -> None:
         kind, body = self.frame(message, 0, None)
         try:
-            self.client.stream.write(kind, body)
+            self.route(message, 0).write(kind, body)
         except (LinkClosedError, LinkFullError) as error:
             self.client.drop(message, str(error))
 
     async def send(self, message: M) -> None:
         kind, body = self.frame(message, 0, None)
         try:
-            await self.client.stream.send(kind, body)
+            await self.route(message, 0).send(kind, body)
         except LinkClosedError as error:
             self.client.drop(message, str(error))
 
@@ -72,11 +92,17 @@ class ClientRegionRef(WireRef[ShardEnvelope[M]]):
         if type(message.entity_id) is not str or not message.entity_id:
             raise UsageError(f"{self.path}: an entity id is a text that is not empty, not {message.entity_id!r}")
         client, entity_id = self.client, message.entity_id
-        name, body = client.codec.encode(message.message, client.write_ref)
+        name, body = client.codec.encode(message.message, client.inbound.write_ref)
         try:
             return Kind.ENTITY, wire.pack_entity(ask, budget, self.shard_type, self.num_shards, entity_id, name, body)
         except UnicodeEncodeError as error:
             raise _bad_entity_id(entity_id, error) from error
+
+    def route(self, message: Any, ask: int) -> Stream:
+        client, shard_type = self.client, self.shard_type
+        if shard_type not in client.routes.spread:
+            return client.stream
+        return client.routes.entity(shard_type, message.entity_id, self.num_shards, ask)
 
 
 class ClientEntityRef(WireRef[M]):
@@ -96,11 +122,15 @@ class ClientEntityRef(WireRef[M]):
     def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
         client = self.client
         num_shards = client.num_shards(self.shard_type)
-        name, body = client.codec.encode(message, client.write_ref)
+        name, body = client.codec.encode(message, client.inbound.write_ref)
         try:
             return Kind.ENTITY, wire.pack_entity(ask, budget, self.shard_type, num_shards, self.entity_id, name, body)
         except UnicodeEncodeError as error:
             raise _bad_entity_id(self.entity_id, error) from error
+
+    def route(self, message: Any, ask: int) -> Stream:
+        client, shard_type = self.client, self.shard_type
+        return client.routes.entity(shard_type, self.entity_id, client.num_shards(shard_type), ask)
 
 
 class ClientRef(WireRef[Any]):
@@ -117,8 +147,12 @@ class ClientRef(WireRef[Any]):
         return self._address
 
     def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
-        name, body = self.client.codec.encode(message, self.client.write_ref)
-        return Kind.ACTOR, wire.pack_actor(ask, budget, (self._address.path, self._address.incarnation), name, body)
+        name, body = self.client.codec.encode(message, self.client.inbound.write_ref)
+        address = self._address
+        return Kind.ACTOR, wire.pack_service(ask, budget, (address.path, address.incarnation), name, body, address.uid)
+
+    def route(self, message: Any, ask: int) -> Stream:
+        return self.client.routes.node(self._address)
 
 
 def _bad_entity_id(entity_id: str, problem: UnicodeEncodeError) -> EncodeError:

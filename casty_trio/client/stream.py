@@ -1,43 +1,48 @@
-"""The client's one stream: made, kept, and made again. Floor: client, on anyio.
+"""A client's stream to its contact: made, kept, and made again. Floor: client, on anyio.
 
-What is written while there is no connection is held, up to a bound, the oldest dropped first. When a connection ends, asks
+What is written while there is no contact is held, up to a bound, the oldest dropped first. When a connection ends, asks
 that were written to it fail as outcome unknown, for nobody can tell; what was still queued goes out on the next one. Nothing
-is ever repeated.
+is ever repeated. A node that has told the state of the cluster is a contact; one that does not is left for the next.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.lowlevel import checkpoint
 
+from casty_trio.client.asks import Alarm
+from casty_trio.client.contacts import Contact
+from casty_trio.discovery import search
 from casty_trio.errors import (
     ConnectError,
+    DiscoveryError,
     HandshakeError,
     LinkClosedError,
     LinkFullError,
     MailboxFullError,
     MessageTooLargeError,
     OutcomeUnknownError,
+    ReconnectTimeoutError,
     SystemClosedError,
 )
-from casty_trio.link import RETRY, Link, dial
+from casty_trio.link import RETRY, Link
 from casty_trio.link.held import Held, HeldMessages
-from casty_trio.protocol import wire
+from casty_trio.model.client_events import Connected, Disconnected
+from casty_trio.protocol import publications, wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import PERMANENT, UNTRUSTED
 
 if TYPE_CHECKING:
     from casty_trio.client.client import ClusterClient
 
-__all__ = ["ClientStream"]
-
-HELD = 1000
-"""How many messages wait for a connection before the oldest is dropped; and no more bytes than a link queues."""
+__all__ = ["ClientStream", "held_of"]
 
 PASSING = frozenset({"closed", "timeout", "busy"})
 """Refusals that are no news to a client that looks for a node that has just gone."""
@@ -46,25 +51,43 @@ log: logging.Logger = logging.getLogger("casty_trio.client")
 
 
 class ClientStream:
-    """One connection to one contact point at a time."""
+    """One connection to one contact at a time.
+
+    Attributes:
+        connections: how many there have been.
+        flushed_at: when what was held was sent last, in the event loop's time.
+    """
 
     def __init__(self, client: ClusterClient, on_frame: Callable[[int, memoryview], None]) -> None:
         self._client = client
         self._on_frame = on_frame
         self._link: Link | None = None
         self._open: Link | None = None  # the same, from the moment that what was held has gone ahead
-        limits = client.link_settings
-        self._held = HeldMessages(limits.queue, largest=limits.max_message, most=HELD)
+        self._contact: Contact = ("", 0)  # where it was dialled
+        limits, settings = client.link_settings, client.settings
+        self._held = HeldMessages(limits.queue, largest=limits.max_message, most=settings.buffer)
         self._rounds = 0  # in vain, over the contact points
+        self._lost_at = -math.inf  # when there was a contact last
         self._leaving = False
         self._ended = anyio.Event()
-        self._next_contact = 0
+        self._alarm: Alarm | None = None  # for a contact that does not tell the state, and then for asking it again
         self.connections: int = 0
+        self.flushed_at: float = -math.inf
 
     @property
     def link(self) -> Link | None:
         """The connection, while there is one."""
         return self._link
+
+    @property
+    def connected(self) -> Connected | None:
+        """The contact, once it has told the state of the cluster."""
+        return Connected(self._open.peer_name, *self._contact) if self._open is not None else None
+
+    @property
+    def held(self) -> int:
+        """How many messages wait for a contact."""
+        return len(self._held)
 
     # --- Writing ----------------------------------------------------------------------------------------------------------
 
@@ -102,6 +125,22 @@ class ClientStream:
         if self._open is not None:
             self._open.write_control(kind, body)
 
+    def write_held(self, held: Held) -> None:
+        """Queue or hold what another stream was to carry and could not; what cannot be is counted as dropped."""
+        client = self._client
+        if client.asks.is_over(held.ask):
+            client.lose(held.ask, LinkClosedError("nobody waits"), "its asker gave up before there was a connection")
+            return
+        client.asks.move(held.ask, self)
+        try:
+            self.write(held.kind, held.body)
+        except LinkClosedError as error:
+            client.lose(held.ask, SystemClosedError(str(error)), str(error))
+        except LinkFullError as error:
+            client.lose(held.ask, MailboxFullError(str(error)), str(error))
+        except MessageTooLargeError as error:
+            client.lose(held.ask, error, str(error))
+
     # --- What waits for a connection ---------------------------------------------------------------------------------------
 
     def _hold(self, kind: int, body: bytes) -> None:
@@ -114,21 +153,30 @@ class ClientStream:
     def _trim(self) -> None:
         """Drop the oldest of what is held, as long as there is more than a new connection can queue at once."""
         while self._held.overflowing:
-            reason = f"{len(self._held) - 1} messages wait for a connection: the oldest is dropped"
+            kept = len(self._held) - 1
+            reason = f"{kept} messages wait for a contact: the oldest is dropped" if kept else "there is no contact"
             self._drop_oldest(MailboxFullError(reason), reason)
 
     def _drop_oldest(self, error: Exception, reason: str) -> None:
         self._client.lose(self._held.take_oldest().ask, error, reason)
 
-    def flush_held(self) -> None:
-        """The connection is ready for messages: send what waited for it, in order, before anything new."""
+    def settle(self) -> None:
+        """The node has told the state of the cluster: it is the contact. Send what waited, in order, before anything new."""
         link = self._link
         if link is None or link is self._open:
             return
         self._open = link
         self._rounds = 0
+        self._client.contacts.worked(self._contact)
+        self._arm(self._client.settings.refresh, self._refresh)
+        self._client.announce(Connected(link.peer_name, *self._contact))
+        self._flush_held(link)
+
+    def _flush_held(self, link: Link) -> None:
+        if self._held:
+            self.flushed_at = anyio.current_time()
         while (held := self._held.oldest) is not None:
-            if self._client.is_over(held.ask):
+            if self._client.asks.is_over(held.ask):
                 self._drop_oldest(LinkClosedError("nobody waits"), "its asker gave up before there was a connection")
                 continue
             try:
@@ -144,7 +192,8 @@ class ClientStream:
         # It was written before anything that is held already.
         self._held.put_first([held_of(kind, bytes(body)) for kind, body in link.take_unsent()])
         kept = {held.ask for held in self._held}
-        self._client.lose_written(kept, OutcomeUnknownError(f"the connection to {link.peer_name} ended before a reply came"))
+        lost = OutcomeUnknownError(f"the connection to {link.peer_name} ended before a reply came")
+        self._client.asks.lose_written(self, kept, lost)
         if self._leaving:
             self._drop_all()
         else:
@@ -167,66 +216,102 @@ class ClientStream:
         told: dict[str, str] = {}
         with anyio.move_on_after(timeout):
             return await self._connect(told, entering=True)
-        where = ", ".join(f"{host}:{port}" for host, port in self._client.contact_points)
+        where = ", ".join(f"{host}:{port}" for host, port in self._client.contacts.points) or "none is known"
         failed = ConnectError(f"no contact point of {self._client.system_name} answered within {timeout:g} s: {where}")
         for contact, why in told.items():
             failed.add_note(f"{contact}: {why}")
         raise failed
 
     async def run(self, link: Link) -> None:
-        """Keep a connection until the client leaves its block."""
+        """Keep a connection until the client leaves its block.
+
+        Raises:
+            ReconnectTimeoutError: there was no contact for longer than there may be.
+            HandshakeError: a contact point refuses us for good.
+        """
+        self._lost_at = anyio.current_time()
         try:
             while True:
                 useful = await self._use(link)
                 if self._leaving:
                     break
-                if not useful:
-                    await self._back_off()
-                link = await self._connect({})
+                link = await self._reconnect(useful=useful)
         finally:  # also when cancelled or failed: nobody is left to send, to answer, or to watch deadlines
             self._leaving = True
             self._drop_all()
-            self._client.lose_written(frozenset(), SystemClosedError("the client's connection has ended for good"))
+            self._client.asks.fail_all(SystemClosedError("the client's connection has ended for good"))
             self._ended.set()
 
-    async def leave(self, timeout: float) -> None:
-        """Flush what is queued and say goodbye; for a limited time."""
+    async def _reconnect(self, *, useful: bool) -> Link:
+        allowed, told = self._client.settings.reconnect_timeout, dict[str, str]()
+        with anyio.CancelScope(deadline=self._lost_at + allowed):
+            if not useful:
+                await self._back_off()
+            return await self._connect(told)
+        failed = ReconnectTimeoutError(f"there was no contact to {self._client.system_name} for {allowed:g} s")
+        for contact, why in told.items():
+            failed.add_note(f"{contact}: {why}")
+        raise failed
+
+    def close(self) -> None:
+        """Send what is queued, and say goodbye; nothing can be written from here on."""
         self._leaving = True
         if self._link is None:
             self._drop_all()
-            return
-        self._link.close("the client leaves")
-        with anyio.move_on_after(timeout):
+        else:
+            self._link.close("the client leaves")
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection has ended; at once when there is none."""
+        if self._link is not None:
             await self._ended.wait()
 
     async def _connect(self, told: dict[str, str], *, entering: bool = False) -> Link:
+        contacts, discovery = self._client.contacts, self._client.discovery
+        if discovery is not None and not contacts.points:
+            await self._discover(told)
         while True:
-            untrusted = 0
-            for _ in self._client.contact_points:
-                host, port = contact = self._client.contact_points[self._next_contact % len(self._client.contact_points)]
+            candidates, untrusted = contacts.candidates(), 0
+            for contact in candidates:
+                place = f"{contact[0]}:{contact[1]}"
                 try:
-                    return await self._dial(contact)
+                    link = await self._client.dial(contact)
                 except OSError as error:
-                    told[f"{host}:{port}"] = str(error) or type(error).__name__
+                    told[place] = str(error) or type(error).__name__
                 except HandshakeError as error:
                     untrusted += error.code in UNTRUSTED
-                    if error.code in PERMANENT or (entering and untrusted == len(self._client.contact_points)):
+                    if error.code in PERMANENT or (entering and untrusted == len(candidates)):
                         raise
-                    if not entering and error.code not in PASSING and told.get(f"{host}:{port}") != str(error):
-                        log.warning("%s:%s did not take this client back: %s", host, port, error)
-                    told[f"{host}:{port}"] = str(error)
-                self._next_contact += 1
+                    if not entering and error.code not in PASSING and told.get(place) != str(error):
+                        log.warning("%s did not take this client back: %s", place, error)
+                    told[place] = str(error)
+                else:
+                    self._contact = contact
+                    return link
+                contacts.failed(contact)
+            if discovery is not None:
+                await self._discover(told)
             await self._back_off()
+
+    async def _discover(self, told: dict[str, str]) -> None:
+        """Ask where nodes are, until somebody is named or it has taken too long."""
+        client, settings = self._client, self._client.settings
+        assert client.discovery is not None  # who calls this has looked
+        jitter = client.env.rng.random
+        try:
+            found = await search(
+                client.discovery, interval=settings.discovery_interval, timeout=settings.discovery_timeout, jitter=jitter
+            )
+        except DiscoveryError as error:
+            told["discovery"] = str(error)
+            log.warning("%s", error)
+        else:
+            client.change_contacts(lambda contacts: contacts.discovered(found))
 
     async def _back_off(self) -> None:
         """Wait longer each time, until a connection has been of use."""
         self._rounds += 1
         await anyio.sleep(RETRY.delay(self._rounds, self._client.env.rng))
-
-    async def _dial(self, contact: tuple[str, int]) -> Link:
-        client = self._client
-        session = client.credentials.session(client.identity, client.link_settings, dialer=True)
-        return await dial(client.env, *client.address_map(*contact), session, client.credentials.dial)
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""
@@ -241,18 +326,47 @@ class ClientStream:
             reason = await link.run(self._on_frame)
         finally:
             useful = self._open is not None
+            if self._alarm is not None:
+                self._alarm.close()
             self._link = self._open = None
+            self._client.services.disconnected()
+            self._client.contacts.failed(self._contact)
             self._keep_unsent(link)
+        if useful:
+            self._lost_at = anyio.current_time()
+            self._client.announce(Disconnected(link.peer_name, *self._contact, reason))
         if not self._leaving:
             log.warning("the connection to %s ended: %s", link.peer_name, reason)
         return useful
 
+    # --- The state of the cluster -------------------------------------------------------------------------------------
+
     def _subscribe(self, link: Link) -> None:
+        patience = self._client.settings.establishing
         with suppress(LinkClosedError):  # `run` tells how it ended
             link.write_control(Kind.SUBSCRIBE, b"")
+        self._arm(patience, partial(link.abandon, f"it did not tell the state of the cluster in {patience:g} s"))
+
+    def _refresh(self) -> None:
+        """Ask for the state again: a node that was too busy to tell of a change does not try a second time by itself."""
+        with suppress(LinkClosedError, LinkFullError):
+            self.write_control(Kind.REFRESH, self._client.inbound.version.to_bytes(8, "big"))
+        self._arm(self._client.settings.refresh, self._refresh)
+
+    def _arm(self, delay: float, call: Callable[[], object]) -> None:
+        if self._alarm is not None:
+            self._alarm.close()
+        self._alarm = self._client.after(delay, call)
+
+
+ASK_OF: Final[dict[int, Callable[[bytes], int]]] = {
+    Kind.ENTITY: lambda body: wire.unpack_entity(body).ask,
+    Kind.ACTOR: lambda body: wire.unpack_actor(body).ask,
+    Kind.SEND: lambda body: publications.unpack_send(body).ask,
+}
+"""The number of the ask that a message of each kind belongs to; 0 for none."""
 
 
 def held_of(kind: int, body: bytes) -> Held:
     """A message of ours, to be held; its ask is named in it."""
-    frame = wire.unpack_entity(body) if kind == Kind.ENTITY else wire.unpack_actor(body)
-    return Held(kind, body, 0, frame.ask)
+    return Held(kind, body, 0, ASK_OF[kind](body))

@@ -6,18 +6,22 @@ kind of behaviour it spawns and which frames it handles. The package's face, the
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trio.lowlevel import checkpoint
 
+from casty_trio.errors import UsageError
+from casty_trio.model.address import ActorAddress
 from casty_trio.model.behavior import Behavior
+from casty_trio.model.events import Event
 from casty_trio.model.mailbox import Mailbox
+from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import ServiceEntry
 from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol.wire import ShardTypeState
-from casty_trio.remote import FrameHandler
+from casty_trio.remote import Connection, FrameHandler
 
 if TYPE_CHECKING:
     from casty_trio.cluster.system import ClusteredActorSystem
@@ -25,11 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["Extension", "install", "installed"]
 
 
-class Extension(ABC):
+class NoBehavior(Behavior[Any], frozen=True, eq=False):
+    """What nobody spawns."""
+
+
+class Extension:
     """A service of a cluster node; one instance per system, made when the system is."""
 
-    behavior: ClassVar[type[Behavior[Any]]]
-    """The kind of behaviour that is spawned through this extension."""
+    behavior: ClassVar[type[Behavior[Any]]] = NoBehavior
+    """The kind of behaviour that is spawned through this extension, if there is one."""
 
     seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = ()
     """Kinds of its refs that send messages through the codec themselves, where ``check_serialization`` says so."""
@@ -37,9 +45,50 @@ class Extension(ABC):
     def __init__(self, system: ClusteredActorSystem) -> None:
         self.system = system
 
-    @abstractmethod
     def spawn(self, behavior: Any, name: str | None, mailbox: Mailbox | None) -> ActorRef[Any]:
-        """Start what the behaviour describes, and give a ref to it."""
+        """Start what a behaviour of its kind describes, and give a ref to it."""
+        raise UsageError(f"{type(self).__name__} spawns nothing")
+
+    def start(self) -> None:
+        """The block was entered: start what runs all the time."""
+        return
+
+    def peer_connected(self, uid: int) -> None:
+        """There is a new connection to another node."""
+        return
+
+    def client_subscribed(self, connection: Connection) -> None:
+        """A client wants to know what the cluster looks like; of that it is told after this."""
+        return
+
+    def client_refreshed(self, connection: Connection) -> None:
+        """A client that has subscribed wants to know whether it has missed any."""
+        return
+
+    def connection_ended(self, connection: Connection) -> None:
+        """There is one connection less."""
+        return
+
+    def knows(self, address: ActorAddress) -> bool:
+        """Whether that is the address of an actor that clients may reach."""
+        return False
+
+    @property
+    def pubsub(self) -> PubSub | None:
+        """The topics, if they are this extension's."""
+        return None
+
+    def client_receptionist(self, name: str) -> ClientReceptionist | None:
+        """What clients may reach by path or topic, if that is this extension's."""
+        return None
+
+    def present(self) -> Iterable[Event]:
+        """Further events that tell of the present."""
+        return ()
+
+    def services(self) -> tuple[ServiceEntry, ...]:
+        """The actors that can be found by what they offer, sorted."""
+        return ()
 
     def frames(self) -> Mapping[int, FrameHandler]:
         """Which kinds of frames are this extension's."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal, TypeVar, overload
 
 import cattrs
+from msgspec.structs import replace
 
 from casty_trio.actors.ask import AskSlot
 from casty_trio.actors.refs import AskableRef
@@ -17,8 +18,15 @@ from casty_trio.cluster.extension import installed
 from casty_trio.cluster.member import MemberNode, SeedNodes
 from casty_trio.cluster.service import ClusterSetup
 from casty_trio.env import Env
-from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError, UnknownActorError
-from casty_trio.model.address import AddressMap
+from casty_trio.errors import (
+    LinkClosedError,
+    LinkFullError,
+    MessageTooLargeError,
+    ProtocolError,
+    UnknownActorError,
+    UsageError,
+)
+from casty_trio.model.address import ActorAddress, AddressMap
 from casty_trio.model.behavior import Behavior, BoundFactory, Broadcasted
 from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import (
@@ -34,6 +42,7 @@ from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.events import Event
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
+from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.model.statistics import ShardingStatistics
@@ -41,7 +50,7 @@ from casty_trio.protocol import wire
 from casty_trio.protocol.downing import DowningStrategy, KeepMajority
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.shards import shard_of
-from casty_trio.remote import Connection
+from casty_trio.remote import Connection, Peer
 from casty_trio.settings import Settings
 from casty_trio.tls import Config
 
@@ -50,6 +59,10 @@ __all__ = ["ClusteredActorSystem"]
 M = TypeVar("M")
 R = TypeVar("R")
 OnDowned = Literal["raise", "rejoin"]
+
+VERSION_SIZE = 8
+REFRESHED = 1.0
+"""So often, in seconds, the state is told again at most to a client that asks."""
 
 
 class ClusteredActorSystem(MemberNode):
@@ -167,6 +180,7 @@ class ClusteredActorSystem(MemberNode):
 
     def _take_frames(self) -> None:
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
+        self.handlers[Kind.REFRESH] = self._on_refresh
         for each in self._extensions:
             self.handlers.update(each.frames())
 
@@ -317,7 +331,49 @@ class ClusteredActorSystem(MemberNode):
                 return written
         return super().write_ref(ref)
 
+    @property
+    def pubsub(self) -> PubSub:
+        """The topics of the cluster, and the actors that are reached by their path alone.
+
+        Example:
+            >>> # system.pubsub.subscribe(NEWS, listener)
+            >>> # system.pubsub.publish(NEWS, News("it works"))
+        """
+        for extension in self._extensions:
+            if extension.pubsub is not None:
+                return extension.pubsub
+        raise UsageError("this system was made without topics: import casty_trio, which installs them")
+
+    def client_receptionist(self, name: str = "receptionist") -> ClientReceptionist:
+        """What clients may reach by a path or a topic: `ClusterClient.send`, `send_to_all` and `publish`.
+
+        `ClusterClientUp` and `ClusterClientUnreachable` on the event stream tell of the clients whose contact this node is.
+
+        Parameters:
+            name: there may be several, for clients of several kinds; those of one name on all nodes are one.
+
+        Raises:
+            SettingsError: none can have the name.
+
+        Example:
+            >>> # system.client_receptionist().register_service(system.spawn(greeter(), "greeter"))
+        """
+        for extension in self._extensions:
+            found = extension.client_receptionist(name)
+            if found is not None:
+                return found
+        raise UsageError("this system was made without topics: import casty_trio, which installs them")
+
     # --- What members and clients are told ----------------------------------------------------------------------------
+
+    def _start_above(self) -> None:
+        for extension in self._extensions:
+            extension.start()
+
+    def peer_connected(self, peer: Peer) -> None:
+        super().peer_connected(peer)
+        for extension in self._extensions:
+            extension.peer_connected(peer.uid)
 
     def let_go(self) -> None:
         for extension in self._extensions:
@@ -347,7 +403,7 @@ class ClusteredActorSystem(MemberNode):
         self.state_changed()
 
     def _snapshots(self) -> Iterable[Event]:
-        return (self._topology(),)
+        return (self._topology(), *(event for extension in self._extensions for event in extension.present()))
 
     def _topology(self) -> TopologySnapshot:
         state = self.cluster_state
@@ -355,18 +411,21 @@ class ClusteredActorSystem(MemberNode):
             (shards.name, tuple(state.members[home] if 0 <= home < len(state.members) else None for home in shards.homes))
             for shards in self._shard_types()
         )
-        return TopologySnapshot(state.members, state.leader, state.unreachable, homes)
+        registry = tuple(entry for extension in self._extensions for entry in extension.services())
+        return TopologySnapshot(state.members, state.leader, state.unreachable, homes, registry)
 
     # --- Clients -----------------------------------------------------------------------------------------------------
 
     def state_changed(self) -> None:
         """Tell everybody who listens, and every client that subscribed, what there is now."""
-        topology = self._topology()
-        if topology == self._told:
+        topology, before = self._topology(), self._told
+        if topology == before:
             return
         self._told = topology
+        self.publish(TopologySnapshot, *(getattr(topology, name) for name in TopologySnapshot.__struct_fields__))
+        if before is not None and replace(before, registry=topology.registry) == topology:
+            return  # clients hear of services by themselves
         self._state_version += 1
-        self.publish(TopologySnapshot, topology.members, topology.leader, topology.unreachable, topology.shard_homes)
         body = self._state()
         for connection in self.connections:
             if connection.subscribed:
@@ -376,7 +435,27 @@ class ClusteredActorSystem(MemberNode):
         if connection.subscribed:  # the answer is so much larger than the question
             raise ProtocolError("a second SUBSCRIBE on one connection: changes are told without")
         connection.subscribed = True
+        for extension in self._extensions:
+            extension.client_subscribed(connection)
         self._push(connection, self._state())
+
+    def _on_refresh(self, connection: Connection, body: memoryview) -> None:
+        """A subscriber tells which version it has: a change may have been lost, for its link was full."""
+        if not connection.subscribed or len(body) != VERSION_SIZE:
+            raise ProtocolError("a REFRESH is the version of the state, on a connection with a SUBSCRIBE")
+        for extension in self._extensions:
+            extension.client_refreshed(connection)
+        now = self.clock()
+        if int.from_bytes(body, "big") != self._state_version and now - connection.refreshed >= REFRESHED:
+            connection.refreshed = now
+            self._push(connection, self._state())
+
+    def connection_ended(self, connection: Connection) -> None:
+        for extension in self._extensions:
+            extension.connection_ended(connection)
+
+    def is_exposed(self, address: ActorAddress) -> bool:
+        return any(extension.knows(address) for extension in self._extensions)
 
     def _push(self, connection: Connection, body: bytes) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The command lines of `node`, `members` and `ping`. Floor F6.
+"""The command lines of `node`, `members`, `shards`, `services`, `ask`, `publish` and `ping`. Floor F6.
 
 Secrets come from files, or from variables of the environment that are named; a command line can be read by everybody.
 """
@@ -9,7 +9,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from casty_trio.commands.looking import members, ping
+from casty_trio.commands.asking import ask, publish
+from casty_trio.commands.looking import members, ping, services, shards
 from casty_trio.commands.running import node
 
 __all__ = ["add_commands", "address"]
@@ -18,6 +19,8 @@ __all__ = ["add_commands", "address"]
 def add_commands(commands: Any) -> None:
     """Add these commands to those there are: to what ``add_subparsers`` of a parser gives."""
     _add_members(commands)
+    _add_shards(commands)
+    _add_ask(commands)
     _add_ping(commands)
     _add_node(commands)
 
@@ -41,6 +44,33 @@ def _add_members(commands: Any) -> None:
     _add_client(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     parser.set_defaults(run=members)
+
+
+def _add_shards(commands: Any) -> None:
+    for name, run, help_text in (
+        ("shards", shards, "print where the shards of each sharded type live"),
+        ("services", services, "print which actors offer which services"),
+    ):
+        parser = commands.add_parser(name, help=help_text)
+        _add_client(parser)
+        parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+        parser.set_defaults(run=run)
+
+
+def _add_ask(commands: Any) -> None:
+    parser = commands.add_parser("ask", help="send an entity a message, and print what it replies")
+    parser.add_argument("entity", metavar="TYPE/ID", help="the sharded type, and which entity")
+    parser.add_argument("message", metavar="MODULE:CLASS", help="the class of the message")
+    parser.add_argument("fields", nargs="?", default="{}", metavar="JSON", help="what it holds, as a JSON object")
+    _add_client(parser)
+    parser.add_argument("--json", action="store_true", help="the reply as JSON, for programs")
+    parser.set_defaults(run=ask)
+    parser = commands.add_parser("publish", help="tell the subscribers of a topic")
+    parser.add_argument("topic", metavar="TOPIC", help="its name")
+    parser.add_argument("message", metavar="MODULE:CLASS", help="the class of the message")
+    parser.add_argument("fields", nargs="?", default="{}", metavar="JSON", help="what it holds, as a JSON object")
+    _add_client(parser)
+    parser.set_defaults(run=publish)
 
 
 def _add_ping(commands: Any) -> None:

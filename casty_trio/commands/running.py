@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import trio
 
 from casty_trio.actors import shutdown_on_signals
 from casty_trio.cluster import ClusteredActorSystem
 from casty_trio.commands.credentials import secret_of, tls_of
+from casty_trio.commands.loading import load
 from casty_trio.env import Env
 from casty_trio.errors import SettingsError
 from casty_trio.settings import Settings
@@ -58,18 +57,12 @@ async def _run(system: ClusteredActorSystem, program: Program | None) -> None:
 
 
 def _load(name: str) -> Program:
-    """The function that a program names; modules are found in the present folder, too.
+    """The function that a program names.
 
     Raises:
         SettingsError: there is none.
     """
-    module, _, function = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = getattr(importlib.import_module(module), function)
-    except (ModuleNotFoundError, AttributeError, ValueError) as error:
-        raise SettingsError(f"{name}: there is no such function: {error}; write module:function") from error
+    found = load(name, "function")
     if not callable(found):
         raise SettingsError(f"{name} is {type(found).__name__}, and no function to call with the system")
     return cast("Program", found)

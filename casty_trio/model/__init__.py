@@ -10,7 +10,20 @@ from casty_trio.model.allocation import (
 )
 from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
 from casty_trio.model.broadcast import BroadcastRef as BroadcastRef
+from casty_trio.model.client_events import (
+    ClientEvent as ClientEvent,
+    Connected as Connected,
+    ContactPointAdded as ContactPointAdded,
+    ContactPointRemoved as ContactPointRemoved,
+    ContactPoints as ContactPoints,
+    Disconnected as Disconnected,
+    MessageDropped as MessageDropped,
+)
+from casty_trio.model.client_settings import ClientSettings as ClientSettings
 from casty_trio.model.cluster_events import (
+    ClusterClientEvent as ClusterClientEvent,
+    ClusterClientUnreachable as ClusterClientUnreachable,
+    ClusterClientUp as ClusterClientUp,
     ClusterEvent as ClusterEvent,
     ClusterState as ClusterState,
     LeaderChanged as LeaderChanged,
@@ -48,7 +61,26 @@ from casty_trio.model.events import (
 )
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
+from casty_trio.model.pubsub import (
+    ClientReceptionist as ClientReceptionist,
+    Delivery as Delivery,
+    PubSub as PubSub,
+    Topic as Topic,
+)
 from casty_trio.model.ref import ActorRef as ActorRef
+from casty_trio.model.registry_settings import RegistrySettings as RegistrySettings
+from casty_trio.model.services import (
+    Deregister as Deregister,
+    Find as Find,
+    Listing as Listing,
+    ReceptionistMessage as ReceptionistMessage,
+    Register as Register,
+    ServiceEntry as ServiceEntry,
+    ServiceInstance as ServiceInstance,
+    ServiceKey as ServiceKey,
+    Subscribe as Subscribe,
+    Unsubscribe as Unsubscribe,
+)
 from casty_trio.model.settings import (
     AccessSettings as AccessSettings,
     ActorSettings as ActorSettings,

@@ -28,10 +28,11 @@ from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import ServiceKey, check_key
 from casty_trio.model.signals import Signal
 from casty_trio.model.strategies import SupervisionStrategy
 
-__all__ = ["Behavior", "Behaviors", "BoundFactory", "Broadcasted", "Receive", "Setup", "Sharded", "Special"]
+__all__ = ["Behavior", "Behaviors", "BoundFactory", "Broadcasted", "Discoverable", "Receive", "Setup", "Sharded", "Special"]
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
@@ -115,6 +116,12 @@ class Spied(Wrapper[M], frozen=True, eq=False):
 
     observer: ActorRef[SpyEvent]
     spy_children: bool
+
+
+class Discoverable(Wrapper[M], frozen=True, eq=False):
+    """Which service the actor offers."""
+
+    key: ServiceKey[Any]
 
 
 class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
@@ -259,6 +266,31 @@ class Behaviors:
         check_given("observer", observer, ActorRef)
         check_flag("spy_children", spy_children)
         return Spied(behavior, observer, spy_children)
+
+    @staticmethod
+    def discoverable(behavior: Behavior[M], *, key: ServiceKey[M]) -> Behavior[M]:
+        """Register the actor under a key for as long as it lives, so that all nodes and clients of the cluster find it.
+
+        Parameters:
+            behavior: the behaviour; with any other wrappers, in any order. On a node its handler tells in its annotations
+                which messages it takes, for they come from other nodes.
+            key: the service that it offers. Two keys are two wrappers.
+
+        Raises:
+            SettingsError: ``key`` is no `ServiceKey`.
+
+        Example:
+            >>> ECHO: ServiceKey[str] = ServiceKey("echo")
+            >>> def echo() -> Behavior[str]:
+            ...     def receive(ctx: ActorContext[str], text: str) -> None: ...
+            ...     return Behaviors.receive(receive)
+            >>> service = Behaviors.discoverable(echo(), key=ECHO)
+        """
+        check_given("behavior", behavior, Behavior)
+        check_key(key)
+        if _is_spread(behavior):
+            refuse("behavior", behavior, "the behaviour of one actor; wrap the one inside")
+        return Discoverable(behavior, key)
 
     @staticmethod
     def sharded(

@@ -29,12 +29,14 @@ __all__ = [
     "check_port",
     "check_roles",
     "check_seconds",
+    "check_text",
     "check_types",
     "refuse",
 ]
 
 MOST_SHARDS = 65_536
 LONGEST_HOST = 255
+LONGEST_TEXT = 255
 LONGEST_TIME = sys.float_info.max
 """The longest time that has an end, in seconds."""
 
@@ -100,6 +102,20 @@ def check_hook(what: str, value: object) -> None:
     """See that a value can be called, or is left out."""
     if value is not None and not callable(value):
         refuse(what, value, "a function")
+
+
+def check_text(what: str, value: Any) -> None:
+    """See that a value can be the name of something that nodes tell each other of: any short text that can be written."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TEXT or not _is_utf8(value):
+        refuse(what, value, f"a text of 1 to {LONGEST_TEXT} characters")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_host(what: str, value: object) -> None:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from casty_trio.model.events import Event
 from casty_trio.model.member import Member
+from casty_trio.model.services import ServiceEntry
 
 __all__ = [
+    "ClusterClientEvent",
+    "ClusterClientUnreachable",
+    "ClusterClientUp",
     "ClusterEvent",
     "ClusterState",
     "LeaderChanged",
@@ -53,19 +57,45 @@ class ClusterState(ClusterEvent, frozen=True):
 
 
 class TopologySnapshot(ClusterEvent, frozen=True):
-    """Where everything is: who the members are, and which of them the shards of each type live on.
+    """Where everything is: who the members are, which of them the shards of each type live on, and who offers what.
 
     Attributes:
         members: sorted by address.
         leader: the member that acts for all; None while there is none.
         unreachable: those that some member cannot reach.
         shard_homes: for each sharded type, by its name, the member that each shard lives on; None where nobody knows.
+        registry: the actors that offer services, sorted.
     """
 
     members: tuple[Member, ...] = ()
     leader: Member | None = None
     unreachable: tuple[Member, ...] = ()
     shard_homes: tuple[tuple[str, tuple[Member | None, ...]], ...] = ()
+    registry: tuple[ServiceEntry, ...] = ()
+
+
+class ClusterClientEvent(ClusterEvent, frozen=True):
+    """Something has become of a client whose contact this node is; the base of those that tell what.
+
+    Attributes:
+        client: the name it gave itself.
+        uid: its number; a client that starts anew is another one.
+        host: where it says that it is.
+        port: likewise.
+    """
+
+    client: str
+    uid: int
+    host: str
+    port: int
+
+
+class ClusterClientUp(ClusterClientEvent, frozen=True):
+    """A client has this node for its contact."""
+
+
+class ClusterClientUnreachable(ClusterClientEvent, frozen=True):
+    """A client has left, has another contact, or could not be reached any more."""
 
 
 class MemberEvent(ClusterEvent, frozen=True):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from casty_trio.model.broadcast import BroadcastRef
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
+    from casty_trio.model.services import Listing, ReceptionistMessage, ServiceKey
 
 __all__ = ["ActorContext", "Stash", "System", "Timers"]
 
@@ -124,9 +125,21 @@ class System(ABC):
     async def wait_stopped(self, ref: ActorRef[Any]) -> None:
         """Wait until an actor has stopped; see `ActorSystem.wait_stopped`."""
 
+    @overload
     @abstractmethod
-    def lookup(self, path: str) -> ActorRef[Any] | None:
-        """The living actor at a path, or None."""
+    def lookup(self, path: str) -> ActorRef[Any] | None: ...
+    @overload
+    @abstractmethod
+    def lookup(self, path: ServiceKey[M]) -> Awaitable[Listing[M]]: ...
+
+    @abstractmethod
+    def lookup(self, path: str | ServiceKey[Any]) -> Any:
+        """The living actor at a path, or None; awaited, the actors that offer a service. See `ActorSystem.lookup`."""
+
+    @property
+    @abstractmethod
+    def receptionist(self) -> ActorRef[ReceptionistMessage]:
+        """Who knows the actors that offer services; see `ActorSystem.receptionist`."""
 
     @property
     @abstractmethod

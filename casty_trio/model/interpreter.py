@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from casty_trio.model.behavior import Behavior, Hooks, Spied, Supervised, WithLifecycle, Wrapper
+from casty_trio.model.behavior import Behavior, Discoverable, Hooks, Spied, Supervised, WithLifecycle, Wrapper
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import ServiceKey
 from casty_trio.model.strategies import SupervisionStrategy
 
 __all__ = ["PLAIN", "Blueprint", "afresh", "collect", "collect_later"]
@@ -27,6 +28,7 @@ class Blueprint(msgspec.Struct, frozen=True, eq=False):
         hooks: what runs when it starts, stops and restarts, from the outside in.
         observers: who is told of every message it gets.
         spied_children: which of them are told of its children's messages too.
+        services: what it offers.
         spawned: what it was spawned with, when wrappers came later.
         fixed: whether the strategies are complete, for the actor has begun before.
     """
@@ -37,6 +39,7 @@ class Blueprint(msgspec.Struct, frozen=True, eq=False):
     spied_children: tuple[ActorRef[Any], ...] = ()
     spawned: Blueprint | None = None
     fixed: bool = False
+    services: tuple[ServiceKey[Any], ...] = ()
 
 
 PLAIN = Blueprint()
@@ -48,7 +51,7 @@ def collect(behavior: Behavior[Any], known: Blueprint = PLAIN) -> tuple[Behavior
     if not isinstance(behavior, Wrapper):
         return behavior, known
     strategies, hooks = list[SupervisionStrategy](), list(known.hooks)
-    observers, children = list(known.observers), list(known.spied_children)
+    observers, children, services = list(known.observers), list(known.spied_children), list(known.services)
     while isinstance(behavior, Wrapper):
         match behavior:
             case Supervised(strategy=strategy):
@@ -60,10 +63,19 @@ def collect(behavior: Behavior[Any], known: Blueprint = PLAIN) -> tuple[Behavior
                 _add(observers, observer)
                 if spy_children:
                     _add(children, observer)
+            case Discoverable(key=key):
+                _add(services, key)
             case _:
                 raise TypeError(f"{behavior!r} is a wrapper of a kind that nobody knows")
         behavior = behavior.behavior
-    blueprint = Blueprint((*strategies, *known.strategies), tuple(hooks), tuple(observers), tuple(children), known.spawned)
+    blueprint = Blueprint(
+        (*strategies, *known.strategies),
+        tuple(hooks),
+        tuple(observers),
+        tuple(children),
+        known.spawned,
+        services=tuple(services),
+    )
     return behavior, blueprint
 
 
@@ -73,7 +85,9 @@ def collect_later(behavior: Behavior[Any], known: Blueprint, beginning: bool) ->
     behavior, found = collect(behavior, known if beginning else spawned)
     counting = known.fixed or not (beginning or known.strategies == spawned.strategies)
     strategies = known.strategies if counting else found.strategies
-    return behavior, Blueprint(strategies, found.hooks, found.observers, found.spied_children, spawned, known.fixed)
+    return behavior, Blueprint(
+        strategies, found.hooks, found.observers, found.spied_children, spawned, known.fixed, found.services
+    )
 
 
 def afresh(known: Blueprint) -> Blueprint:
@@ -81,7 +95,7 @@ def afresh(known: Blueprint) -> Blueprint:
     base = known.spawned
     if base is None:
         return known
-    return Blueprint(known.strategies, base.hooks, base.observers, base.spied_children, base, fixed=True)
+    return Blueprint(known.strategies, base.hooks, base.observers, base.spied_children, base, True, base.services)
 
 
 def _add(to: list[Any], value: object) -> None:

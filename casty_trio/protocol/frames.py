@@ -67,6 +67,8 @@ class Kind:
     SUBSCRIBE = 13
     MEMBERSHIP = 14
     SHARDS = 15
+    DELIVERED = 16
+    REFRESH = 19
 
     ENTITY = 32
     ACTOR = 33
@@ -81,6 +83,11 @@ class Kind:
     MARKER = 42
     LEFTOVER = 43
     HANDOVER = 44
+    SERVICES = 45
+    TOPICS = 46
+    DELIVER = 47
+    SEND = 48
+    LISTINGS = 49
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

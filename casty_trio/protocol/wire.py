@@ -45,6 +45,7 @@ __all__ = [
     "pack_actor",
     "pack_entity",
     "pack_reply",
+    "pack_service",
     "unpack",
     "unpack_actor",
     "unpack_entity",
@@ -76,7 +77,7 @@ class EntityFrame(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ActorFrame(msgspec.Struct, array_like=True, frozen=True):
-    """A message for an actor by path; incarnation 0 means whoever lives there."""
+    """A message for an actor by path; incarnation 0 means whoever lives there, and uid 0 whichever start of the node."""
 
     ask: int
     budget: float | None
@@ -84,6 +85,7 @@ class ActorFrame(msgspec.Struct, array_like=True, frozen=True):
     incarnation: int
     name: str
     body: msgspec.Raw
+    uid: int = 0
 
 
 class ReplyFrame(msgspec.Struct, array_like=True, frozen=True):
@@ -263,3 +265,8 @@ def with_budget(kind: int, body: bytes, budget: float | None) -> bytes:
 def pack_actor(ask: int, budget: float | None, target: tuple[str, int], name: str, body: bytes) -> bytes:
     """The body of a message to an actor; ``target`` is path and incarnation."""
     return pack((ask, budget, *target, name, msgspec.Raw(body)))
+
+
+def pack_service(ask: int, budget: float | None, target: tuple[str, int], name: str, body: bytes, uid: int) -> bytes:
+    """The same from a client, which may have another way to the node than it meant: it says which one."""
+    return pack((ask, budget, *target, name, msgspec.Raw(body), uid))

@@ -13,6 +13,7 @@ from casty_trio.model.address import ActorAddress
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
 from casty_trio.protocol.frames import Kind
+from casty_trio.remote.guests import GuestRef
 from casty_trio.remote.slots import RemoteSlot
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ __all__ = ["Connection"]
 
 OVERTAKEN = 10_000
 """How many cancellations may wait for the asks they overtook; further ones are ignored."""
+
+
+LENT = 10_000
+"""So many refs that a client was sent are remembered."""
 
 
 class TooManyAsks(Exception):  # noqa: N818 - it never leaves this file
@@ -39,6 +44,7 @@ class Connection:
     __slots__ = (
         "_clock",
         "_handlers",
+        "_lent",
         "_most_asks",
         "_newest",
         "_overtaken",
@@ -47,6 +53,7 @@ class Connection:
         "link",
         "node",
         "peer",
+        "refreshed",
         "slots",
         "subscribed",
         "their_dial",
@@ -60,10 +67,12 @@ class Connection:
         self.their_dial: int = their_dial
         self.slots: dict[int, RemoteSlot] = {}
         self.subscribed: bool = False
+        self.refreshed: float = -math.inf  # when it was last told again what there is
         self._clock = node.clock
         self._handlers = node.handlers
         self._watch_deadline = node.deadlines.add
         self._most_asks = node.door.settings.client_asks if link.peer.role == "client" else sys.maxsize
+        self._lent: dict[ActorAddress, None] = {}  # refs that a client was sent, and may send back
         self._newest = 0  # askers count upwards
         self._overtaken: set[int] = set()
 
@@ -165,7 +174,21 @@ class Connection:
             return self.peer.write_ref(ref)
         if isinstance(ref, RemoteSlot) and ref.connection is self:
             return refs.pack_reply(ref.number)
-        return self.node.write_ref(ref)
+        if isinstance(ref, GuestRef) and ref.uid == self.link.peer.uid:
+            return refs.pack_address(ref.address_there(self))
+        written = self.node.write_ref(ref)
+        if written[0] == refs.ADDRESS:
+            self._lend(ref.address)
+        return written
+
+    def has_sent(self, address: ActorAddress) -> bool:
+        """Whether a client has a ref from this connection; of very many it has, the latest count."""
+        return address in self._lent
+
+    def _lend(self, address: ActorAddress) -> None:
+        self._lent[address] = None
+        if len(self._lent) > LENT:
+            del self._lent[next(iter(self._lent))]
 
     def read_ref(self, code: int, payload: memoryview) -> ActorRef[Any]:
         """A ref that this peer has written."""
@@ -173,7 +196,10 @@ class Connection:
             number = refs.unpack_reply(payload)
             return self.slots.get(number) or RemoteSlot(self, number, math.inf)
         if code == refs.ADDRESS:
-            return self.node.resolve_sent(refs.unpack_address(payload), self)
+            address = refs.unpack_address(payload)
+            if self.peer is None and address.uid == self.link.peer.uid:
+                return GuestRef(self.node, address.uid, address.path, address.incarnation)
+            return self.node.resolve_sent(address, self)
         if code == refs.ENTITY:
             return self.node.resolve_entity(*refs.unpack_entity(payload))
         if code == refs.HOME and self.peer is not None:

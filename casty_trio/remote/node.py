@@ -42,6 +42,7 @@ from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import Identity, Offer, escaped
 from casty_trio.remote.connection import Connection
 from casty_trio.remote.door import KEPT, Door, Pace, Quiet, Visit, check_listener
+from casty_trio.remote.guests import guest_at
 from casty_trio.remote.peer import Peer
 from casty_trio.remote.peers import Peers
 from casty_trio.remote.shielded import Shielded
@@ -262,10 +263,18 @@ class RemoteNode(ActorSystem):
         finally:
             del self.connections[connection]
             connection.close_slots()
+            self.connection_ended(connection)
             if peer is not None:
                 peer.detach(connection, link.reason)
             self._connection_ended.set()
             self._connection_ended = trio.Event()
+
+    def connection_ended(self, connection: Connection) -> None:
+        """There is one connection less."""
+
+    def is_exposed(self, address: ActorAddress) -> bool:
+        """Whether clients may reach the actor of that address, on whichever node it lives."""
+        return False
 
     def peer_connected(self, peer: Peer) -> None:
         """There is a new connection to another node."""
@@ -283,16 +292,19 @@ class RemoteNode(ActorSystem):
         connection.cancel(wire.unpack(wire.CancelFrame, body).ask)
 
     def _on_actor(self, connection: Connection, body: memoryview) -> None:
-        """Another node reaches every actor; a client reaches reply refs this way, and no actor: those are not exposed."""
+        """Another node reaches every actor; a client reaches those that offer a service, and reply refs."""
         frame = wire.unpack_actor(body)
         slot = connection.open_slot(frame.ask, frame.budget) if frame.ask else None
         peers, path = self.peers, frame.path
         target: ActorRef[Any] | None = None
         if connection.peer is not None:
             target = peers.find_local(path, frame.incarnation) or peers.adapters.find(path, frame.incarnation)
+            target = target or guest_at(self, path, frame.incarnation)
+        elif frame.uid in (0, self.uid):
+            target = self.services.exposed(path, frame.incarnation)
         target = target or self._slot_at(path)
         if target is None:
-            self.refuse(slot, self._unknown(connection, frame.path), frame.path)
+            self.refuse(slot, self._unknown(connection, frame), path)
             return
         message = self.decode(connection, frame.name, frame.body, slot, frame.path)
         if message is REFUSED:
@@ -307,10 +319,14 @@ class RemoteNode(ActorSystem):
         except MailboxFullError:
             pass  # its sender is on another node, and the dead letter is counted
 
-    def _unknown(self, connection: Connection, path: str) -> Exception:
-        if connection.peer is None:
-            return UnknownActorError(f"{escaped(path)} is not exposed to clients")
-        return UnknownActorError(f"{self.node_id} has no such actor at {escaped(path)}")
+    def _unknown(self, connection: Connection, frame: wire.ActorFrame) -> Exception:
+        path = escaped(frame.path)
+        if connection.peer is not None:
+            return UnknownActorError(f"{self.node_id} has no such actor at {path}")
+        address = ActorAddress(self.name, frame.path, uid=frame.uid, incarnation=frame.incarnation)
+        if frame.uid != self.uid and self.is_exposed(address):
+            return UnknownActorError(f"{path} lives on another node, which this client does not reach")
+        return UnknownActorError(f"{path} is not exposed to clients, or has stopped")
 
     def decode(self, connection: Connection, name: str, body: Any, slot: ReplySlot | None, target: str) -> Any:
         """The message in a frame, or `REFUSED`; a bad one costs itself only: a nack, a dead letter, a line in the log."""
@@ -366,8 +382,20 @@ class RemoteNode(ActorSystem):
         return self._resolve(address, dial=True)
 
     def resolve_sent(self, address: ActorAddress, connection: Connection) -> ActorRef[Any]:
-        """The ref for an address that a peer has sent. A client's word is no reason to dial anybody."""
+        """The ref for an address that a peer has sent. A client's word is no reason to dial anybody.
+
+        Raises:
+            DecodeError: a client has it from nobody, and may not reach who lives there: no actor is to do that for it.
+        """
+        if connection.peer is None and not self._may_name(address, connection):
+            raise DecodeError(f"the ref to {escaped(address.path)} is not exposed to clients, and was not sent to this one")
         return self._resolve(address, dial=connection.peer is not None)
+
+    def _may_name(self, address: ActorAddress, connection: Connection) -> bool:
+        """Whether a client may send a ref: that of a service, a reply ref, or one that this connection has brought it."""
+        path = address.path
+        replies = SLOT_PATH.fullmatch(path) is not None or ASK_PATH.fullmatch(path) is not None
+        return replies or connection.has_sent(address) or self.is_exposed(address)
 
     def lives_at(self, host: str, port: int) -> bool:
         """Whether that is this node's own address."""
@@ -380,6 +408,7 @@ class RemoteNode(ActorSystem):
         if ours:
             ref = self._slot_at(address.path) or self.lookup(address.path)
             ref = ref or self.peers.adapters.find(address.path, address.incarnation)
+            ref = ref or guest_at(self, address.path, address.incarnation)
             if ref is not None and address.incarnation in (0, ref.address.incarnation):
                 return ref
         return self.peers.ref(address, dial=dial)
@@ -401,10 +430,15 @@ class RemoteNode(ActorSystem):
         if match is None:
             return None
         uid, number = int(match[1]), int(match[2])
-        for connection in reversed(self.connections):  # the newest, when a client is back before its last one has ended
-            if connection.link.peer.uid == uid:
-                return connection.slots.get(number) or RemoteSlot(connection, number, math.inf)
-        return None
+        for connection in self.connections:
+            if connection.link.peer.uid == uid and number in connection.slots:
+                return connection.slots[number]
+        newest = self.connection_of(uid)
+        return RemoteSlot(newest, number, math.inf) if newest is not None else None
+
+    def connection_of(self, uid: int) -> Connection | None:
+        """A client's connection: the newest, when it is back before its last one has ended."""
+        return next((each for each in reversed(self.connections) if each.link.peer.uid == uid), None)
 
 
 class _Refused:

@@ -26,6 +26,7 @@ from casty_trio.testing.entities import EntityTraffic, Item, Tally
 from casty_trio.testing.host import NodeProgram
 from casty_trio.testing.memberships import Accusations, Convergence, Membership, View
 from casty_trio.testing.observer import Invariant, Life
+from casty_trio.testing.services import Listed
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 
@@ -225,6 +226,7 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
     observer.add(Spared())
     observer.add(Talk())
     observer.add(OneSide())
+    listed = observer.add(Listed())
     observer.add(Convergence(lambda: agreed_views_of(bench), CONVERGED_WITHIN))
     bench.expected = (NodeDownedError,)
     link = bench.plan.knobs.link(keep_alive=1.0, dead_after=6.0)
@@ -244,7 +246,10 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
             check_serialization=False,
             **more,
         )
-        async with system, traffic.on(system, name) as life, entities.on(system, life):
-            await bench.told_to_leave(name)
+        async with system, trio.open_nursery() as nursery:
+            nursery.start_soon(listed.churn, system, bench.sim.rng(f"services of {name}"))
+            async with traffic.on(system, name) as life, entities.on(system, life):
+                await bench.told_to_leave(name)
+            nursery.cancel_scope.cancel()
 
     return node

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from casty_trio.actors.post import check_beginning
 from casty_trio.errors import NameInUseError, StashFullError, UsageError
@@ -24,6 +24,7 @@ from casty_trio.model.checks import check_seconds
 from casty_trio.model.interpreter import collect
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import Listing, ReceptionistMessage, ServiceKey
 from casty_trio.model.settings import ActorSettings
 from casty_trio.testing import effects
 from casty_trio.testing.errors import WouldWaitError
@@ -266,11 +267,12 @@ class KitStash(context.Stash[M]):
 class KitSystem(context.System):
     """What a behaviour sees of its system: a place to spawn in and to send to."""
 
-    __slots__ = ("_dead_letters", "_stage")
+    __slots__ = ("_dead_letters", "_receptionist", "_stage")
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._dead_letters = ChildRef("/$dead-letters")
+        self._receptionist = ChildRef("/$receptionist")
 
     @property
     def name(self) -> str:
@@ -290,13 +292,29 @@ class KitSystem(context.System):
     async def wait_stopped(self, ref: ActorRef[Any]) -> None:
         raise self._stage.would_wait(f"the end of {ref!r}")
 
-    def lookup(self, path: str) -> ActorRef[Any] | None:
+    @overload
+    def lookup(self, path: str) -> ActorRef[Any] | None: ...
+    @overload
+    def lookup(self, path: ServiceKey[N]) -> Awaitable[Listing[N]]: ...
+
+    def lookup(self, path: str | ServiceKey[Any]) -> Any:
+        if not isinstance(path, str):
+            return _nobody(path)
         path = "/" + path.strip("/")
         return self._stage.own if path == self._stage.path else self._stage.children.get(path)
 
     @property
+    def receptionist(self) -> ActorRef[ReceptionistMessage]:
+        return self._receptionist
+
+    @property
     def dead_letters(self) -> ActorRef[Any]:
         return self._dead_letters
+
+
+async def _nobody(key: ServiceKey[N]) -> Listing[N]:
+    """The listing of a service: a behaviour in a kit is alone, and what it tells the receptionist is an effect."""
+    return Listing(key)
 
 
 class _PathAdapter(logging.LoggerAdapter[logging.Logger]):

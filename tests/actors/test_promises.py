@@ -26,6 +26,7 @@ from casty_trio import (
     Backoff,
     Behavior,
     Behaviors,
+    ClientEvent,
     ClusterEvent,
     DeadLetter,
     Event,
@@ -101,13 +102,14 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
 }
 ELSEWHERE = {Event, Lagged, LinkLost, LoopBlocked, NodeGone, ShutdownHookFailed, SpyEvent}
 """The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`), the end of
-a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have `test_cluster_events.py`."""
+a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have `test_cluster_events.py`,
+and those of clients `tests/client/test_life.py`."""
 
 
 def test_every_exported_event_is_provoked() -> None:
     """L14: a new one needs a line above."""
     exported = {thing for thing in vars(casty_trio).values() if isinstance(thing, type) and issubclass(thing, Event)}
-    local = {event for event in exported if not issubclass(event, ClusterEvent)}
+    local = {event for event in exported if not issubclass(event, ClusterEvent | ClientEvent)}
     assert local == PROVOKE.keys() | ELSEWHERE
 
 
@@ -285,7 +287,7 @@ def test_every_setting_makes_a_difference_somewhere() -> None:
     """L14: a new one needs a line above; a new class of settings, tests of its own."""
     assert {name for name, *_ in DIFFERENCES} == {field.name for field in dataclasses.fields(ActorSettings)}
     settings = {name for name, thing in vars(casty_trio).items() if name.endswith("Settings") and isinstance(thing, type)}
-    nodes = {"AccessSettings", "ClusterSettings", "DetectorSettings", "LinkSettings"}
+    nodes = {"AccessSettings", "ClientSettings", "ClusterSettings", "DetectorSettings", "LinkSettings", "RegistrySettings"}
     assert settings == nodes | {"ActorSettings", "Settings", "ShutdownSettings"}
 
 

@@ -14,13 +14,23 @@ import sniffio
 import trio
 
 from casty_trio import (
+    ClientEvent,
+    ClientSettings,
     ClusterClient,
     ClusteredActorSystem,
+    Connected,
     ConnectError,
+    ContactPoints,
+    Disconnected,
+    Event,
     HandshakeError,
+    MessageDropped,
     OutcomeUnknownError,
+    ReconnectTimeoutError,
+    Settings,
     ShardEnvelope,
     SystemClosedError,
+    discovery,
 )
 from tests.client import guest
 from tests.programs import run_program
@@ -236,3 +246,42 @@ async def test_a_node_that_is_started_again(anyio_backend_name: str) -> None:
         finally:
             await anyio.to_thread.run_sync(second.stop)
     assert outcomes == ["unknown"] * 3
+
+
+@pytest.mark.anyio
+async def test_how_it_keeps_in_touch(anyio_backend_name: str) -> None:
+    """K3, K4 and K6: a discovery, events, the buffer and the end of patience; with real sockets, on both libraries."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    first = await anyio.to_thread.run_sync(NodeInThread)
+    settings = Settings(client=ClientSettings(buffer=5, reconnect_timeout=3.0))
+    find = discovery.FirstOf(discovery.Static([]), discovery.Static([("127.0.0.1", first.port)]))
+    told = list[type[Event]]()
+
+    async def program() -> None:
+        async with (
+            ClusterClient([], NAME, settings=settings, discovery=find) as client,
+            client.events(ClientEvent) as events,
+            client.events(Disconnected) as losses,
+        ):
+            carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
+            assert await client.ask(carts, to("a", GetAll)) == ()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(first.stop)
+            await anext(losses)
+            for number in range(8):
+                carts.tell(ShardEnvelope("a", Put(number)))
+            assert (client.statistics().held, client.statistics().dropped) == (5, 3)  # and one more, for the ask below
+            second = await anyio.to_thread.run_sync(NodeInThread, first.port)
+            with anyio.CancelScope(shield=True):
+                assert await client.ask(carts, to("a", GetAll), timeout=30) == (4, 5, 6, 7)
+                await anyio.to_thread.run_sync(second.stop)
+            try:
+                await anyio.sleep(60)
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(0.1, shield=True):
+                    async for event in events:
+                        told.append(type(event))
+
+    with pytest.raises(ReconnectTimeoutError, match="for 3 s"):
+        await program()
+    assert told == [ContactPoints, Connected, Disconnected, *[MessageDropped] * 4, Connected, Disconnected]

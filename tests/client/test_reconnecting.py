@@ -15,7 +15,6 @@ from casty_trio import (
     ShardEnvelope,
     SystemClosedError,
 )
-from casty_trio.client.stream import HELD
 from casty_trio.link import open_link
 from casty_trio.model.settings import LinkSettings
 from casty_trio.protocol import wire
@@ -24,6 +23,9 @@ from casty_trio.protocol.handshake import Identity
 from casty_trio.protocol.session import Session
 from casty_trio.testing import Conditions, Simulation, simulate
 from tests.sim.shop import PORT, Carts, Fill, GetAll, Host, Ignore, Put, carts_of, make_client, small_link, to
+
+HELD = 1_000
+"""The default of ``ClientSettings.buffer``."""
 
 
 async def until_connected(client: ClusterClient, times: int) -> None:

@@ -46,10 +46,14 @@ def test_clients_are_told_the_state_and_every_change() -> None:
     """K1: once when they subscribe, and again whenever a type is spawned; versions only go up."""
     states = list[wire.StateFrame]()
 
+    def hear(kind: int, body: memoryview) -> None:
+        if kind == Kind.STATE:  # which services there are comes beside it
+            states.append(wire.unpack(wire.StateFrame, body))
+
     async def scenario(sim: Simulation) -> ClusteredActorSystem:
         async with make_node(sim) as node:
             node.spawn(Behaviors.sharded(cart, num_shards=3), "b")
-            async with linked(sim, heard=lambda kind, body: states.append(wire.unpack(wire.StateFrame, body))) as link:
+            async with linked(sim, heard=hear) as link:
                 await trio.sleep(1)
                 assert states == []
                 link.write_control(Kind.SUBSCRIBE, b"")

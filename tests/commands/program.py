@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
-from casty_trio import Behavior, Behaviors, ClusteredActorSystem
+from dataclasses import dataclass
+
+from casty_trio import ActorContext, ActorRef, Behavior, Behaviors, ClusteredActorSystem, ServiceKey
 
 not_callable = 1
 
 
 def echo(entity_id: str) -> Behavior[str]:
     return Behaviors.receive(lambda ctx, message: None)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Wants the sum of some numbers."""
+
+    numbers: tuple[int, ...]
+    reply_to: ActorRef[dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Is put down."""
+
+    text: str
+
+
+ADDERS: ServiceKey[Sum | Note] = ServiceKey("adders")
+
+
+def adder(entity_id: str) -> Behavior[Sum | Note]:
+    def receive(ctx: ActorContext[Sum | Note], message: Sum | Note) -> None:
+        match message:
+            case Sum(numbers, reply_to):
+                reply_to.tell({entity_id: sum(numbers)})
+            case Note(text):
+                print(f"{entity_id} notes {text}", flush=True)
+
+    return Behaviors.receive(receive)
+
+
+def spawn_adder(system: ClusteredActorSystem) -> None:
+    system.spawn(Behaviors.sharded(adder, num_shards=3), "adder")
+    desk = system.spawn(Behaviors.discoverable(adder("one"), key=ADDERS), "desk")
+    system.client_receptionist().register_subscriber("notes", desk)
 
 
 def spawn(system: ClusteredActorSystem) -> None:

@@ -78,6 +78,55 @@ def run(*arguments: str) -> int:
 
 
 @pytest.mark.slow
+def test_shards_and_an_ask(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where shards live, as a table and as JSON; and what an entity replies to a message made of JSON."""
+    node = start("tests.commands.program:spawn_adder", "--node-id", "one")
+    client = ("--system", "shop", "--contact", node.place)
+    assert run("shards", *client) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows == [["TYPE", "SHARDS", "NODE", "ADDRESS", "HERE"], ["adder", "3", "one", node.place, "3:", "0-2"]]
+    assert run("shards", *client, "--json") == 0
+    [told] = json.loads(capsys.readouterr().out)["shards"]
+    assert (told["type"], told["num_shards"], {home["node_id"] for home in told["homes"]}) == ("adder", 3, {"one"})
+
+    assert run("services", *client) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows == [["SERVICE", "NODE", "ACTOR"], ["adders", "one", f"casty://shop@{node.place}/desk"]]
+    assert run("services", *client, "--json") == 0
+    [told] = json.loads(capsys.readouterr().out)["services"]
+    assert (told["key"], told["node_id"], told["path"]) == ("adders", "one", "/desk")
+
+    question = ("tests.commands.program:Sum", '{"numbers": [1, 2, 3]}')
+    assert run("ask", "adder/x", *question, *client) == 0
+    assert capsys.readouterr().out == "{'x': 6}\n"
+    assert run("ask", "adder/x", *question, *client, "--json") == 0
+    assert capsys.readouterr().out == '{"x":6}\n'
+    assert run("ask", "adder/x", "tests.commands.program:Note", '{"text": "hello"}', *client) == 0
+    assert capsys.readouterr().out == ""
+    assert node.line() == "x notes hello\n"
+    assert run("publish", "notes", "tests.commands.program:Note", '{"text": "to all"}', *client) == 0
+    assert node.line() == "one notes to all\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("adder/x", "tests.commands.program:Nothing"), "there is no such class"),
+        (("adder", "tests.commands.program:Sum"), "'adder' is no entity: write TYPE/ID"),
+        (("adder/x", "tests.commands.program:not_callable"), "is no class of messages"),
+        (("adder/x", "tests.commands.program:Sum", "[1]"), "is no JSON object"),
+        (("adder/x", "tests.commands.program:Sum", "{"), "Sum cannot hold"),
+        (("adder/x", "tests.commands.program:Sum", '{"numbers": "x"}'), "Sum cannot hold"),
+        (("adder/x", "tests.commands.program:Sum", '{"number": 1}'), "Sum has no field 'number'"),
+    ],
+)
+def test_a_question_that_is_none(arguments: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused before anybody is asked."""
+    assert run("ask", *arguments, "--system", "shop", "--contact", "127.0.0.1:9") == 1
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_nodes_are_shown_and_reached(start: Start, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     config = tmp_path / "casty_trio.toml"
     config.write_text("[link]\nkeep_alive = 1.0\n")

@@ -1,0 +1,174 @@
+"""A client's stream to one node that is not its contact. Floor: client, on anyio.
+
+It is opened by the first message for the node, which waits in it until it is there. It is never made again by itself: when
+it ends, or cannot be opened, what was not written goes through the contact, in order, which passes it on.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from casty_trio.client.stream import held_of
+from casty_trio.errors import (
+    HandshakeError,
+    LinkClosedError,
+    LinkFullError,
+    MessageTooLargeError,
+    OutcomeUnknownError,
+)
+from casty_trio.link import Link
+from casty_trio.link.held import HeldMessages
+from casty_trio.model.member import Member
+
+if TYPE_CHECKING:
+    from casty_trio.client.client import ClusterClient
+    from casty_trio.client.routes import Routes
+
+__all__ = ["DirectStream"]
+
+log: logging.Logger = logging.getLogger("casty_trio.client")
+
+
+class DirectStream:
+    """The connection to one node, from the first message for it to its end.
+
+    Attributes:
+        member: the node.
+        ended: whether nothing goes this way any more.
+        flushed_at: when what waited for the connection was sent, in the event loop's time.
+    """
+
+    def __init__(self, client: ClusterClient, routes: Routes, member: Member) -> None:
+        self.member: Member = member
+        self.ended: bool = False
+        self.flushed_at: float = -math.inf
+        self._client = client
+        self._routes = routes
+        self._link: Link | None = None  # once what waited for it has gone ahead
+        self._dialling = anyio.CancelScope()
+        self._opened = anyio.Event()  # there is a connection, or there will be none
+        self._why = ""  # it is not wanted any more, if it is not
+        limits = client.link_settings
+        self._held = HeldMessages(limits.queue, largest=limits.max_message)
+
+    @property
+    def held(self) -> int:
+        """How many messages wait for the connection."""
+        return len(self._held)
+
+    def write(self, kind: int, body: bytes) -> None:
+        """Queue a frame, or keep it until the connection is there.
+
+        Raises:
+            LinkFullError: there is no room.
+            MessageTooLargeError: the peer would not take it.
+        """
+        if self._link is not None:
+            try:
+                self._link.write(kind, body)
+            except LinkClosedError:
+                pass  # it has just ended: `run` hands what is kept over
+            else:
+                return
+        self._held.check(body)
+        held = held_of(kind, body)
+        if not self._held.fits(held):
+            raise LinkFullError(f"too much waits for the connection to {self.member.node_id} already")
+        self._held.add(held)
+
+    async def send(self, kind: int, body: bytes) -> None:
+        """As `write`, but wait for room."""
+        if self._link is None:
+            await checkpoint()
+            waiting = held_of(kind, body)
+            while self._link is None and not self.ended and not self._held.fits(waiting):
+                await self._opened.wait()
+        if self._link is None:
+            await self._send_otherwise(kind, body)
+            return
+        try:
+            await self._link.send(kind, body)
+        except LinkClosedError:
+            await self._send_otherwise(kind, body)
+
+    async def _send_otherwise(self, kind: int, body: bytes) -> None:
+        if self.ended:
+            await self._client.stream.send(kind, body)
+        else:
+            self.write(kind, body)
+
+    def write_control(self, kind: int, body: bytes) -> None:
+        """Queue a control frame, if there is a connection."""
+        if self._link is not None:
+            self._link.write_control(kind, body)
+
+    def give_up(self, reason: str) -> None:
+        """Nobody can count on the node any more: end at once."""
+        self._why = reason
+        self._dialling.cancel()
+        if self._link is not None:
+            self._link.abandon(reason)
+
+    def close(self) -> None:
+        """Flush what is queued, and say goodbye."""
+        self._why = "the client leaves"
+        self._dialling.cancel()
+        if self._link is not None:
+            self._link.close(self._why)
+
+    async def run(self) -> None:
+        """The life of the connection."""
+        link: Link | None = None
+        reason = ""
+        try:
+            link, reason = await self._dial()
+            if link is not None:
+                self._flush(link)
+                reason = await link.run(self._client.on_frame)
+        finally:
+            self._finish(link, reason)
+
+    async def _dial(self) -> tuple[Link | None, str]:
+        patience = self._client.settings.establishing
+        try:
+            with self._dialling:
+                self._dialling.deadline = anyio.current_time() + patience
+                return await self._client.dial(self.member.address), ""
+        except (OSError, HandshakeError) as error:
+            return None, str(error) or type(error).__name__
+        return None, self._why or f"it did not answer in {patience:g} s"
+
+    def _flush(self, link: Link) -> None:
+        for held in self._held.clear():
+            if self._client.asks.is_over(held.ask):
+                self._client.lose(
+                    held.ask, LinkClosedError("nobody waits"), "its asker gave up before there was a connection"
+                )
+                continue
+            try:
+                link.write(held.kind, held.body)
+            except MessageTooLargeError as error:
+                self._client.lose(held.ask, error, str(error))
+            except (LinkClosedError, LinkFullError):
+                self._held.add(held)
+        self._link, self.flushed_at = link, anyio.current_time()
+        self._opened.set()
+
+    def _finish(self, link: Link | None, reason: str) -> None:
+        """Hand over what was not written, in order, and fail the asks that were."""
+        client = self._client
+        self.ended, self._link = True, None
+        self._opened.set()
+        self._routes.ended(self, worked=link is not None)
+        unsent = [held_of(kind, bytes(body)) for kind, body in link.take_unsent()] if link is not None else []
+        for held in (*unsent, *self._held.clear()):
+            client.stream.write_held(held)
+        why = f"the connection to {self.member.node_id} ended before a reply came: {reason}"
+        client.asks.lose_written(self, frozenset(), OutcomeUnknownError(why))
+        if reason and not self._why:
+            log.info("the connection to %s, which is not the contact, ended: %s", self.member.node_id, reason)
