@@ -45,10 +45,10 @@ class Settings:
         shutdown: the end of the system: for how long the hooks of each phase may run.
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
+        sharding: how shards move, and what waits meanwhile.
         receptionist: how nodes agree on who offers which service.
         pubsub: how nodes agree on who has subscribed to which topic.
         client: a client: how it finds nodes, how long it holds what it cannot send, and when it gives up.
-        sharding: how shards move, and what waits meanwhile.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -62,10 +62,10 @@ class Settings:
     shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+    sharding: ShardingSettings = field(default_factory=ShardingSettings)
     receptionist: RegistrySettings = field(default_factory=RegistrySettings)
     pubsub: RegistrySettings = field(default_factory=RegistrySettings)
     client: ClientSettings = field(default_factory=ClientSettings)
-    sharding: ShardingSettings = field(default_factory=ShardingSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():

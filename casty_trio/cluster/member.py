@@ -226,13 +226,13 @@ class MemberNode(RemoteNode):
                 raise
         return self
 
-    def _start_above(self) -> None:
-        """Start what stands on the cluster and runs all the time."""
-
     async def _hand_over_at_end(self) -> None:
         if self.running and self._ended is None:
             await self.hand_over()
             self._handed_over = True
+
+    def _start_above(self) -> None:
+        """Start what stands on the cluster and runs all the time."""
 
     async def _leave_at_end(self) -> None:
         """Leave first, so that others hear of it as long as everything works; in a hurry when the block is cancelled."""
@@ -299,6 +299,7 @@ class MemberNode(RemoteNode):
         with trio.move_on_after(FREE_WITHIN):
             while not self.hosts_nothing:
                 await self.freed()
+        self.peers.let_go(f"{self.node_id} starts anew")  # connections that were made meanwhile were the last start's
         self._join_again()
 
     def _join_again(self) -> None:

@@ -66,9 +66,9 @@ class Kind:
     NACK = 12
     SUBSCRIBE = 13
     MEMBERSHIP = 14
+    SHARDS = 15
     DELIVERED = 16
     REFRESH = 19
-    SHARDS = 15
 
     ENTITY = 32
     ACTOR = 33
@@ -79,15 +79,15 @@ class Kind:
     UNWATCH = 38
     VIEW = 39
     BARRIER = 40
+    PLACEMENT = 41
+    MARKER = 42
+    LEFTOVER = 43
+    HANDOVER = 44
     SERVICES = 45
     TOPICS = 46
     DELIVER = 47
     SEND = 48
     LISTINGS = 49
-    PLACEMENT = 41
-    MARKER = 42
-    LEFTOVER = 43
-    HANDOVER = 44
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

@@ -246,9 +246,10 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
             check_serialization=False,
             **more,
         )
-        async with system, traffic.on(system, name) as life, entities.on(system, life), trio.open_nursery() as nursery:
+        async with system, trio.open_nursery() as nursery:
             nursery.start_soon(listed.churn, system, bench.sim.rng(f"services of {name}"))
-            await bench.told_to_leave(name)
+            async with traffic.on(system, name) as life, entities.on(system, life):
+                await bench.told_to_leave(name)
             nursery.cancel_scope.cancel()
 
     return node
