@@ -19,6 +19,7 @@ from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_given, check_instance, refuse
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
+from casty_trio.model.entity_settings import EntitySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
@@ -42,6 +43,7 @@ class Settings:
         shutdown: the end of the system: for how long the hooks of each phase may run.
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
+        entities: the actors of entities: how they end.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -55,6 +57,7 @@ class Settings:
     shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+    entities: EntitySettings = field(default_factory=EntitySettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():
@@ -79,6 +82,7 @@ class Settings:
                 gossip_interval=0.5, gossip_interval_changing=0.05, stable_after=1.0, contact_interval=0.5
             ),
             detector=DetectorSettings(heartbeat=0.2, pause=0.6, probe_timeout=0.1),
+            entities=EntitySettings(stop_timeout=2.0),
         )
 
     @classmethod

@@ -17,10 +17,12 @@ from casty_trio import (
     Behaviors,
     ClusterClient,
     ClusteredActorSystem,
+    EntitySettings,
     Event,
     LinkSettings,
     Mailbox,
     OneForOneStrategy,
+    Passivation,
     SettingsError,
     ShutdownSettings,
     UsageError,
@@ -75,6 +77,10 @@ def client(**settings: Any) -> ClusterClient:
     return ClusterClient(**{"contact_points": [("127.0.0.1", 25_520)], "system_name": "shop", **settings})
 
 
+def sharded(**arguments: Any) -> object:
+    return Behaviors.sharded(behavior, **{"extract_entity_id": None, **arguments})
+
+
 def keyword(what: Callable[..., object], name: str) -> Callable[[Any], object]:
     return lambda value: what(**{name: value})
 
@@ -86,6 +92,20 @@ def backoff(**settings: Any) -> Backoff:
 def values() -> Iterator[Row]:
     """Settings that are values of their own."""
     yield "num_shards", lambda value: Behaviors.sharded(behavior, num_shards=value), *counts(1, 65_536)
+    passivation = of_class("casty_trio.model.passivation.Passivation")
+    yield "passivation", lambda value: Behaviors.sharded(behavior, passivation=value), *passivation
+    for name in ("extract_entity_id", "extract_message"):
+        yield name, keyword(partial(sharded, extract_entity_id=str), name), "a function", [1, "x"]
+    yield (
+        "extract_message",
+        lambda value: sharded(extract_message=value),
+        "left out, or given together with extract_entity_id",
+        [str],
+    )
+    yield "Passivation.idle", keyword(Passivation, "idle"), *SOME_SECONDS
+    bad = [*counts(1)[1], -math.inf]
+    yield "Passivation.limit", keyword(Passivation, "limit"), "a whole number, 1 or more, or math.inf", bad
+    yield "EntitySettings.stop_timeout", keyword(EntitySettings, "stop_timeout"), *NO_TIME
     yield "Mailbox.capacity", Mailbox, "a whole number, 1 or more, or math.inf", counts(1)[1]
     yield "Mailbox.overflow", lambda value: Mailbox(1, value), "one of 'drop_new', 'drop_oldest', 'reject'", ["x", None, 1]
     link = {"max_frame": counts(1024, 2**31), "max_message": counts(65_536, 2**31), "queue": counts(4_194_304)}

@@ -16,7 +16,7 @@ from trio.lowlevel import Task, checkpoint
 
 from casty_trio.actors.context import Context
 from casty_trio.actors.extras import Extras
-from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
+from casty_trio.actors.mail import WAKE, Adapted, Asked, Finish, Notice, Wake
 from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.refs import BoundedRef, LocalRef, ReplySlot, Room, WatchableRef
 from casty_trio.actors.reporting import log_failure
@@ -49,7 +49,7 @@ class Stop:
 
 STOP = Stop()
 
-UNCOUNTED = frozenset({Wake, Timer, Notice})
+UNCOUNTED = frozenset({Wake, Timer, Notice, Finish})
 """What takes no room in a bounded mailbox, and is no message of anybody's."""
 
 
@@ -315,6 +315,12 @@ class Post(Generic[M]):
         for failure in failures:
             self.note_failure(failure)
         return failures
+
+    def count_own(self) -> None:
+        """It handles a message that nobody else has sent."""
+        self.ref.sent += 1
+        self.apart += 1
+        self.handled += 1
 
     def note_failure(self, failure: Exception) -> None:
         """A failure beside its end or restart, which changes nothing any more."""

@@ -22,6 +22,8 @@ from casty_trio.model.cluster_events import (
 from casty_trio.model.cluster_settings import ClusterSettings as ClusterSettings
 from casty_trio.model.context import ActorContext as ActorContext
 from casty_trio.model.detection import DetectorSettings as DetectorSettings, DetectorStatistics as DetectorStatistics
+from casty_trio.model.entity import EntityInfo as EntityInfo
+from casty_trio.model.entity_settings import EntitySettings as EntitySettings
 from casty_trio.model.envelope import ShardEnvelope as ShardEnvelope
 from casty_trio.model.events import (
     ActorFailed as ActorFailed,
@@ -41,6 +43,7 @@ from casty_trio.model.events import (
 )
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
+from casty_trio.model.passivation import Passivation as Passivation
 from casty_trio.model.ref import ActorRef as ActorRef
 from casty_trio.model.settings import (
     AccessSettings as AccessSettings,

@@ -8,15 +8,16 @@ per message.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import msgspec
 
 from casty_trio.model.annotations import factory_message_types, handler_message_types
-from casty_trio.model.checks import MOST_SHARDS, check_count, check_flag, check_given, check_hook, refuse
+from casty_trio.model.checks import MOST_SHARDS, check_count, check_flag, check_given, check_hook, check_instance, refuse
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
+from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal
 from casty_trio.model.strategies import SupervisionStrategy
@@ -26,6 +27,7 @@ __all__ = ["Behavior", "Behaviors", "BoundFactory", "Broadcasted", "Receive", "S
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
 class Behavior(msgspec.Struct, Generic[M], frozen=True, eq=False):
@@ -113,6 +115,10 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
     factory: Callable[[str], Behavior[Any]]
     num_shards: int
     message_types: tuple[Any, ...]
+    extract_entity_id: Callable[[Any], str] | None = None
+    extract_message: Callable[[Any], Any] | None = None
+    passivation: Passivation | None = None
+    stop_message: Any = None
 
 
 class Broadcasted(Behavior[M], frozen=True, eq=False):
@@ -247,17 +253,66 @@ class Behaviors:
         check_flag("spy_children", spy_children)
         return Spied(behavior, observer, spy_children)
 
+    @overload
     @staticmethod
-    def sharded(factory: Callable[[str], Behavior[M]], *, num_shards: int = 100) -> Sharded[M]:
+    def sharded(
+        factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        extract_entity_id: None = None,
+        extract_message: None = None,
+        passivation: Passivation | None = None,
+        stop_message: object = None,
+    ) -> Sharded[M]: ...
+    @overload
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        extract_entity_id: Callable[[M], str],
+        extract_message: None = None,
+        passivation: Passivation | None = None,
+        stop_message: object = None,
+    ) -> Behavior[M]: ...
+    @overload
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        extract_entity_id: Callable[[T], str],
+        extract_message: Callable[[T], M],
+        passivation: Passivation | None = None,
+        stop_message: object = None,
+    ) -> Behavior[T]: ...
+
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[Any]],
+        *,
+        num_shards: int = 100,
+        extract_entity_id: Callable[[Any], str] | None = None,
+        extract_message: Callable[[Any], Any] | None = None,
+        passivation: Passivation | None = None,
+        stop_message: object = None,
+    ) -> Any:
         """An actor per entity id, started by its first message; the ids are spread over ``num_shards`` shards.
 
         Parameters:
             factory: called with the entity id, returns that entity's first behaviour. The message types it handles are
                 read from its return annotation (``-> Behavior[LoyaltyMsg]``).
             num_shards: into how many shards the ids are hashed; the same on every node and client, 1 to 65 536.
+            extract_entity_id: tells of a message of your own for which entity it is. With it, the type's ref on this node
+                takes your messages as they are, beside envelopes. Left out, it takes `ShardEnvelope` only.
+            extract_message: makes what the entity receives of a message of your own; left out, it receives that itself.
+            passivation: which entities' actors are stopped by themselves, because nobody needs them or there are too many;
+                left out, none is.
+            stop_message: what an entity is told in the place of just being stopped, when it is passivated or its shard
+                leaves the node. It has to return `stopped()` some time after, ``EntitySettings.stop_timeout`` at most.
 
         Raises:
-            SettingsError: ``num_shards`` is no whole number from 1 to 65 536.
+            SettingsError: ``num_shards`` is no whole number from 1 to 65 536, or another argument is not what it has to be.
 
         Example:
             >>> def cart(entity_id: str) -> Behavior[str]:
@@ -266,7 +321,13 @@ class Behaviors:
             10
         """
         check_count("num_shards", num_shards, 1, MOST_SHARDS)
-        return Sharded(factory, num_shards, factory_message_types(factory))
+        check_hook("extract_entity_id", extract_entity_id)
+        check_hook("extract_message", extract_message)
+        if extract_message is not None and extract_entity_id is None:
+            refuse("extract_message", extract_message, "left out, or given together with extract_entity_id")
+        check_instance("passivation", passivation, Passivation)
+        types = factory_message_types(factory)
+        return Sharded[Any](factory, num_shards, types, extract_entity_id, extract_message, passivation, stop_message)
 
     @staticmethod
     def broadcasted(behavior: Behavior[M]) -> Broadcasted[M]:

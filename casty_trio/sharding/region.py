@@ -7,19 +7,18 @@ actor, the parent of its entities, but no message to an entity passes through it
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-from urllib.parse import unquote
 
 from trio.lowlevel import checkpoint
 
 from casty_trio.actors.cell import Cell
-from casty_trio.actors.context import Context
-from casty_trio.actors.family import Family
 from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
 from casty_trio.errors import ActorStoppedError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
-from casty_trio.model.behavior import Behaviors, Sharded
+from casty_trio.model.behavior import Sharded
 from casty_trio.model.envelope import ShardEnvelope, is_envelope
 from casty_trio.model.ref import ActorRef
+from casty_trio.sharding.entities import EntityFamily, Target
+from casty_trio.sharding.extracting import extract_of
 
 if TYPE_CHECKING:
     from casty_trio.sharding.extension import Sharding
@@ -62,46 +61,6 @@ class EntityRef(AskableRef[M]):
         if self._region.cell.ended:  # its type may have been spawned again
             self._region = self._region.sharding.successor(self._region)
         return self._region
-
-
-class EntityContext(Context[Any]):
-    """What an entity's handler gets: it knows itself by type and id."""
-
-    __slots__ = ()
-
-    @property
-    def self(self) -> ActorRef[Any]:
-        family = self._cell.parent
-        assert isinstance(family, EntityFamily)  # entities have no other parent
-        return EntityRef(family.region, unquote(self._cell.name))
-
-
-class EntityCell(Cell[Any]):
-    """The actor of one entity."""
-
-    __slots__ = ()
-    context_type: ClassVar[type[Context[Any]]] = EntityContext
-
-
-class EntityFamily(Family):
-    """The entities of a region, by name for look-ups and by id for routing."""
-
-    __slots__ = ("refs", "region")
-
-    def __init__(self, path: str, region: Region) -> None:
-        super().__init__(path)
-        self.region: Region = region
-        self.refs: dict[str, LocalRef[Any]] = {}
-
-    def add_entity(self, cell: Cell[Any], entity_id: str) -> LocalRef[Any]:
-        """Start an entity's task."""
-        self.add(cell)
-        self.refs[entity_id] = cell.ref
-        return cell.ref
-
-    def forget(self, cell: Cell[Any]) -> None:
-        self.refs.pop(unquote(cell.name), None)
-        super().forget(cell)
 
 
 class RegionRef(LocalRef[ShardEnvelope[M]]):
@@ -148,17 +107,20 @@ class Region:
         self.shard_type: str = cell.name
         self.num_shards: int = behavior.num_shards
         self.cell = cell
-        self._factory = behavior.factory
-        self._entities = EntityFamily(cell.path, self)
-        self._refs = self._entities.refs
-        cell.children = self._entities
-        self._entities.start_beside(cell.parent)
+        self.entities: EntityFamily = EntityFamily(cell.path, self, behavior)
+        self._refs = self.entities.refs
+        self._touch = self.entities.touch
+        self._extract = extract_of(cell.path, behavior)
+        cell.children = self.entities
+        self.entities.start_beside(cell.parent)
 
     def deliver_envelope(self, envelope: Any, slot: ReplySlot | None) -> None:
         """Hand a local caller's message to its entity."""
-        if not is_envelope(envelope):
-            raise UsageError(f"{self.cell.path} takes ShardEnvelope(entity_id, message), not {type(envelope).__name__}")
-        self.deliver_local(envelope.entity_id, envelope.message, slot)
+        if is_envelope(envelope):
+            self.deliver_local(envelope.entity_id, envelope.message, slot)
+        else:
+            entity_id, message = self._extract(envelope)
+            self.deliver_local(entity_id, message, slot)
 
     def deliver_local(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
         """As `deliver`, for a caller on this node."""
@@ -171,13 +133,15 @@ class Region:
         ref = self._refs.get(entity_id)
         if ref is None:
             if self.cell.stopping:
-                self._refuse(entity_id, message, slot)
+                self.refuse(entity_id, message, slot)
                 return
             try:
                 ref = self._start(entity_id)
             except SystemClosedError:  # the block was cancelled, and connections outlive its actors
-                self._refuse(entity_id, message, slot)
+                self.refuse(entity_id, message, slot)
                 return
+        elif self._touch is not None:
+            self._touch(entity_id)
         if slot is None:
             ref.tell(message)
         else:
@@ -185,15 +149,14 @@ class Region:
 
     def stop_entities(self) -> None:
         """Tell all entities to stop: this start of the node may not have them any more."""
-        for ref in list(self._refs.values()):
-            ref.cell.stop(self.cell.system.settings.grace)
+        self.entities.stop_all(f"{self.sharding.system.node_id} is no member of the cluster any more")
 
-    def _start(self, entity_id: str) -> LocalRef[Any]:
-        name = self._name_of(entity_id)
-        factory = self._factory
-        behavior = Behaviors.setup(lambda _: factory(entity_id))  # in the entity's task: a factory that fails, fails alone
-        cell = EntityCell(self.cell.system, self._entities, name, behavior, None)
-        return self._entities.add_entity(cell, entity_id)
+    def entity_ref(self, entity_id: str) -> ActorRef[Any]:
+        """A ref to an entity, by type and id."""
+        return EntityRef(self, entity_id)
+
+    def _start(self, entity_id: str) -> Target:
+        return self.entities.start(entity_id, self._name_of(entity_id))
 
     def _name_of(self, entity_id: Any) -> str:
         try:
@@ -203,8 +166,9 @@ class Region:
             pass
         raise UsageError(f"{self.cell.path}: an entity id is a text that is not empty, not {entity_id!r}")
 
-    def _refuse(self, entity_id: str, message: object, slot: ReplySlot | None) -> None:
-        reason = f"{self.shard_type} is stopping on {self.sharding.system.node_id}"
+    def refuse(self, entity_id: str, message: object, slot: ReplySlot | None, reason: str | None = None) -> None:
+        """A message will not be handled: the type stops on this node, if no other reason is given."""
+        reason = reason or f"{self.shard_type} is stopping on {self.sharding.system.node_id}"
         if slot is not None:
             slot.fail(ActorStoppedError(reason))
         self.cell.system.dead_letter(message, EntityRef(self, entity_id), reason)
