@@ -4,7 +4,7 @@ This file is the face: every public name, re-exported, and the composition root:
 The floors, lowest first; a lower one never imports an upper one:
 
     errors < env < model < protocol | settings < link | tls | actors < remote < cluster
-    < sharding | broadcasting | client < testing
+    < sharding | broadcasting | singleton | client < testing
 """
 
 from casty_trio.actors import (
@@ -113,6 +113,7 @@ from casty_trio.model import (
     ShutdownHookFailed as ShutdownHookFailed,
     ShutdownSettings as ShutdownSettings,
     Signal as Signal,
+    SingletonSettings as SingletonSettings,
     SpyEvent as SpyEvent,
     SupervisionStrategy as SupervisionStrategy,
     SystemStatistics as SystemStatistics,
@@ -134,6 +135,8 @@ from casty_trio.protocol.downing import (
 from casty_trio.protocol.naming import message as message
 from casty_trio.settings import Settings as Settings
 from casty_trio.sharding import Sharding as _Sharding
+from casty_trio.singleton import Singletons as _Singletons
 
 _install(_Sharding)
 _install(_Broadcasting)
+_install(_Singletons)

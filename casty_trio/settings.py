@@ -21,6 +21,7 @@ from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.entity_settings import EntitySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
+from casty_trio.model.singleton_settings import SingletonSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
 
@@ -44,6 +45,7 @@ class Settings:
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
         entities: the actors of entities: how they end.
+        singletons: the actors that a cluster has one of: how they move.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -58,6 +60,7 @@ class Settings:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     entities: EntitySettings = field(default_factory=EntitySettings)
+    singletons: SingletonSettings = field(default_factory=SingletonSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():
@@ -83,6 +86,7 @@ class Settings:
             ),
             detector=DetectorSettings(heartbeat=0.2, pause=0.6, probe_timeout=0.1),
             entities=EntitySettings(stop_timeout=2.0),
+            singletons=SingletonSettings(retry=0.25, stop_timeout=2.0),
         )
 
     @classmethod

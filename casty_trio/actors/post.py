@@ -23,7 +23,7 @@ from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import mark
 from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, UsageError
-from casty_trio.model.behavior import Behavior, Broadcasted, Sharded
+from casty_trio.model.behavior import Behavior, Broadcasted, Sharded, Singleton
 from casty_trio.model.checks import check_instance
 from casty_trio.model.events import ActorFailed, MailboxHighWater
 from casty_trio.model.interpreter import PLAIN, Blueprint, collect
@@ -381,6 +381,10 @@ def check_beginning(behavior: object) -> None:
         raise UsageError(
             "a broadcasted behaviour is spawned by a ClusteredActorSystem itself, with no wrapper around it: "
             "wrap the behaviour inside"
+        )
+    if isinstance(behavior, Singleton):
+        raise UsageError(
+            "a singleton is spawned by a ClusteredActorSystem itself, with no wrapper around it: wrap the behaviour inside"
         )
     if not isinstance(behavior, Behavior):
         raise UsageError(f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you call yours?)")

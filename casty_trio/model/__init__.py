@@ -52,6 +52,7 @@ from casty_trio.model.settings import (
     ShutdownSettings as ShutdownSettings,
 )
 from casty_trio.model.signals import Signal as Signal, Terminated as Terminated
+from casty_trio.model.singleton_settings import SingletonSettings as SingletonSettings
 from casty_trio.model.statistics import (
     AccessStatistics as AccessStatistics,
     MembershipStatistics as MembershipStatistics,

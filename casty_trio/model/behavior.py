@@ -13,7 +13,16 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 import msgspec
 
 from casty_trio.model.annotations import factory_message_types, handler_message_types
-from casty_trio.model.checks import MOST_SHARDS, check_count, check_flag, check_given, check_hook, check_instance, refuse
+from casty_trio.model.checks import (
+    MOST_SHARDS,
+    check_count,
+    check_flag,
+    check_given,
+    check_hook,
+    check_instance,
+    check_roles,
+    refuse,
+)
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
@@ -22,7 +31,7 @@ from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal
 from casty_trio.model.strategies import SupervisionStrategy
 
-__all__ = ["Behavior", "Behaviors", "BoundFactory", "Broadcasted", "Receive", "Setup", "Sharded", "Special"]
+__all__ = ["Behavior", "Behaviors", "BoundFactory", "Broadcasted", "Receive", "Setup", "Sharded", "Singleton", "Special"]
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
@@ -125,6 +134,15 @@ class Broadcasted(Behavior[M], frozen=True, eq=False):
     """One actor on every node that spawns it, all of them told at once; only a `ClusteredActorSystem` can spawn it."""
 
     behavior: Behavior[M]
+    message_types: tuple[Any, ...]
+
+
+class Singleton(Behavior[M], frozen=True, eq=False):
+    """One actor in the whole cluster; only a `ClusteredActorSystem` can spawn it."""
+
+    behavior: Behavior[M]
+    role: str | None
+    stop_message: Any
     message_types: tuple[Any, ...]
 
 
@@ -352,6 +370,36 @@ class Behaviors:
             refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
         return Broadcasted(behavior, behavior_message_types(behavior))
 
+    @staticmethod
+    def singleton(behavior: Behavior[M], *, role: str | None = None, stop_message: object = None) -> Singleton[M]:
+        """One actor in the whole cluster: spawn it on each node, under the same name; the oldest of them that is up runs it.
+
+        `spawn` gives a ref that reaches the actor wherever it runs, and holds mail while it moves. The actor moves when its
+        node leaves, or is removed from the cluster; what its state was is gone then, unless it was stored elsewhere.
+
+        Parameters:
+            behavior: what the actor does with its first message. The message types are read as `broadcasted` says.
+            role: only nodes with this role run it; the others send to it. The same on every node.
+            stop_message: what the actor is told in the place of just being stopped, when it moves in good order. It has to
+                return `stopped()` some time after, ``SingletonSettings.stop_timeout`` at most.
+
+        Raises:
+            SettingsError: it is no behaviour, or one that is itself spread over the cluster; or the role is no text.
+
+        Example:
+            >>> def scheduler() -> Behavior[str]:
+            ...     def receive(ctx: ActorContext[str], job: str) -> None: ...
+            ...     return Behaviors.receive(receive)
+            >>> Behaviors.singleton(scheduler(), role="backend").message_types
+            (<class 'str'>,)
+        """
+        check_given("behavior", behavior, Behavior)
+        if _is_spread(behavior):
+            refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
+        if role is not None:
+            check_roles("role", (role,))
+        return Singleton(behavior, role, stop_message, behavior_message_types(behavior))
+
 
 def behavior_message_types(behavior: Behavior[Any]) -> tuple[Any, ...]:
     """The messages that a behaviour handles, as far as the annotations of its function tell; () when they do not."""
@@ -367,7 +415,7 @@ def behavior_message_types(behavior: Behavior[Any]) -> tuple[Any, ...]:
 
 
 def _is_spread(value: object) -> bool:
-    return isinstance(value, (Sharded, Broadcasted))
+    return isinstance(value, (Sharded, Broadcasted, Singleton))
 
 
 def is_wrapped(value: object) -> bool:

@@ -76,6 +76,7 @@ class Kind:
     UNWATCH = 38
     VIEW = 39
     BARRIER = 40
+    SINGLETON = 54
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

@@ -19,6 +19,7 @@ from trio.lowlevel import current_task
 from casty_trio.actors.cell import Cell
 from casty_trio.actors.context import Context
 from casty_trio.actors.family import Family
+from casty_trio.actors.finishing import Limit
 from casty_trio.actors.mail import Adapted, Asked, Finish
 from casty_trio.actors.refs import ReplySlot
 from casty_trio.errors import SelfAskError, SystemClosedError
@@ -138,35 +139,6 @@ class Held:
         return items
 
 
-class Limit:
-    """Sees to it that an actor stops, some time after it has handled the message that tells it to.
-
-    Attributes:
-        closed: whether the actor has ended; for the system's deadlines.
-        deadline: when it is looked at; likewise.
-    """
-
-    __slots__ = ("_cell", "_finish", "_timeout", "closed", "deadline")
-
-    def __init__(self, cell: EntityCell, finish: Finish) -> None:
-        self._cell = cell
-        self._finish = finish
-        self._timeout = cell.system.all_settings.entities.stop_timeout
-        self.closed: bool = False
-        self.deadline: float = trio.current_time() + self._timeout
-        cell.system.watch_deadline(self)
-
-    def expire(self) -> None:
-        """The actor ought to have stopped, if it has come to that message."""
-        reached_at = self._finish.reached_at
-        due = (trio.current_time() if reached_at is None else reached_at) + self._timeout
-        if due > self.deadline:
-            self.deadline = due
-            self._cell.system.watch_deadline(self)
-        else:
-            self._cell.stop(self._cell.system.settings.grace)
-
-
 class Drain:
     """The end of a shard's entities on this node.
 
@@ -266,7 +238,8 @@ class EntityFamily(Family):
             return
         message = self.behavior.stop_message
         finish = Finish() if message is None else Finish(message)
-        self._hold(cell, None if message is None else Limit(cell, finish))
+        timeout = cell.system.all_settings.entities.stop_timeout
+        self._hold(cell, None if message is None else Limit(cell, finish, timeout))
         cell.ref.put(finish)
 
     def _hold(self, cell: EntityCell, limit: Limit | None) -> None:
