@@ -25,6 +25,7 @@ from casty_trio import (
     Passivation,
     SettingsError,
     ShutdownSettings,
+    SingletonSettings,
     UsageError,
 )
 from casty_trio.testing import Conditions, Simulation, simulate
@@ -89,9 +90,8 @@ def backoff(**settings: Any) -> Backoff:
     return Backoff(**{"initial": 1.0, "maximum": 2.0, **settings})
 
 
-def values() -> Iterator[Row]:
-    """Settings that are values of their own."""
-    yield "num_shards", lambda value: Behaviors.sharded(behavior, num_shards=value), *counts(1, 65_536)
+def spread() -> Iterator[Row]:
+    """What is spread over a cluster."""
     passivation = of_class("casty_trio.model.passivation.Passivation")
     yield "passivation", lambda value: Behaviors.sharded(behavior, passivation=value), *passivation
     for name in ("extract_entity_id", "extract_message"):
@@ -105,7 +105,19 @@ def values() -> Iterator[Row]:
     yield "Passivation.idle", keyword(Passivation, "idle"), *SOME_SECONDS
     bad = [*counts(1)[1], -math.inf]
     yield "Passivation.limit", keyword(Passivation, "limit"), "a whole number, 1 or more, or math.inf", bad
+    yield "SingletonSettings.retry", keyword(SingletonSettings, "retry"), f"{SOME_SECONDS[0]} and finite", SOME_SECONDS[1]
+    yield "SingletonSettings.buffer", keyword(SingletonSettings, "buffer"), *counts(0)
+    yield "SingletonSettings.stop_timeout", keyword(SingletonSettings, "stop_timeout"), *NO_TIME
+    role = "an iterable of names of at most 64 characters"
+    yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
+    kind = "of class casty_trio.model.behavior.Behavior"
+    yield "behavior", lambda value: Behaviors.singleton(value), kind, [None, 5, behavior]
     yield "EntitySettings.stop_timeout", keyword(EntitySettings, "stop_timeout"), *NO_TIME
+
+
+def values() -> Iterator[Row]:
+    """Settings that are values of their own."""
+    yield "num_shards", lambda value: Behaviors.sharded(behavior, num_shards=value), *counts(1, 65_536)
     yield "Mailbox.capacity", Mailbox, "a whole number, 1 or more, or math.inf", counts(1)[1]
     yield "Mailbox.overflow", lambda value: Mailbox(1, value), "one of 'drop_new', 'drop_oldest', 'reject'", ["x", None, 1]
     link = {"max_frame": counts(1024, 2**31), "max_message": counts(65_536, 2**31), "queue": counts(4_194_304)}
@@ -202,7 +214,7 @@ def clients() -> Iterator[Row]:
     yield "a host in contact_points", lambda value: client(contact_points=[(value, 1)]), HOST[0], ["x" * 256]
 
 
-TABLE = [*values(), *behaviors(), *hooks(), *systems(), *clients()]
+TABLE = [*values(), *spread(), *behaviors(), *hooks(), *systems(), *clients()]
 
 
 def refusal(error: BaseException, name: str, allowed: str, value: Any) -> None:

@@ -26,6 +26,9 @@ from casty_trio.protocol.moving import Claim, Done, Flushed, Hold, Hosting, Who,
 
 __all__ = ["Effect", "HandOn", "Phase", "Route", "Say", "Singleton", "Start", "Stop"]
 
+CHECK: Final = 10
+"""After so many times the time for an answer a node asks whom it takes for the host whether it still is."""
+
 HOLD_FOR: Final = 2.0
 """For how many seconds a host waits until those that send to it have answered."""
 
@@ -120,6 +123,7 @@ class Singleton:
         self._granted: dict[int, None] = {}
         self._claimers: dict[int, int] = {}
         self._until = math.inf
+        self._check_at = math.inf
         self._effects: list[Effect] = []
         self.phase: Phase = Phase.IDLE
         self.next_wakeup: float = math.inf
@@ -187,8 +191,9 @@ class Singleton:
                     if self.phase is Phase.HOLDING and epoch == self._epoch:
                         self._waiting.pop(sender, None)
                         self._review(now)
-                case Who(sure=sure):
-                    self._on_who(sender, sure)
+                case _:
+                    self._on_who(sender, word.sure)
+                    self._review(now)
         return self._done(now)
 
     def started(self, now: float) -> list[Effect]:
@@ -226,6 +231,9 @@ class Singleton:
                     self._say_to(self._waiting, Hold(self._name, self._epoch))
                 case Phase.IDLE if self._asks:
                     self._say_to(self._seats(), Who(self._name))
+                case Phase.IDLE if self._host and now >= self._check_at:
+                    self._say(self._host, Who(self._name, sure=True))
+                    self._check_at = now + CHECK * self._retry
                 case _:
                     pass
             self._review(now)
@@ -235,10 +243,13 @@ class Singleton:
     # --- Words --------------------------------------------------------------------------------------------------------
 
     def _on_claim(self, now: float, sender: int, number: int) -> None:
+        self._doubt(sender)
         first = self._eligible and self._older(self._me, sender)
         match self.phase:
             case Phase.IDLE | Phase.CLAIMING if first:
-                self._consider(now)  # it asks again, until it hears from who hosts
+                if self._host:  # which may have let go, and the word of it was lost
+                    self._say(self._host, Who(self._name, sure=True))
+                self._consider(now)  # the sender asks again, until it hears from who hosts
             case Phase.IDLE | Phase.CLAIMING:
                 self.phase = Phase.IDLE
                 self._grant(sender, number)
@@ -265,6 +276,7 @@ class Singleton:
                 self._say(sender, Hosting(self._name, self._epoch))
         elif self.phase in (Phase.IDLE, Phase.CLAIMING) and (not self._host or epoch > self._epoch or sender == self._host):
             self._host, self._epoch = sender, max(self._epoch, epoch)
+            self._check_at = now + CHECK * self._retry
             self._effects.append(Route(sender))
             self._review(now)
 
@@ -277,8 +289,14 @@ class Singleton:
     def _on_who(self, sender: int, sure: bool) -> None:
         if self.phase is Phase.HOSTING:
             self._say(sender, Hosting(self._name, self._epoch))
-        elif sure:
+        self._doubt(sender)
+        if self.phase is not Phase.HOSTING and sure:
             self._say(sender, Hold(self._name, self._epoch))
+
+    def _doubt(self, sender: int) -> None:
+        """Who asks does not host, even if the word of that was lost."""
+        if sender == self._host:
+            self._lose_host()
 
     # --- Who hosts ----------------------------------------------------------------------------------------------------
 
@@ -335,7 +353,7 @@ class Singleton:
             case Phase.HOLDING:
                 if all(uid in self._silent for uid in self._waiting):
                     self._stop()
-            case Phase.STOPPING:
+            case _:
                 pass
 
     def _let_go(self, now: float) -> None:
@@ -395,6 +413,8 @@ class Singleton:
             due.append(now + self._retry if self.next_wakeup == math.inf else min(self.next_wakeup, now + self._retry))
         if self.phase is Phase.HOLDING:
             due.append(self._until)
+        if self.phase is Phase.IDLE and self._here and self._host:
+            due.append(self._check_at)
         due.extend(self._lingering.values())
         self.next_wakeup = min(due)
         effects, self._effects = self._effects, []

@@ -285,7 +285,7 @@ def test_every_setting_makes_a_difference_somewhere() -> None:
     """L14: a new one needs a line above; a new class of settings, tests of its own."""
     assert {name for name, *_ in DIFFERENCES} == {field.name for field in dataclasses.fields(ActorSettings)}
     settings = {name for name, thing in vars(casty_trio).items() if name.endswith("Settings") and isinstance(thing, type)}
-    nodes = {"AccessSettings", "ClusterSettings", "DetectorSettings", "EntitySettings", "LinkSettings"}
+    nodes = {"AccessSettings", "ClusterSettings", "DetectorSettings", "EntitySettings", "LinkSettings", "SingletonSettings"}
     assert settings == nodes | {"ActorSettings", "Settings", "ShutdownSettings"}
 
 

@@ -12,7 +12,7 @@ from casty_trio.errors import ProtocolError
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.protocol import moving
 from casty_trio.protocol.moving import Claim, Done, Flushed, Hold, Hosting, Who
-from casty_trio.protocol.singleton import HOLD_FOR, HandOn, Phase, Route, Say, Singleton, Start, Stop
+from casty_trio.protocol.singleton import CHECK, HOLD_FOR, HandOn, Phase, Route, Say, Singleton, Start, Stop
 from tests.protocol.singletons import MARGIN, World
 
 NAME = "boss"
@@ -134,6 +134,14 @@ def test_a_claim_is_said_again_until_it_is_answered() -> None:
     assert machine.next_wakeup == math.inf
 
 
+def test_how_often_it_is_said_again() -> None:
+    """L14: ``SingletonSettings.retry``."""
+    machine = Singleton(NAME, 3, retry=5.0)
+    machine.appear(0.0, None)
+    machine.set_members(0.0, members(1, 3))
+    assert machine.next_wakeup == 5.0
+
+
 def test_a_move() -> None:
     """Hold, flush, stop, hand on, done; in this order."""
     machine = host(2, 3)
@@ -148,7 +156,8 @@ def test_a_move() -> None:
     assert machine.receive(now + 1, 3, Claim(NAME, 2)) == []
     assert machine.stopped(now + 2) == [HandOn(2), Say(2, Done(NAME, 5, 1)), HandOn(3), Say(3, Done(NAME, 2, 1))]
     assert machine.receive(now + 3, 2, Hosting(NAME, 2)) == [Route(2)]
-    assert machine.next_wakeup == math.inf
+    assert machine.next_wakeup == now + 3 + CHECK
+    assert machine.tick(now + 3 + CHECK) == [Say(2, Who(NAME, sure=True))]
 
 
 def test_who_does_not_answer_a_hold_is_not_waited_for() -> None:
@@ -214,6 +223,21 @@ def test_a_host_that_comes_back_is_asked_whether_it_still_is() -> None:
     machine.set_members(1.0, members(1, 3), [1])
     assert machine.set_members(2.0, members(1, 3)) == [Say(1, Who(NAME, sure=True))]
     assert machine.receive(3.0, 1, Hold(NAME, 4)) == [Route(0), Say(1, Flushed(NAME, 4)), Say(1, Claim(NAME, 2))]
+
+
+def test_a_claim_makes_one_ask_whether_the_host_still_is() -> None:
+    """The word that it is not may have been lost."""
+    machine = younger()
+    machine.receive(0.5, 1, Hosting(NAME, 4))
+    machine.set_members(1.0, members(1, 3, 4))
+    assert machine.receive(2.0, 4, Claim(NAME, 1)) == [Say(1, Who(NAME, sure=True))]
+
+
+def test_a_host_that_asks_is_none() -> None:
+    """The word that it is not may have been lost."""
+    machine = younger()
+    machine.receive(0.5, 1, Hosting(NAME, 4))
+    assert machine.receive(1.0, 1, Who(NAME)) == [Route(0), Say(1, Claim(NAME, 2))]
 
 
 def test_new_members_hear_of_the_host() -> None:
