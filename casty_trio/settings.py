@@ -21,6 +21,7 @@ from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.entity_settings import EntitySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
+from casty_trio.model.sharding_settings import ShardingSettings
 from casty_trio.model.singleton_settings import SingletonSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
@@ -46,6 +47,7 @@ class Settings:
         detector: how nodes watch each other.
         entities: the actors of entities: how they end.
         singletons: the actors that a cluster has one of: how they move.
+        sharding: how shards move, and what waits meanwhile.
 
     Example:
         >>> Settings(link=LinkSettings(keep_alive=1.0)).link.keep_alive
@@ -61,6 +63,7 @@ class Settings:
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     entities: EntitySettings = field(default_factory=EntitySettings)
     singletons: SingletonSettings = field(default_factory=SingletonSettings)
+    sharding: ShardingSettings = field(default_factory=ShardingSettings)
 
     def __post_init__(self) -> None:
         for name, kind in _sections().items():
@@ -87,6 +90,9 @@ class Settings:
             detector=DetectorSettings(heartbeat=0.2, pause=0.6, probe_timeout=0.1),
             entities=EntitySettings(stop_timeout=2.0),
             singletons=SingletonSettings(retry=0.25, stop_timeout=2.0),
+            sharding=ShardingSettings(
+                retry=0.1, hand_off_timeout=5.0, drain_timeout=1.0, leave_timeout=3.0, rebalance_interval=0.2
+            ),
         )
 
     @classmethod

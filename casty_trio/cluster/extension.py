@@ -10,9 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trio.lowlevel import checkpoint
+
 from casty_trio.model.behavior import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol.wire import ShardTypeState
 from casty_trio.remote import FrameHandler
 
@@ -53,6 +56,27 @@ class Extension(ABC):
     def node_downed(self) -> None:
         """This start of the node is no member any more, and another will be: let go of what the cluster gave it."""
         return
+
+    def node_left(self) -> None:
+        """The node is no member any more, and will be none again, though its block may go on."""
+        return
+
+    @property
+    def hosts_nothing(self) -> bool:
+        """Whether nothing of it runs here any more that another member would start when this one is gone."""
+        return True
+
+    async def freed(self) -> None:
+        """Wait until that may have changed."""
+        await checkpoint()
+
+    async def hand_over(self) -> None:
+        """The node is about to leave: give to others what can be given, in limited time."""
+        return
+
+    def sharding_statistics(self, shard_type: str) -> ShardingStatistics | None:
+        """What is counted of a sharded type, if this extension knows it."""
+        return None
 
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any] | None:
         """The ref of an entity, if this extension knows the type."""

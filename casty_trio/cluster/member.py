@@ -32,6 +32,10 @@ DISCOVERY_INTERVAL: Final = 5.0
 """How often the program is asked where the seeds are, in seconds, if it is to be asked."""
 
 
+FREE_WITHIN: Final = 5.0
+"""A node that joins again waits no longer for what it has hosted to end, in seconds: more than anything there is given."""
+
+
 class MemberNode(RemoteNode):
     """The half of a clustered system that is a member; see `ClusteredActorSystem` for the parameters."""
 
@@ -49,6 +53,7 @@ class MemberNode(RemoteNode):
         self.handlers[Kind.MEMBERSHIP] = self.handlers[Kind.VIEW] = self._service.on_frame
         self.handlers[Kind.BARRIER] = self._barriers.on_frame
         self.event_stream.present = self._present
+        self.shutdown.does("drain", self._hand_over_at_end, limited=False)
         self.shutdown.does("leave", self._leave_at_end)
 
     async def wait_for(self, n: int, *, timeout: float = 60.0) -> None:
@@ -174,6 +179,8 @@ class MemberNode(RemoteNode):
         """
         if self._ended is None:
             self._check_open()
+            await self.hand_over()
+        if self._ended is None:
             self._service.leave()
         while self._ended is None:
             await self._service.changed.wait()
@@ -216,6 +223,10 @@ class MemberNode(RemoteNode):
                 raise
         return self
 
+    async def _hand_over_at_end(self) -> None:
+        if self.running and self._ended is None:
+            await self.hand_over()
+
     async def _leave_at_end(self) -> None:
         """Leave first, so that others hear of it as long as everything works; in a hurry when the block is cancelled."""
         try:
@@ -245,10 +256,12 @@ class MemberNode(RemoteNode):
             self._ended = ended
         if ended.left:
             self.log.info("%s has left the cluster: %s", self.node_id, ended.why)
+            self.gone()
             self._barriers.close(SystemClosedError(f"{self.node_id} has left the cluster: nobody comes to its barriers"))
         elif rejoins:
             self._start_anew(ended.why)
         else:
+            self.let_go()
             self._barriers.close(NodeDownedError(f"{self.node_id} is down: {ended.why}"))
             self.start_service(partial(self._fail, ended.why), "end")
 
@@ -269,6 +282,19 @@ class MemberNode(RemoteNode):
         self.let_go()
         self._barriers.close(NodeDownedError(f"{self.node_id} is down: {why}"))
         self.peers.let_go(f"{self.node_id} was declared down, and starts anew")
+        if self.hosts_nothing:
+            self._join_again()
+        else:
+            self.start_service(self._join_when_free, "rejoin")
+
+    async def _join_when_free(self) -> None:
+        """What the last start hosted ends first: others host it as soon as they see the next one."""
+        with trio.move_on_after(FREE_WITHIN):
+            while not self.hosts_nothing:
+                await self.freed()
+        self._join_again()
+
+    def _join_again(self) -> None:
         self.take_new_uid()
         self._barriers.begin_anew()
         self._service.begin_anew()
@@ -287,6 +313,21 @@ class MemberNode(RemoteNode):
 
     def let_go(self) -> None:
         """Give up everything the cluster has given this start of the node."""
+
+    @property
+    def hosts_nothing(self) -> bool:
+        """Whether nothing runs here any more that other members would start when this one is gone."""
+        return True
+
+    async def freed(self) -> None:
+        """Wait until that may have changed."""
+        await trio.lowlevel.checkpoint()
+
+    def gone(self) -> None:
+        """The node has left the cluster."""
+
+    async def hand_over(self) -> None:
+        """Give to other members what they can take, before this one leaves."""
 
     def cluster_changed(self) -> None:
         """Something is new about the members: tell who listens."""

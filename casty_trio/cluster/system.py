@@ -17,7 +17,7 @@ from casty_trio.cluster.extension import installed
 from casty_trio.cluster.member import MemberNode, SeedNodes
 from casty_trio.cluster.service import ClusterSetup
 from casty_trio.env import Env
-from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, ProtocolError, UnknownActorError
 from casty_trio.model.address import AddressMap
 from casty_trio.model.behavior import Behavior, BoundFactory, Broadcasted
 from casty_trio.model.broadcast import BroadcastRef
@@ -33,11 +33,14 @@ from casty_trio.model.checks import (
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.events import Event
 from casty_trio.model.mailbox import Mailbox
+from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import AccessSettings, LinkSettings
+from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol import wire
 from casty_trio.protocol.downing import DowningStrategy, KeepMajority
 from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.shards import shard_of
 from casty_trio.remote import Connection
 from casty_trio.settings import Settings
 from casty_trio.tls import Config
@@ -231,6 +234,65 @@ class ClusteredActorSystem(MemberNode):
             self._asks.add(slot)
         return slot
 
+    def entity_ref(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
+        """The ref of one entity by type and id, wherever it lives, and whether or not it does.
+
+        Parameters:
+            shard_type: the name under which the type was spawned; on this node, too, if only as a proxy.
+            entity_id: which of its entities.
+
+        Raises:
+            UnknownActorError: no such type was spawned on this node.
+            UsageError: the id is no text, or empty.
+            SystemClosedError: the system is used outside its block.
+
+        Example:
+            >>> # system.entity_ref("cart", "user-1").tell(AddItem("tea"))
+        """
+        self._check_open()
+        for extension in self._extensions:
+            found = extension.resolve_entity(shard_type, entity_id)
+            if found is not None:
+                return found
+        raise UnknownActorError(self._no_type(shard_type))
+
+    def shard_homes(self, shard_type: str) -> tuple[Member | None, ...]:
+        """Where the shards of a type are, as this node knows it; None for one without a home, or on its way.
+
+        Raises:
+            UnknownActorError: no such type was spawned on this node.
+        """
+        for name, homes in self._topology().shard_homes:
+            if name == shard_type:
+                return homes
+        raise UnknownActorError(self._no_type(shard_type))
+
+    def entity_home(self, shard_type: str, entity_id: str) -> Member | None:
+        """Where an entity is, or would be, as this node knows it.
+
+        Raises:
+            UnknownActorError: no such type was spawned on this node.
+        """
+        homes = self.shard_homes(shard_type)
+        return homes[shard_of(entity_id, len(homes))]
+
+    def sharding_statistics(self, shard_type: str) -> ShardingStatistics:
+        """Count what there is of a sharded type on this node.
+
+        Raises:
+            UnknownActorError: no such type was spawned on this node.
+        """
+        for extension in self._extensions:
+            found = extension.sharding_statistics(shard_type)
+            if found is not None:
+                return found
+        raise UnknownActorError(self._no_type(shard_type))
+
+    def _no_type(self, shard_type: object) -> str:
+        return (
+            f"{self.node_id} has no sharded type {shard_type!r:.300}: spawn it here, too, as a proxy if it is to route only"
+        )
+
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
         """The ref of an entity that came over the wire."""
         for extension in self._extensions:
@@ -260,6 +322,23 @@ class ClusteredActorSystem(MemberNode):
     def let_go(self) -> None:
         for extension in self._extensions:
             extension.node_downed()
+
+    @property
+    def hosts_nothing(self) -> bool:
+        return all(extension.hosts_nothing for extension in self._extensions)
+
+    async def freed(self) -> None:
+        for extension in self._extensions:
+            if not extension.hosts_nothing:
+                await extension.freed()
+
+    def gone(self) -> None:
+        for extension in self._extensions:
+            extension.node_left()
+
+    async def hand_over(self) -> None:
+        for extension in self._extensions:
+            await extension.hand_over()
 
     def cluster_changed(self) -> None:
         super().cluster_changed()

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 
 import msgspec
 
+from casty_trio.model.allocation import AllocationStrategy
 from casty_trio.model.annotations import factory_message_types, handler_message_types
 from casty_trio.model.checks import (
     MOST_SHARDS,
@@ -124,6 +125,9 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
     factory: Callable[[str], Behavior[Any]]
     num_shards: int
     message_types: tuple[Any, ...]
+    role: str = ""
+    proxy: bool = False
+    allocation: AllocationStrategy | None = None
     extract_entity_id: Callable[[Any], str] | None = None
     extract_message: Callable[[Any], Any] | None = None
     passivation: Passivation | None = None
@@ -277,9 +281,12 @@ class Behaviors:
         factory: Callable[[str], Behavior[M]],
         *,
         num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
         extract_entity_id: None = None,
         extract_message: None = None,
         passivation: Passivation | None = None,
+        allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Sharded[M]: ...
     @overload
@@ -288,9 +295,12 @@ class Behaviors:
         factory: Callable[[str], Behavior[M]],
         *,
         num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
         extract_entity_id: Callable[[M], str],
         extract_message: None = None,
         passivation: Passivation | None = None,
+        allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Behavior[M]: ...
     @overload
@@ -299,9 +309,12 @@ class Behaviors:
         factory: Callable[[str], Behavior[M]],
         *,
         num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
         extract_entity_id: Callable[[T], str],
         extract_message: Callable[[T], M],
         passivation: Passivation | None = None,
+        allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Behavior[T]: ...
 
@@ -310,9 +323,12 @@ class Behaviors:
         factory: Callable[[str], Behavior[Any]],
         *,
         num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
         extract_entity_id: Callable[[Any], str] | None = None,
         extract_message: Callable[[Any], Any] | None = None,
         passivation: Passivation | None = None,
+        allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Any:
         """An actor per entity id, started by its first message; the ids are spread over ``num_shards`` shards.
@@ -321,16 +337,21 @@ class Behaviors:
             factory: called with the entity id, returns that entity's first behaviour. The message types it handles are
                 read from its return annotation (``-> Behavior[LoyaltyMsg]``).
             num_shards: into how many shards the ids are hashed; the same on every node and client, 1 to 65 536.
+            role: only members with this role host entities, others route only; the same on every node.
+            proxy: whether this node routes only.
             extract_entity_id: tells of a message of your own for which entity it is. With it, the type's ref on this node
                 takes your messages as they are, beside envelopes. Left out, it takes `ShardEnvelope` only.
             extract_message: makes what the entity receives of a message of your own; left out, it receives that itself.
             passivation: which entities' actors are stopped by themselves, because nobody needs them or there are too many;
                 left out, none is.
+            allocation: which member gets which shard; `LeastShards` when left out. That of the node that coordinates the
+                type counts, the oldest member (with the role), so give all the same.
             stop_message: what an entity is told in the place of just being stopped, when it is passivated or its shard
                 leaves the node. It has to return `stopped()` some time after, ``EntitySettings.stop_timeout`` at most.
 
         Raises:
-            SettingsError: ``num_shards`` is no whole number from 1 to 65 536, or another argument is not what it has to be.
+            SettingsError: ``num_shards`` is no whole number from 1 to 65 536, ``role`` no role, ``proxy`` neither True nor
+                False, ``allocation`` no strategy, or another argument is not what it has to be.
 
         Example:
             >>> def cart(entity_id: str) -> Behavior[str]:
@@ -339,13 +360,25 @@ class Behaviors:
             10
         """
         check_count("num_shards", num_shards, 1, MOST_SHARDS)
+        check_flag("proxy", proxy)
         check_hook("extract_entity_id", extract_entity_id)
         check_hook("extract_message", extract_message)
         if extract_message is not None and extract_entity_id is None:
             refuse("extract_message", extract_message, "left out, or given together with extract_entity_id")
         check_instance("passivation", passivation, Passivation)
-        types = factory_message_types(factory)
-        return Sharded[Any](factory, num_shards, types, extract_entity_id, extract_message, passivation, stop_message)
+        check_instance("allocation", allocation, AllocationStrategy)
+        return Sharded[Any](
+            factory,
+            num_shards,
+            factory_message_types(factory),
+            role=check_roles("role", (role,))[0] if role is not None else "",
+            proxy=proxy,
+            allocation=allocation,
+            extract_entity_id=extract_entity_id,
+            extract_message=extract_message,
+            passivation=passivation,
+            stop_message=stop_message,
+        )
 
     @staticmethod
     def broadcasted(behavior: Behavior[M]) -> Broadcasted[M]:

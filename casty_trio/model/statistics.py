@@ -6,7 +6,7 @@ import msgspec
 
 from casty_trio.model.detection import DetectorStatistics
 
-__all__ = ["AccessStatistics", "MembershipStatistics", "PeerStatistics", "SystemStatistics"]
+__all__ = ["AccessStatistics", "MembershipStatistics", "PeerStatistics", "ShardingStatistics", "SystemStatistics"]
 
 
 class MembershipStatistics(msgspec.Struct, frozen=True):
@@ -23,6 +23,34 @@ class MembershipStatistics(msgspec.Struct, frozen=True):
     messages: int
     bytes: int
     detector: DetectorStatistics
+
+
+class ShardingStatistics(msgspec.Struct, frozen=True):
+    """A snapshot of what a node knows and counts of one sharded type.
+
+    Attributes:
+        shard_type: its name.
+        num_shards: into how many shards its ids are hashed.
+        coordinator: the node id of the member that decides where shards are; "" while there is none.
+        hosted: for each shard that is hosted here, how many of its entities run.
+        entities: how many run here altogether.
+        homeless: how many shards have no home that is known here, or are on their way to another.
+        held: how many messages wait for such shards.
+        dropped: how many of them there was no room for, since the type was spawned.
+        sent: how many messages went to other nodes.
+        forwarded: how many of another node were for a shard that is not here, and were sent on.
+    """
+
+    shard_type: str
+    num_shards: int
+    coordinator: str
+    hosted: dict[int, int]
+    entities: int
+    homeless: int
+    held: int
+    dropped: int
+    sent: int
+    forwarded: int
 
 
 class SystemStatistics(msgspec.Struct, frozen=True):

@@ -66,6 +66,7 @@ class Kind:
     NACK = 12
     SUBSCRIBE = 13
     MEMBERSHIP = 14
+    SHARDS = 15
 
     ENTITY = 32
     ACTOR = 33
@@ -76,6 +77,10 @@ class Kind:
     UNWATCH = 38
     VIEW = 39
     BARRIER = 40
+    PLACEMENT = 41
+    MARKER = 42
+    LEFTOVER = 43
+    HANDOVER = 44
     SINGLETON = 54
 
 

@@ -24,6 +24,7 @@ from casty_trio.errors import (
     ShardCountError,
     UnknownActorError,
 )
+from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import escaped
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "unpack_actor",
     "unpack_entity",
     "unpack_reply",
+    "with_budget",
 ]
 
 
@@ -246,6 +248,16 @@ def pack_entity(
 ) -> bytes:
     """The body of a message to an entity."""
     return pack((ask, budget, shard_type, num_shards, entity_id, name, _Raw(body)))
+
+
+def with_budget(kind: int, body: bytes, budget: float | None) -> bytes:
+    """A message with an ask, to an entity or an actor, with another budget."""
+    if kind == Kind.ENTITY:
+        entity = unpack_entity(body)
+        shards, name = entity.num_shards, entity.name
+        return pack_entity(entity.ask, budget, entity.shard_type, shards, entity.entity_id, name, bytes(entity.body))
+    actor = unpack_actor(body)
+    return pack_actor(actor.ask, budget, (actor.path, actor.incarnation), actor.name, bytes(actor.body))
 
 
 def pack_actor(ask: int, budget: float | None, target: tuple[str, int], name: str, body: bytes) -> bytes:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Peer", "budget_of", "on_reply"]
 
+SENT_AGAIN = frozenset({Kind.ACTOR, Kind.ENTITY})
+"""What was queued on a connection that has ended, and goes out on the next one."""
+
 STALE_MOST = 64
 """So many earlier starts of a node are remembered, of those that nobody here ever was connected with."""
 
@@ -198,8 +201,7 @@ class Peer:
     def _renewed(self, held: Held) -> bytes:
         """The message of an ask, with what is left of the asker's time by now."""
         budget = budget_of(self.asks[held.ask], self.node.clock())
-        frame = wire.unpack_actor(held.body)
-        return wire.pack_actor(frame.ask, budget, (frame.path, frame.incarnation), frame.name, bytes(frame.body))
+        return wire.with_budget(held.kind, held.body, budget)
 
     def drop(self, held: Held, reason: str) -> None:
         """A message that waited will never be written."""
@@ -325,7 +327,7 @@ class Peer:
             return
         self.connection = None
         unsent = [(kind, bytes(body)) for kind, body in connection.link.take_unsent()]
-        self.held.put_first([held for kind, body in unsent if kind == Kind.ACTOR and (held := self._unsent(body))])
+        self.held.put_first([held for kind, body in unsent if kind in SENT_AGAIN and (held := self._unsent(kind, body))])
         self.watches.detach(unsent)
         kept = {held.ask for held in self.held}
         self._lose_asks(kept, f"the connection to {self.node_id} ended before a reply came: {reason}")
@@ -346,12 +348,13 @@ class Peer:
                 connection.retire(reason)
             self.detach(connection, reason)
 
-    def _unsent(self, body: bytes) -> Held | None:
+    def _unsent(self, kind: int, body: bytes) -> Held | None:
         """A message to send on the next connection; nobody waits for one whose ask was given up."""
-        frame = wire.unpack_actor(body)
+        frame = wire.unpack_entity(body) if kind == Kind.ENTITY else wire.unpack_actor(body)
         if frame.ask and frame.ask not in self.asks:
             return None
-        return Held(Kind.ACTOR, body, self.uid if frame.incarnation else 0, frame.ask)
+        fixed = isinstance(frame, wire.EntityFrame) or frame.incarnation
+        return Held(kind, body, self.uid if fixed else 0, frame.ask)
 
     def _lose_asks(self, kept: Set[int], reason: str) -> None:
         for number, slot in list(self.asks.items()):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from casty_trio.actors.refs import LocalRef
 from casty_trio.errors import DecodeError, HandshakeError, ProtocolError
 from casty_trio.link.held import Held
-from casty_trio.model.address import ActorAddress, AddressMap, address_map_of
+from casty_trio.model.address import ActorAddress, AddressMap, address_map_of, quote_name
 from casty_trio.model.events import NodeGone
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.statistics import PeerStatistics
@@ -152,8 +152,12 @@ class Peers:
 
     def drop(self, peer: Peer, held: Held, reason: str) -> None:
         """Make visible that a message which waited will never be written."""
-        frame = wire.unpack(wire.ActorFrame, held.body)
-        address = ActorAddress(self._node.name, frame.path, peer.host, peer.port, held.uid, frame.incarnation)
+        frame: Any = wire.unpack(wire.EntityFrame if held.kind == Kind.ENTITY else wire.ActorFrame, held.body)
+        if held.kind == Kind.ENTITY:
+            path, incarnation = f"/{frame.shard_type}/{quote_name(frame.entity_id)}", 0
+        else:
+            path, incarnation = frame.path, frame.incarnation
+        address = ActorAddress(self._node.name, path, peer.host, peer.port, held.uid, incarnation)
         try:
             message = self._node.codec.decode(frame.name, frame.body, self._read_ref)
         except DecodeError:

@@ -84,7 +84,7 @@ class EntityCell(Cell[Any]):
         super().__init__(family.region.cell.system, family, name, behavior, None)
         self.entity_id: str = entity_id
         self.shard: int = shard
-        self.fencing_token: tuple[int, int] = family.fencing_tokens.get(shard, (0, 0))
+        self.fencing_token: tuple[int, int] = family.region.fencing_token(shard)
         self.held: Held | None = None
         self.ring: dict[EntityCell, None] | None = None
         self.quiet: int = 0
@@ -188,23 +188,23 @@ class EntityFamily(Family):
 
     Attributes:
         refs: who takes the mail of an entity, by its id; only of those that live, or are held.
-        fencing_tokens: by which right this node has a shard, by its number; set by who routes. An entity keeps what it
-            started with.
+        find: the same, of those to which mail of this node may go at once; the entity counts as used.
     """
 
-    __slots__ = ("_drains", "_idle", "_limit", "_recent", "_shards", "behavior", "fencing_tokens", "refs", "region")
+    __slots__ = ("_direct", "_drains", "_idle", "_limit", "_recent", "_shards", "behavior", "find", "refs", "region")
 
     def __init__(self, path: str, region: Region, behavior: Sharded[Any]) -> None:
         super().__init__(path)
         self.region: Region = region
         self.behavior: Sharded[Any] = behavior
         self.refs: dict[str, Target] = {}
-        self.fencing_tokens: dict[int, tuple[int, int]] = {}
+        self._direct: dict[str, Target] = {}
         self._shards: dict[int, dict[str, EntityCell]] = {}
         self._drains: dict[int, Drain] = {}
         wanted = behavior.passivation if behavior.passivation is not None else Passivation(math.inf)
         self._limit = wanted.limit
         self._recent: OrderedDict[str, EntityCell] = OrderedDict()
+        self.find: Callable[[str], Target | None] = self._direct.get if wanted.limit == math.inf else self._find
         watched = wanted.idle < math.inf
         self._idle = IdleWatch(region.cell.system, wanted.idle, self.passivate) if watched else None
 
@@ -228,6 +228,8 @@ class EntityFamily(Family):
         cell = EntityCell(self, entity_id, name, shard)
         self.add(cell)
         self.refs[entity_id] = cell.ref
+        if self.region.routing.is_here(shard):
+            self._direct[entity_id] = cell.ref
         self._shards.setdefault(shard, {})[entity_id] = cell
         self._watch(cell)
         return cell.ref
@@ -242,11 +244,35 @@ class EntityFamily(Family):
         self._hold(cell, None if message is None else Limit(cell, finish, timeout))
         cell.ref.put(finish)
 
+    def count(self, shard: int) -> int:
+        """How many entities of a shard live here."""
+        return len(self._shards.get(shard, ()))
+
+    def open_shard(self, shard: int) -> None:
+        """Mail of this node for the shard may go to its entities here at once."""
+        for entity_id in self._shards.get(shard, ()):
+            self._direct[entity_id] = self.refs[entity_id]
+
+    def shut_shard(self, shard: int) -> None:
+        """It may not any more."""
+        for entity_id in self._shards.get(shard, ()):
+            self._direct.pop(entity_id, None)
+
+    def cut_shard(self, shard: int, grace: float) -> None:
+        """Have the entities of a shard stop after the message they handle; what is held for others goes to nobody here."""
+        for cell in list(self._shards.get(shard, {}).values()):
+            if cell.held is not None and shard not in self._drains:
+                cell.held.refused = f"{cell.path} does not live here any more"
+            cell.stop(grace)
+
     def _hold(self, cell: EntityCell, limit: Limit | None) -> None:
-        cell.held = self.refs[cell.entity_id] = Held(cell, limit)
+        cell.held = held = Held(cell, limit)
+        self.refs[cell.entity_id] = held
+        if cell.entity_id in self._direct:
+            self._direct[cell.entity_id] = held
         self._unwatch(cell)
 
-    def stop_shard(self, shard: int, deadline: float, on_done: Callable[[Drain], None] | None = None) -> Drain:
+    def stop_shard(self, shard: int, deadline: float = math.inf, on_done: Callable[[Drain], None] | None = None) -> Drain:
         """Let the entities of a shard finish what they have accepted, and stop them; nothing is lost.
 
         From now on until it is done no entity of the shard starts here. Mail that comes all the same is kept, behind what
@@ -271,19 +297,21 @@ class EntityFamily(Family):
             self._drained(shard)
         return drain
 
-    def stop_all(self, reason: str) -> None:
-        """Have all actors stop now; what is held becomes dead letters."""
+    def stop_all(self, grace: float, reason: str) -> None:
+        """Have all actors stop now, within ``grace`` seconds; what is held becomes dead letters."""
+        self._direct.clear()
         for target in list(self.refs.values()):
             if isinstance(target, Held):
                 target.refused = reason
             if target.cell is not None:
-                target.cell.stop(self.region.cell.system.settings.grace)
+                target.cell.stop(grace)
 
     def forget(self, cell: Cell[Any]) -> None:
         super().forget(cell)
         assert isinstance(cell, EntityCell)  # entities only
         entity_id, held = cell.entity_id, cell.held
         del self.refs[entity_id]
+        self._direct.pop(entity_id, None)
         self._unwatch(cell)
         living = self._shards[cell.shard]
         del living[entity_id]
@@ -295,6 +323,7 @@ class EntityFamily(Family):
             self._drained(cell.shard)
         if not living:
             del self._shards[cell.shard]
+            self.region.shard_empty(cell.shard)
 
     def _hand_on(self, cell: EntityCell, held: Held) -> None:
         """An actor has ended; what it has not handled goes to who is next."""
@@ -352,6 +381,12 @@ class EntityFamily(Family):
             self._idle.remove(cell)
         if self._recent.get(cell.entity_id) is cell:
             del self._recent[cell.entity_id]
+
+    def _find(self, entity_id: str) -> Target | None:
+        target = self._direct.get(entity_id)
+        if target is not None:
+            self._touch(entity_id)
+        return target
 
     def _touch(self, entity_id: str) -> None:
         if entity_id in self._recent:

@@ -1,24 +1,26 @@
 """The region of one sharded type on this node: from an entity id to the actor. Floor F5.
 
-Routing is synchronous: a message goes straight into the entity's mailbox, in the task of whoever sent it. The region is an
-actor, the parent of its entities, but no message to an entity passes through its mailbox.
+Routing is synchronous: a message goes straight into the entity's mailbox, in the task of whoever sent it, or to where its
+shard is, which `Routing` knows. The region is an actor, the parent of its entities, but no message to an entity passes
+through its mailbox.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from trio.lowlevel import checkpoint
 
 from casty_trio.actors.cell import Cell
 from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
-from casty_trio.errors import ActorStoppedError, SystemClosedError, UsageError
+from casty_trio.errors import ActorStoppedError, AskError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
 from casty_trio.model.behavior import Sharded
 from casty_trio.model.envelope import ShardEnvelope, is_envelope
 from casty_trio.model.ref import ActorRef
-from casty_trio.sharding.entities import EntityFamily, Target
+from casty_trio.sharding.entities import Drain, EntityFamily, Target
 from casty_trio.sharding.extracting import extract_of
+from casty_trio.sharding.routing import Mail, Routing
 
 if TYPE_CHECKING:
     from casty_trio.sharding.extension import Sharding
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["EntityRef", "Region", "RegionRef"]
 
 M = TypeVar("M", contravariant=True)
+
+DOWNED_GRACE: Final = 1.0
+"""How long the handler of an entity may go on when its node was declared down, in seconds: less than the others wait before
+they start it anew."""
 
 
 class EntityRef(AskableRef[M]):
@@ -74,7 +80,7 @@ class RegionRef(LocalRef[ShardEnvelope[M]]):
 
     def region_ended(self) -> None:
         """The type is gone from this node: its clients have to know."""
-        self._region.sharding.system.state_changed()
+        self._region.ended()
 
     def tell(self, message: ShardEnvelope[M]) -> None:
         self._region.deliver_envelope(message, None)
@@ -109,8 +115,11 @@ class Region:
         self.cell = cell
         self.entities: EntityFamily = EntityFamily(cell.path, self, behavior)
         self._refs = self.entities.refs
+        self._find = self.entities.find
         self._touch = self.entities.touch
         self._extract = extract_of(cell.path, behavior)
+        self._drained: dict[int, Drain] = {}
+        self.routing: Routing = Routing(self, behavior)
         cell.children = self.entities
         self.entities.start_beside(cell.parent)
 
@@ -123,13 +132,39 @@ class Region:
             self.deliver_local(entity_id, message, slot)
 
     def deliver_local(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
-        """As `deliver`, for a caller on this node."""
+        """Bring a caller's message to its entity, wherever that is."""
         if self.sharding.system.check_serialization:
             message = self.sharding.checked(message)
-        self.deliver(entity_id, message, slot)
+        ref = self._find(entity_id)
+        if ref is None:
+            self.routing.route(self.checked_id(entity_id), message, slot)
+        elif slot is None:
+            ref.tell(message)
+        else:
+            ref.tell_asked(message, slot)
+
+    def deliver_from_node(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
+        """Take in what another node has sent here."""
+        ref = self._find(entity_id)
+        if ref is None:
+            self.routing.arrive(entity_id, message, slot)
+        elif slot is None:
+            ref.tell(message)
+        else:
+            ref.tell_asked(message, slot)
+
+    def deliver_from_client(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
+        """Bring what a client of this node has sent to its entity, wherever that is."""
+        ref = self._find(entity_id)
+        if ref is None:
+            self.routing.pass_on(entity_id, message, slot)
+        elif slot is None:
+            ref.tell(message)
+        else:
+            ref.tell_asked(message, slot)
 
     def deliver(self, entity_id: str, message: object, slot: ReplySlot | None) -> None:
-        """Put a message into an entity's mailbox, and start the entity if it is not there."""
+        """Put a message into the mailbox of an entity that lives here, and start the entity if it is not there."""
         ref = self._refs.get(entity_id)
         if ref is None:
             if self.cell.stopping:
@@ -147,9 +182,74 @@ class Region:
         else:
             ref.tell_asked(message, slot)
 
-    def stop_entities(self) -> None:
-        """Tell all entities to stop: this start of the node may not have them any more."""
-        self.entities.stop_all(f"{self.sharding.system.node_id} is no member of the cluster any more")
+    # --- Shards that come and go --------------------------------------------------------------------------------------
+
+    def fencing_token(self, shard: int) -> tuple[int, int]:
+        """By which right this node has the shard."""
+        epoch = self.routing.homes.epoch_of(shard)
+        return (epoch[0], epoch[2]) if epoch is not None else (0, 0)
+
+    def count(self, shard: int) -> int:
+        """How many entities of a shard live here."""
+        return self.entities.count(shard)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no entity lives here."""
+        return not self._refs
+
+    def open_shard(self, shard: int) -> None:
+        """Mail of this node for the shard may go to its entities here at once."""
+        self.entities.open_shard(shard)
+
+    def shut_shard(self, shard: int) -> None:
+        """Mail of this node for the shard goes through `Routing`, which holds it."""
+        self.entities.shut_shard(shard)
+
+    def stop_shard(self, shard: int) -> bool:
+        """Let the entities of a shard finish what they have, and stop: `Routing.shard_stopped` follows, if there are any.
+
+        What they leave all the same is kept, in order, until `take_left`. Returns whether there are any.
+        """
+        drain = self._drained[shard] = self.entities.stop_shard(shard)
+        return not drain.closed
+
+    def cut_shard(self, shard: int) -> None:
+        """Their time is over: have the entities of a shard stop after the message they handle."""
+        self.entities.cut_shard(shard, self.cell.system.settings.grace)
+
+    def left(self, shard: int) -> list[Mail]:
+        """What the entities of a shard have left, in order; it is kept until `take_left`."""
+        drain = self._drained.get(shard)
+        return drain.left if drain is not None else []
+
+    def take_left(self, shard: int) -> list[Mail]:
+        """The same, and it is not kept any longer."""
+        drain = self._drained.get(shard)
+        if drain is None:
+            return []
+        if drain.closed:
+            del self._drained[shard]
+        left, drain.left = drain.left, []
+        return left
+
+    def shard_empty(self, shard: int) -> None:
+        """The last entity of a shard is gone."""
+        self.routing.shard_stopped(shard)
+
+    def ended(self) -> None:
+        """The type has ended here."""
+        self.routing.close()
+
+    def stop_entities(self, *, at_once: bool = False) -> None:
+        """Tell all entities to stop: this node may not have them any more.
+
+        Parameters:
+            at_once: whether they are soon started elsewhere, so that a handler gets no more than `DOWNED_GRACE`.
+        """
+        grace = self.cell.system.settings.grace
+        reason = f"{self.sharding.system.node_id} is no member of the cluster any more"
+        self.entities.stop_all(min(grace, DOWNED_GRACE) if at_once else grace, reason)
 
     def entity_ref(self, entity_id: str) -> ActorRef[Any]:
         """A ref to an entity, by type and id."""
@@ -157,6 +257,15 @@ class Region:
 
     def _start(self, entity_id: str) -> Target:
         return self.entities.start(entity_id, self._name_of(entity_id))
+
+    def checked_id(self, entity_id: Any) -> str:
+        """An entity id, if it is one.
+
+        Raises:
+            UsageError: it is none.
+        """
+        self._name_of(entity_id)
+        return entity_id  # type: ignore[no-any-return] # it is a text
 
     def _name_of(self, entity_id: Any) -> str:
         try:
@@ -167,8 +276,12 @@ class Region:
         raise UsageError(f"{self.cell.path}: an entity id is a text that is not empty, not {entity_id!r}")
 
     def refuse(self, entity_id: str, message: object, slot: ReplySlot | None, reason: str | None = None) -> None:
-        """A message will not be handled: the type stops on this node, if no other reason is given."""
+        """A message will not be handled: the type ends here, if no other reason is given."""
         reason = reason or f"{self.shard_type} is stopping on {self.sharding.system.node_id}"
+        self.lose(entity_id, message, slot, ActorStoppedError(reason))
+
+    def lose(self, entity_id: str, message: object, slot: ReplySlot | None, error: Exception) -> None:
+        """A message will not come to its entity."""
         if slot is not None:
-            slot.fail(ActorStoppedError(reason))
-        self.cell.system.dead_letter(message, EntityRef(self, entity_id), reason)
+            slot.fail(cast("AskError", error))  # or a `ShardCountError`, which says more
+        self.cell.system.dead_letter(message, EntityRef(self, entity_id), str(error))

@@ -22,6 +22,7 @@ from casty_trio.model.cluster_events import (
 from casty_trio.model.events import Event
 from casty_trio.model.member import MemberStatus
 from casty_trio.testing.bench import Bench
+from casty_trio.testing.entities import EntityTraffic, Item, Tally
 from casty_trio.testing.host import NodeProgram
 from casty_trio.testing.memberships import Accusations, Convergence, Membership, View
 from casty_trio.testing.observer import Invariant, Life
@@ -205,11 +206,12 @@ def system_of(life: Life) -> ClusteredActorSystem:
     return system
 
 
-def clustered(bench: Bench, **more: Any) -> NodeProgram:
+def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgram:
     """Nodes of one cluster, with the usual load; a node that is down ends, and is started again.
 
     Parameters:
         bench: where they run.
+        complete: whether every item told to an entity has to be handled: only with plans that hold planned changes alone.
         more: further arguments of each node's `ClusteredActorSystem`.
 
     Example::
@@ -218,6 +220,7 @@ def clustered(bench: Bench, **more: Any) -> NodeProgram:
         run_plan(partial(clustered, downing=KeepOldest()), Swarm().plan(seed=7))
     """
     traffic = Traffic(bench, port=PORT, tells=4.0, liveness=CONVERGED_WITHIN)
+    entities = EntityTraffic(bench, complete=complete)
     observer = bench.observer
     observer.add(MembersAccused())
     observer.add(Seen(lambda: views_of(bench), forming=min((step.at for step in bench.plan.steps), default=inf)))
@@ -236,14 +239,14 @@ def clustered(bench: Bench, **more: Any) -> NodeProgram:
             PORT,
             name,
             seed_nodes=seeds,
-            messages=MESSAGES,
+            messages=(*MESSAGES, Item, Tally),
             link=link,
             insecure=True,
             env=env,
             check_serialization=False,
             **more,
         )
-        async with system:
-            await traffic.run(system, name)
+        async with system, traffic.on(system, name) as life, entities.on(system, life):
+            await bench.told_to_leave(name)
 
     return node

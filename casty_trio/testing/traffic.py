@@ -150,7 +150,7 @@ class Traffic:
             await self._bench.told_to_leave(name)
 
     @asynccontextmanager
-    async def on(self, system: RemoteNode, name: str) -> AsyncGenerator[None]:
+    async def on(self, system: RemoteNode, name: str) -> AsyncGenerator[Life]:
         """Load a node for as long as the block lasts."""
         life = self._bench.observer.attach(name, system)
         system.spawn(self._sink(name), "sink")
@@ -161,7 +161,7 @@ class Traffic:
             nursery.start_soon(self._keep_asking, node, nursery)
             nursery.start_soon(self._keep_telling, node)
             nursery.start_soon(self._journal.write, system.env, name)
-            yield
+            yield life
             nursery.cancel_scope.cancel()
 
     # --- Actors -------------------------------------------------------------------------------------------------------

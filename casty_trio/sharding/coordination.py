@@ -1,0 +1,97 @@
+"""The coordinator of one sharded type, where this node has it. Floor F5: drives the pure machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from casty_trio.model.allocation import AllocationStrategy, LeastShards
+from casty_trio.model.shard_events import HandOffFinished, HandOffStarted
+from casty_trio.protocol import coordinator as coordinating, homing
+from casty_trio.protocol.coordinator import Candidate, Coordinator, Timing
+from casty_trio.protocol.homes import Say
+
+if TYPE_CHECKING:
+    from casty_trio.model.sharding_settings import ShardingSettings
+    from casty_trio.sharding.extension import Sharding
+
+__all__ = ["Coordination"]
+
+
+class Coordination:
+    """The coordinator of a type.
+
+    Parameters:
+        sharding: whose it is.
+        shard_type: the name of the type.
+        num_shards: into how many shards its ids are hashed.
+        role: the role that hosts have; "" for any.
+        allocation: who gets what; None for the default.
+        after: the highest term that is known here.
+    """
+
+    def __init__(
+        self,
+        sharding: Sharding,
+        shard_type: str,
+        num_shards: int,
+        role: str,
+        allocation: AllocationStrategy | None,
+        after: int,
+    ) -> None:
+        self._sharding = sharding
+        self._name = shard_type
+        self.role: str = role
+        self._shape = num_shards, role
+        system = sharding.system
+        timing = _timing(system.all_settings.sharding)
+        self._machine = Coordinator(system.uid, num_shards, role, allocation or LeastShards(), timing, after)
+
+    @property
+    def next_wakeup(self) -> float:
+        """When `tick` is due."""
+        return self._machine.next_wakeup
+
+    def members_changed(self, now: float, members: Sequence[Candidate], *, unreachable: bool) -> None:
+        """The members are these, sorted by age."""
+        self._perform(self._machine.set_members(now, members, unreachable=unreachable))
+
+    def hear(self, now: float, sender: int, word: homing.Word) -> None:
+        """A member says something."""
+        self._perform(self._machine.receive(now, sender, word))
+
+    def outlived_by(self, hello: homing.Hello) -> bool:
+        """Whether nobody has the type any more, and it begins again in another shape."""
+        return self._machine.deserted and self._shape != (hello.num_shards, hello.role)
+
+    @property
+    def term(self) -> int:
+        """The number of its term."""
+        return self._machine.term[0]
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._perform(self._machine.tick(now))
+
+    def _perform(self, effects: Iterable[coordinating.Effect]) -> None:
+        sharding, system = self._sharding, self._sharding.system
+        for effect in effects:
+            match effect:
+                case Say(uid, word):
+                    sharding.say(uid, self._name, word)
+                case coordinating.Began(shard, owner, target):
+                    source, goal = sharding.member(owner), sharding.member(target)
+                    system.publish(HandOffStarted, self._name, shard, source, goal)
+                case coordinating.Ended(shard, owner, target, seconds):
+                    moved = owner == target
+                    system.publish(HandOffFinished, self._name, shard, sharding.member(owner), moved, seconds)
+                    if not moved:
+                        why = "its owner or its target is gone, or it took too long"
+                        system.log.warning("shard %d of %r has not moved: %s", shard, self._name, why)
+                case coordinating.Failed(error):
+                    system.quiet.warning(("allocation", self._name), "the allocation of %r failed: %r", self._name, error)
+        sharding.wake()
+
+
+def _timing(settings: ShardingSettings) -> Timing:
+    return Timing(settings.retry, settings.hand_off_timeout, settings.rebalance_interval)
