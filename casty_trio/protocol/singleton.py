@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.protocol.moving import Claim, Done, Flushed, Hold, Hosting, Who, Word
 
-__all__ = ["Effect", "HandOn", "Phase", "Route", "Say", "Singleton", "Start", "Stop"]
+__all__ = ["HOLD_FOR", "Effect", "HandOn", "Phase", "Route", "Say", "Singleton", "Start", "Stop"]
 
 CHECK: Final = 10
 """After so many times the time for an answer a node asks whom it takes for the host whether it still is."""

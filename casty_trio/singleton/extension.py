@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+import trio
 
 from casty_trio.cluster import ClusteredActorSystem, Extension
-from casty_trio.errors import LinkClosedError, LinkFullError, SystemClosedError, UnknownMessageTypeError, UsageError
+from casty_trio.errors import LinkClosedError, LinkFullError, UnknownMessageTypeError, UsageError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.behavior import Behavior, Behaviors, Singleton
 from casty_trio.model.mailbox import Mailbox
@@ -16,11 +18,15 @@ from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import moving
 from casty_trio.protocol.downing import stable_after
 from casty_trio.protocol.frames import Kind
+from casty_trio.protocol.singleton import HOLD_FOR
 from casty_trio.remote import Connection, FrameHandler, of_node
-from casty_trio.singleton.place import Place
+from casty_trio.singleton.place import HURRY, Place
 from casty_trio.singleton.ref import SingletonCell, SingletonRef
 
 __all__ = ["Singletons"]
+
+MARGIN: Final = 1.0
+"""How much longer than its own limits the end of a singleton is waited for, in seconds."""
 
 
 class Singletons(Extension):
@@ -33,7 +39,6 @@ class Singletons(Extension):
         super().__init__(system)
         self._places: dict[str, Place] = {}
         self._members: dict[int, Member] = {}
-        system.on_shutdown("drain", self._drain)
 
     def frames(self) -> Mapping[int, FrameHandler]:
         return {Kind.SINGLETON: self._on_word}
@@ -59,6 +64,33 @@ class Singletons(Extension):
     def node_downed(self) -> None:
         for place in self._places.values():
             place.let_go()
+
+    def node_left(self) -> None:
+        for place in self._places.values():
+            place.let_go(f"{self.system.node_id} has left the cluster")
+
+    @property
+    def hosts_nothing(self) -> bool:
+        return all(place.empty for place in self._places.values())
+
+    async def freed(self) -> None:
+        for place in self._places.values():
+            await place.wait_empty()
+
+    async def hand_over(self) -> None:
+        for place in self._places.values():
+            place.retire()
+        settings = self.system.all_settings
+        last = settings.actors.grace + settings.actors.hook_timeout + MARGIN
+        with trio.move_on_after(HOLD_FOR + settings.singletons.stop_timeout + last):
+            await self.freed()
+        for place in self._places.values():
+            place.let_go()
+        with trio.move_on_after(HURRY + last):
+            await self.freed()
+        with trio.move_on_after(2 * settings.singletons.retry):  # who is next has asked for it by then, if anybody is
+            for place in self._places.values():
+                await place.wait_handed_on()
 
     def member(self, uid: int) -> Member | None:
         """The member with that uid."""
@@ -101,14 +133,6 @@ class Singletons(Extension):
         of_node(connection)
         word = moving.unpack(body)
         self._place(word.name).receive(connection.link.peer.uid, word)
-
-    async def _drain(self) -> None:
-        """Let go of all of them while everything still works; the phase has a limit."""
-        with suppress(SystemClosedError):
-            for place in self._places.values():
-                place.retire()
-            for place in self._places.values():
-                await place.wait_idle()
 
     def _register(self, behavior: Singleton[Any], name: str) -> None:
         if not behavior.message_types and not self.system.has_messages:

@@ -64,6 +64,7 @@ class Place:
         self._instance: InstanceCell | None = None
         self._limit: Limit | None = None
         self._wanted = False
+        self._closed: str | None = None
         self._target: AskableRef[Any] | None = None
         self._held: deque[Any] = deque()
         self._left: list[Any] = []
@@ -85,15 +86,15 @@ class Place:
 
     def appear(self, cell: Cell[Any], behavior: Singleton[Any], mailbox: Mailbox | None) -> None:
         """It is spawned here."""
-        self._cell, self._behavior, self._mailbox = cell, behavior, mailbox
+        self._cell, self._behavior, self._mailbox, self._closed = cell, behavior, mailbox, None
         self._perform(self._machine.appear(trio.current_time(), behavior.role))
 
     def disappear(self, cell: Cell[Any]) -> None:
         """Its cell has ended here, and with it the actor, if it ran here."""
         if cell is self._cell:
-            self._cell = self._target = None
-            while self._held:
-                self._refuse(self._held.popleft(), f"{self.name} was stopped on {self._system.node_id}")
+            self._cell = None
+            self._closed = f"{self.name} was stopped on {self._system.node_id}"
+            self._refuse_held(self._closed)
 
     def retire(self) -> None:
         """This node is not to run it any more."""
@@ -118,11 +119,30 @@ class Place:
         """Another node says something."""
         self._perform(self._machine.receive(trio.current_time(), sender, word))
 
-    def let_go(self) -> None:
-        """This start of the node is no member any more."""
+    @property
+    def empty(self) -> bool:
+        """Whether its actor does not run here."""
+        return self._instance is None or self._instance.ended
+
+    async def wait_empty(self) -> None:
+        """Wait until it is."""
+        while not self.empty:
+            await self._changed.wait()
+
+    async def wait_handed_on(self) -> None:
+        """Wait until what its actor has left has gone to the next one."""
+        while self._left:
+            await self._changed.wait()
+
+    def let_go(self, reason: str | None = None) -> None:
+        """This start of the node may not run it any more; with a reason, it does not reach it any more either."""
         self._wanted = False
-        self._target = None
-        self._stop_instance(hurry=True)
+        if reason is not None:
+            self._closed = reason
+            self._refuse_held(reason)
+        if not self.empty:
+            self._target = None
+            self._stop_instance(hurry=True)
 
     def wake(self) -> None:
         """Some time has passed."""
@@ -165,13 +185,20 @@ class Place:
 
     def _hold(self, item: Any) -> None:
         most = self._system.all_settings.singletons.buffer
-        if self._cell is None:
-            self._refuse(item, f"{self.name} was stopped on {self._system.node_id}")
+        if self._closed is not None:
+            self._refuse(item, self._closed)
             return
         self._held.append(item)
         if len(self._held) > most:
             why = f"nobody runs {self.name} just now, and {most} messages wait: the oldest goes"
             self._refuse(self._held.popleft(), why, MailboxFullError)
+
+    def _refuse_held(self, reason: str) -> None:
+        self._target = None
+        left, self._left = self._left, []
+        self._held.extendleft(reversed(left))
+        while self._held:
+            self._refuse(self._held.popleft(), reason)
 
     def _send_held(self) -> None:
         while self._held and self._target is not None:
@@ -229,7 +256,7 @@ class Place:
                     self._put(there, item)
 
     def _route(self, uid: int) -> None:
-        if self._cell is None:
+        if self._closed is not None:
             return
         if uid == self._system.uid:
             self._target = None if self._instance is None else self._instance.ref
