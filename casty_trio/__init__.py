@@ -50,6 +50,7 @@ from casty_trio.errors import (
     SelfAskError as SelfAskError,
     SettingsError as SettingsError,
     ShardCountError as ShardCountError,
+    StaleOwnerError as StaleOwnerError,
     StashFullError as StashFullError,
     SystemClosedError as SystemClosedError,
     UnknownActorError as UnknownActorError,
@@ -84,6 +85,7 @@ from casty_trio.model import (
     Directive as Directive,
     EntityInfo as EntityInfo,
     EntitySettings as EntitySettings,
+    EntityStore as EntityStore,
     Event as Event,
     Lagged as Lagged,
     LeaderChanged as LeaderChanged,
@@ -109,6 +111,7 @@ from casty_trio.model import (
     PeerStatistics as PeerStatistics,
     ReachableMember as ReachableMember,
     RestForOneStrategy as RestForOneStrategy,
+    ShardClaim as ShardClaim,
     ShardEnvelope as ShardEnvelope,
     ShutdownHookFailed as ShutdownHookFailed,
     ShutdownSettings as ShutdownSettings,
@@ -134,7 +137,7 @@ from casty_trio.protocol.downing import (
 )
 from casty_trio.protocol.naming import message as message
 from casty_trio.settings import Settings as Settings
-from casty_trio.sharding import Sharding as _Sharding
+from casty_trio.sharding import Sharding as _Sharding, SqliteEntityStore as SqliteEntityStore
 from casty_trio.singleton import Singletons as _Singletons
 
 _install(_Sharding)

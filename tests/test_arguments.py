@@ -26,6 +26,7 @@ from casty_trio import (
     SettingsError,
     ShutdownSettings,
     SingletonSettings,
+    SqliteEntityStore,
     UsageError,
 )
 from casty_trio.testing import Conditions, Simulation, simulate
@@ -112,6 +113,20 @@ def spread() -> Iterator[Row]:
     yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
     kind = "of class casty_trio.model.behavior.Behavior"
     yield "behavior", lambda value: Behaviors.singleton(value), kind, [None, 5, behavior]
+    store = "of class casty_trio.model.remembering.EntityStore"
+    yield (
+        "remember_entities",
+        lambda value: Behaviors.sharded(behavior, remember_entities=value),
+        store,
+        [None, True, "x", 5],
+    )
+    yield "path", lambda value: SqliteEntityStore(value), "a path", [None, 5, b"x"]
+    yield "env", lambda value: SqliteEntityStore("x", env=value), *of_class("casty_trio.env.Env")
+    allowed, bad = "a number, 1 or more", [*NO_NUMBERS, None, 0.9]
+    yield "EntitySettings.revive_rate", keyword(EntitySettings, "revive_rate"), allowed, bad
+    finite = f"{SOME_SECONDS[0]} and finite"
+    for name in ("restart_least", "restart_most"):
+        yield f"EntitySettings.{name}", keyword(EntitySettings, name), finite, [*SOME_SECONDS[1], math.inf]
     yield "EntitySettings.stop_timeout", keyword(EntitySettings, "stop_timeout"), *NO_TIME
 
 

@@ -45,6 +45,7 @@ from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
 from casty_trio.model.passivation import Passivation as Passivation
 from casty_trio.model.ref import ActorRef as ActorRef
+from casty_trio.model.remembering import EntityStore as EntityStore, ShardClaim as ShardClaim
 from casty_trio.model.settings import (
     AccessSettings as AccessSettings,
     ActorSettings as ActorSettings,

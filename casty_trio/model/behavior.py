@@ -8,7 +8,7 @@ per message.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -29,6 +29,7 @@ from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.remembering import EntityStore
 from casty_trio.model.signals import Signal
 from casty_trio.model.strategies import SupervisionStrategy
 
@@ -132,6 +133,7 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
     extract_message: Callable[[Any], Any] | None = None
     passivation: Passivation | None = None
     stop_message: Any = None
+    remember_entities: EntityStore | None = None
 
 
 class Broadcasted(Behavior[M], frozen=True, eq=False):
@@ -286,6 +288,7 @@ class Behaviors:
         extract_entity_id: None = None,
         extract_message: None = None,
         passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Sharded[M]: ...
@@ -300,6 +303,7 @@ class Behaviors:
         extract_entity_id: Callable[[M], str],
         extract_message: None = None,
         passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Behavior[M]: ...
@@ -314,6 +318,7 @@ class Behaviors:
         extract_entity_id: Callable[[T], str],
         extract_message: Callable[[T], M],
         passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Behavior[T]: ...
@@ -328,6 +333,7 @@ class Behaviors:
         extract_entity_id: Callable[[Any], str] | None = None,
         extract_message: Callable[[Any], Any] | None = None,
         passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Any:
@@ -344,6 +350,8 @@ class Behaviors:
             extract_message: makes what the entity receives of a message of your own; left out, it receives that itself.
             passivation: which entities' actors are stopped by themselves, because nobody needs them or there are too many;
                 left out, none is.
+            remember_entities: a store; entities in it live again when their shard comes to a node, without a message.
+                An entity is forgotten when it passivates or stops by itself; one that fails is started again.
             allocation: which member gets which shard; `LeastShards` when left out. That of the node that coordinates the
                 type counts, the oldest member (with the role), so give all the same.
             stop_message: what an entity is told in the place of just being stopped, when it is passivated or its shard
@@ -366,6 +374,8 @@ class Behaviors:
         if extract_message is not None and extract_entity_id is None:
             refuse("extract_message", extract_message, "left out, or given together with extract_entity_id")
         check_instance("passivation", passivation, Passivation)
+        if remember_entities is not False:
+            check_given("remember_entities", remember_entities, EntityStore)
         check_instance("allocation", allocation, AllocationStrategy)
         return Sharded[Any](
             factory,
@@ -378,6 +388,7 @@ class Behaviors:
             extract_message=extract_message,
             passivation=passivation,
             stop_message=stop_message,
+            remember_entities=remember_entities or None,
         )
 
     @staticmethod

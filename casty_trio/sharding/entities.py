@@ -9,8 +9,9 @@ leaves this node (`EntityFamily.stop_shard`), to whoever drains it.
 from __future__ import annotations
 
 import math
+import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import trio
@@ -23,12 +24,14 @@ from casty_trio.actors.finishing import Limit
 from casty_trio.actors.mail import Adapted, Asked, Finish
 from casty_trio.actors.refs import ReplySlot
 from casty_trio.errors import SelfAskError, SystemClosedError
+from casty_trio.model.address import quote_name
 from casty_trio.model.behavior import Behaviors, Sharded
 from casty_trio.model.entity import EntityInfo
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.shards import shard_of
 from casty_trio.sharding.passivation import IdleWatch
+from casty_trio.sharding.remembering import Remembering
 
 if TYPE_CHECKING:
     from casty_trio.sharding.region import Region
@@ -75,7 +78,7 @@ class EntityContext(Context[Any]):
 class EntityCell(Cell[Any]):
     """The actor of one entity."""
 
-    __slots__ = ("entity_id", "fencing_token", "held", "quiet", "ring", "shard", "uses")
+    __slots__ = ("cancelled", "entity_id", "fencing_token", "held", "quiet", "ring", "sent_away", "shard", "uses")
     context_type: ClassVar[type[Context[Any]]] = EntityContext
 
     def __init__(self, family: EntityFamily, entity_id: str, name: str, shard: int) -> None:
@@ -89,12 +92,22 @@ class EntityCell(Cell[Any]):
         self.ring: dict[EntityCell, None] | None = None
         self.quiet: int = 0
         self.uses: int = 0
+        self.sent_away: bool = False
+        self.cancelled: bool = False
+
+    def stop_by(self, stop_at: float) -> Family | None:
+        self.sent_away = True
+        return super().stop_by(stop_at)
 
     @property
     def entities(self) -> EntityFamily:
         """The entities that it is one of."""
         assert isinstance(self.parent, EntityFamily)  # entities have no other parent
         return self.parent
+
+    async def _close(self, failure: Exception | None) -> Exception | None:
+        self.cancelled = sys.exception() is not None  # it is on its way out, with what ends the task
+        return await super()._close(failure)
 
     def _leave(self, item: object, failure: Exception | None = None) -> None:
         if self.held is None:
@@ -188,10 +201,24 @@ class EntityFamily(Family):
 
     Attributes:
         refs: who takes the mail of an entity, by its id; only of those that live, or are held.
+        remembering: what is stored of them, where they are remembered.
         find: the same, of those to which mail of this node may go at once; the entity counts as used.
     """
 
-    __slots__ = ("_direct", "_drains", "_idle", "_limit", "_recent", "_shards", "behavior", "find", "refs", "region")
+    __slots__ = (
+        "_direct",
+        "_drains",
+        "_idle",
+        "_limit",
+        "_pending",
+        "_recent",
+        "_shards",
+        "behavior",
+        "find",
+        "refs",
+        "region",
+        "remembering",
+    )
 
     def __init__(self, path: str, region: Region, behavior: Sharded[Any]) -> None:
         super().__init__(path)
@@ -199,6 +226,9 @@ class EntityFamily(Family):
         self.behavior: Sharded[Any] = behavior
         self.refs: dict[str, Target] = {}
         self._direct: dict[str, Target] = {}
+        self._pending: dict[int, dict[str, Held]] = {}
+        store = behavior.remember_entities
+        self.remembering: Remembering | None = None if store is None else Remembering(region, store)
         self._shards: dict[int, dict[str, EntityCell]] = {}
         self._drains: dict[int, Drain] = {}
         wanted = behavior.passivation if behavior.passivation is not None else Passivation(math.inf)
@@ -225,6 +255,10 @@ class EntityFamily(Family):
         if (drain := self._drains.get(shard)) is not None:
             self.refs[entity_id] = held = drain.hold(entity_id)
             return held
+        if self.remembering is not None and not self.remembering.knows(shard, entity_id):
+            self.remembering.remember(shard, entity_id)  # and then it may start
+            held = self.refs[entity_id] = self._pending.setdefault(shard, {})[entity_id] = Held()
+            return held
         cell = EntityCell(self, entity_id, name, shard)
         self.add(cell)
         self.refs[entity_id] = cell.ref
@@ -233,6 +267,17 @@ class EntityFamily(Family):
         self._shards.setdefault(shard, {})[entity_id] = cell
         self._watch(cell)
         return cell.ref
+
+    def remembered(self, shard: int, entity_ids: Iterable[str]) -> None:
+        """These are stored: those whose mail waits for that start."""
+        pending = self._pending.get(shard, {})
+        for entity_id in entity_ids:
+            held = pending.pop(entity_id, None)
+            if held is not None:
+                del self.refs[entity_id]
+                self._follow(entity_id, quote_name(entity_id), held)
+        if not pending:
+            self._pending.pop(shard, None)
 
     def passivate(self, cell: EntityCell) -> None:
         """Have an entity's actor go when it has handled what it has; without effect when it goes already."""
@@ -260,6 +305,8 @@ class EntityFamily(Family):
 
     def cut_shard(self, shard: int, grace: float) -> None:
         """Have the entities of a shard stop after the message they handle; what is held for others goes to nobody here."""
+        if shard not in self._drains:
+            self._refuse_pending(shard, "its shard has gone")
         for cell in list(self._shards.get(shard, {}).values()):
             if cell.held is not None and shard not in self._drains:
                 cell.held.refused = f"{cell.path} does not live here any more"
@@ -287,6 +334,7 @@ class EntityFamily(Family):
             return known
         cells = self._shards.get(shard, {})
         drain = self._drains[shard] = Drain(cells, deadline, on_done)
+        drain.late.update(self._pending.pop(shard, {}))
         for cell in list(cells.values()):
             self.passivate(cell)
             if cell.held is None:  # it stops by itself; what it leaves is not lost
@@ -300,6 +348,8 @@ class EntityFamily(Family):
     def stop_all(self, grace: float, reason: str) -> None:
         """Have all actors stop now, within ``grace`` seconds; what is held becomes dead letters."""
         self._direct.clear()
+        for shard in list(self._pending):
+            self._refuse_pending(shard, reason)
         for target in list(self.refs.values()):
             if isinstance(target, Held):
                 target.refused = reason
@@ -319,6 +369,8 @@ class EntityFamily(Family):
             if held.limit is not None:
                 held.limit.closed = True
             self._hand_on(cell, held)
+        if self.remembering is not None and entity_id not in self.refs:
+            self._remember_end(cell)
         if not living and cell.shard in self._drains:
             self._drained(cell.shard)
         if not living:
@@ -327,22 +379,43 @@ class EntityFamily(Family):
 
     def _hand_on(self, cell: EntityCell, held: Held) -> None:
         """An actor has ended; what it has not handled goes to who is next."""
-        items = held.take()
         drain = self._drains.get(cell.shard)
         if drain is not None and held.refused is None:
-            drain.add(cell.entity_id, [item for item in items if not self._is_lost(cell, item)])
-            return
+            drain.add(cell.entity_id, [item for item in held.take() if not self._is_lost(cell, item)])
+        else:
+            self._follow(cell.entity_id, cell.name, held)
+
+    def _follow(self, entity_id: str, name: str, held: Held) -> None:
+        """Start an actor for mail that was held, if there is any."""
+        items = held.take()
         if not items:
             return
         try:
             if held.refused is None:
-                target = self.start(cell.entity_id, cell.name)
+                target = self.start(entity_id, name)
                 for item in items:
                     put(target, item)
                 return
         except SystemClosedError:
             pass
-        self._refuse(cell.entity_id, items, held.refused)
+        self._refuse(entity_id, items, held.refused)
+
+    def _refuse_pending(self, shard: int, reason: str) -> None:
+        for entity_id, held in self._pending.pop(shard, {}).items():
+            self.refs.pop(entity_id, None)
+            self._refuse(entity_id, held.take(), reason)
+
+    def _remember_end(self, cell: EntityCell) -> None:
+        """An entity has ended, and no other follows now: by its own wish, by a failure, or because it was told to."""
+        assert self.remembering is not None  # the caller has looked
+        if cell.shard in self._drains or self.closing or cell.cancelled:
+            return
+        if cell.held is not None and cell.held.refused is None:
+            self.remembering.forget(cell.shard, cell.entity_id)
+        elif cell.epitaph is not None:
+            self.remembering.failed(cell.entity_id)
+        elif not cell.sent_away:
+            self.remembering.forget(cell.shard, cell.entity_id)
 
     def _refuse(self, entity_id: str, items: list[Any], reason: str | None) -> None:
         for item in items:

@@ -18,6 +18,7 @@ from casty_trio.model.address import ActorAddress, quote_name
 from casty_trio.model.behavior import Sharded
 from casty_trio.model.envelope import ShardEnvelope, is_envelope
 from casty_trio.model.ref import ActorRef
+from casty_trio.protocol.shards import shard_of
 from casty_trio.sharding.entities import Drain, EntityFamily, Target
 from casty_trio.sharding.extracting import extract_of
 from casty_trio.sharding.routing import Mail, Routing
@@ -189,6 +190,19 @@ class Region:
         epoch = self.routing.homes.epoch_of(shard)
         return (epoch[0], epoch[2]) if epoch is not None else (0, 0)
 
+    def shard_of(self, entity_id: str) -> int:
+        """The shard of an id."""
+        return shard_of(entity_id, self.num_shards)
+
+    def owns(self, shard: int) -> bool:
+        """Whether entities of a shard may start here."""
+        return self.routing.homes.takes(shard)
+
+    def revive(self, entity_id: str) -> None:
+        """Start an entity that is not there, without a message."""
+        if entity_id not in self._refs:
+            self._start(entity_id)
+
     def count(self, shard: int) -> int:
         """How many entities of a shard live here."""
         return self.entities.count(shard)
@@ -201,6 +215,8 @@ class Region:
     def open_shard(self, shard: int) -> None:
         """Mail of this node for the shard may go to its entities here at once."""
         self.entities.open_shard(shard)
+        if self.entities.remembering is not None:
+            self.entities.remembering.gained(shard)
 
     def shut_shard(self, shard: int) -> None:
         """Mail of this node for the shard goes through `Routing`, which holds it."""
@@ -240,6 +256,8 @@ class Region:
     def ended(self) -> None:
         """The type has ended here."""
         self.routing.close()
+        if self.entities.remembering is not None:
+            self.entities.remembering.stop()
 
     def stop_entities(self, *, at_once: bool = False) -> None:
         """Tell all entities to stop: this node may not have them any more.
