@@ -48,6 +48,7 @@ class MemberNode(RemoteNode):
         self._required_quorum = required_quorum
         self._on_downed = on_downed
         self._ended: Ended | None = None
+        self._handed_over = False
         self._service: ClusterService = ClusterService(self, setup, self._on_ended)
         self._barriers: BarrierService = BarrierService(self)
         self.handlers[Kind.MEMBERSHIP] = self.handlers[Kind.VIEW] = self._service.on_frame
@@ -179,7 +180,8 @@ class MemberNode(RemoteNode):
         """
         if self._ended is None:
             self._check_open()
-            await self.hand_over()
+            if not self._handed_over:
+                await self.hand_over()
         if self._ended is None:
             self._service.leave()
         while self._ended is None:
@@ -226,6 +228,7 @@ class MemberNode(RemoteNode):
     async def _hand_over_at_end(self) -> None:
         if self.running and self._ended is None:
             await self.hand_over()
+            self._handed_over = True
 
     async def _leave_at_end(self) -> None:
         """Leave first, so that others hear of it as long as everything works; in a hurry when the block is cancelled."""

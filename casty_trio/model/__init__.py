@@ -1,6 +1,13 @@
 """The values users hold: refs, behaviours, envelopes, events, settings. Floor F1: pure."""
 
 from casty_trio.model.address import ActorAddress as ActorAddress
+from casty_trio.model.allocation import (
+    AllocationStrategy as AllocationStrategy,
+    ExplicitShards as ExplicitShards,
+    LeastShards as LeastShards,
+    RendezvousHash as RendezvousHash,
+    ShardHost as ShardHost,
+)
 from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
 from casty_trio.model.broadcast import BroadcastRef as BroadcastRef
 from casty_trio.model.cluster_events import (
@@ -52,12 +59,20 @@ from casty_trio.model.settings import (
     LinkSettings as LinkSettings,
     ShutdownSettings as ShutdownSettings,
 )
+from casty_trio.model.shard_events import (
+    HandOffFinished as HandOffFinished,
+    HandOffStarted as HandOffStarted,
+    ShardEvent as ShardEvent,
+    ShardHomeChanged as ShardHomeChanged,
+)
+from casty_trio.model.sharding_settings import ShardingSettings as ShardingSettings
 from casty_trio.model.signals import Signal as Signal, Terminated as Terminated
 from casty_trio.model.singleton_settings import SingletonSettings as SingletonSettings
 from casty_trio.model.statistics import (
     AccessStatistics as AccessStatistics,
     MembershipStatistics as MembershipStatistics,
     PeerStatistics as PeerStatistics,
+    ShardingStatistics as ShardingStatistics,
     SystemStatistics as SystemStatistics,
 )
 from casty_trio.model.strategies import (

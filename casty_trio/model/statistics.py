@@ -38,7 +38,7 @@ class ShardingStatistics(msgspec.Struct, frozen=True):
         held: how many messages wait for such shards.
         dropped: how many of them there was no room for, since the type was spawned.
         sent: how many messages went to other nodes.
-        forwarded: how many of another node were for a shard that is not here, and were sent on.
+        strays: how many of another node were for a shard that is not here any more, and became dead letters.
     """
 
     shard_type: str
@@ -50,7 +50,7 @@ class ShardingStatistics(msgspec.Struct, frozen=True):
     held: int
     dropped: int
     sent: int
-    forwarded: int
+    strays: int
 
 
 class SystemStatistics(msgspec.Struct, frozen=True):

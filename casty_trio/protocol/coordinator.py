@@ -85,6 +85,7 @@ class _Region:
     acked: int
     sent: int
     heard: int
+    ended: bool
     owes: bool = True
     chunk: int = 0  # up to here it was told, and more is to come
 
@@ -144,13 +145,13 @@ class Coordinator:
         self._number = 0
         self._retry_at = 0.0
         self._rebalance_at = math.inf
-        self._balancing = False
+        self._balancing = self._able = False
         self._effects: list[Effect] = []
 
     @property
     def deserted(self) -> bool:
         """Whether no member has the type any more."""
-        return self.active and not self._regions
+        return self.active and all(region.ended for region in self._regions.values())
 
     # --- What happens -------------------------------------------------------------------------------------------------
 
@@ -232,13 +233,11 @@ class Coordinator:
         region = self._regions.get(sender)
         if region is not None and word.serial < region.heard:
             return
-        if not word.routes:
-            self._forget(now, sender)
-            self._say(sender, Plan(self.term, word.serial, word.upto, word.upto))
-        elif region is None:
-            self._regions[sender] = _Region(word.hosts, word.upto, word.upto, word.serial)
+        if region is None:
+            if word.routes:
+                self._regions[sender] = _Region(word.hosts, word.upto, word.upto, word.serial, word.ended)
         else:
-            region.hosts, region.heard, region.owes = word.hosts, word.serial, True
+            region.hosts, region.heard, region.ended, region.owes = word.hosts, word.serial, word.ended, True
             region.acked = max(region.acked, word.upto)
         claims = _Claims(dict(word.hosted), dict.fromkeys(word.kept))
         if self.active:
@@ -314,10 +313,10 @@ class Coordinator:
                 case _:
                     pass
 
-    def _give_back(self, now: float, shard: int, owner: int) -> None:
-        """A target will not take the shard: its owner has it again, if there is one."""
+    def _give_back(self, now: float, shard: int, owner: int, had: int = 0) -> None:
+        """A target will not take the shard: its owner has it again, if there is one. ``had`` is one that may have had it."""
         if owner:
-            self._enter(now, shard, Phase.BACK, owner)
+            self._enter(now, shard, Phase.BACK, owner, had)
         else:
             self._enter(now, shard, Phase.FREE)
 
@@ -339,7 +338,7 @@ class Coordinator:
                 elif entry.phase == Phase.OFF:
                     self._give_back(now, shard, entry.owner)
 
-    def _compare(self, now: float, sender: int, entry: Entry, claims: _Claims) -> None:
+    def _compare(self, now: float, sender: int, entry: Entry, claims: _Claims) -> None:  # noqa: C901 - a case for each phase
         """Hold a report against what is known, which may be more than was true."""
         shard, owner, target = entry.shard, entry.owner, entry.target
         there, kept = shard in claims.hosted, shard in claims.kept
@@ -355,7 +354,9 @@ class Coordinator:
                     self._enter(now, shard, Phase.SETTLED, sender)
                 elif entry.phase == Phase.START:
                     self._enter(now, shard, Phase.FREE)
-                elif entry.phase == Phase.OFF or sender not in self._regions:
+                elif sender not in self._regions or self._regions[sender].ended:
+                    self._give_back(now, shard, owner, sender)  # it may have had the shard, before it ended
+                elif entry.phase == Phase.OFF:
                     self._give_back(now, shard, owner)
             case Phase.HOLD | Phase.OFF if owner == sender and not there and not kept:
                 self._enter(now, shard, Phase.OFF, 0, target)
@@ -446,6 +447,9 @@ class Coordinator:
     def _tell(self) -> None:
         """Let regions know what is new to them."""
         able = any(r.hosts and self._members[uid].up for uid, r in self._regions.items())
+        for region in self._regions.values():
+            region.owes = region.owes or able != self._able
+        self._able = able
         for uid, region in self._regions.items():
             if region.sent < self._number or region.owes:
                 news = self._since(region.acked)

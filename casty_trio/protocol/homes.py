@@ -251,12 +251,20 @@ class Homes:
         return self._done(now)
 
     def close(self, now: float) -> list[Effect]:
-        """The type has ended here, with all its entities: nothing is hosted or sent any more."""
+        """The type has ended here, with all its entities. What was sent may be on the way, so markers are still sent."""
         self._routing = self._hosts = False
         self._own.clear()
-        self._entries.clear()
-        self._unsettled.clear()
+        for shard, uid in enumerate(self.routes):
+            if uid == self._me:
+                self._hold(shard)
         self._report()
+        return self._done(now)
+
+    def reopen(self, now: float, *, hosts: bool) -> list[Effect]:
+        """The type begins here again."""
+        self._routing, self._hosts = True, hosts
+        self._report()
+        self._say_hello()
         return self._done(now)
 
     def receive(self, now: float, sender: int, word: Word) -> list[Effect]:
@@ -289,7 +297,7 @@ class Homes:
     def handover(self, now: float, sender: int, shard: int, epoch: Epoch) -> list[Effect]:
         """The old owner of a shard has let go, and everything it had left has come."""
         entry, own = self._entries.get(shard), self._own.get(shard)
-        if epoch[:2] == self.term and entry == Entry(shard, epoch[2], Phase.HOLD, sender, self._me):
+        if self._routing and epoch[:2] == self.term and entry == Entry(shard, epoch[2], Phase.HOLD, sender, self._me):
             if own is None:
                 self._gain(shard, epoch[2], Source.SENT)
             self._answer()
@@ -362,7 +370,7 @@ class Homes:
     def _say_report(self) -> None:
         hosted = tuple((shard, own.epoch) for shard, own in sorted(self._own.items()) if own.stage <= FLUSH)
         kept = tuple(shard for shard, own in sorted(self._own.items()) if own.stage > FLUSH)
-        report = Report(self.term, self._serial, self._upto, self._routing, self._hosts, hosted, kept)
+        report = Report(self.term, self._serial, self._upto, True, self._hosts, hosted, kept, not self._routing)
         if self.term[1]:
             self._say(self.term[1], report)
 
@@ -391,8 +399,6 @@ class Homes:
     def _apply(self, entry: Entry) -> bool:
         """Do what an entry asks for; whether it takes us to host what we do not."""
         shard, own = entry.shard, self._own.get(entry.shard)
-        if not self._routing:
-            return True
         self._entries[shard] = entry
         if entry.phase in (Phase.FREE, Phase.SETTLED):
             self._unsettled.pop(shard, None)
@@ -406,8 +412,9 @@ class Homes:
                 self._settle(shard, own, entry)
             case Phase.START:
                 self._let_go(shard, own)
-                if ours:
+                if ours and self._routing:
                     self._gain(shard, entry.number, Source.NONE)
+                missed = ours and not self._routing
             case Phase.HOLD:
                 self._begin_move(shard, own, entry)
             case Phase.OFF if ours and own is not None:
@@ -464,7 +471,8 @@ class Homes:
         if own.stage == FLUSH:
             own.stage = HOSTING
         elif own.stage in (STOPPED, HANDED):
-            lost = own.stage == HANDED and own.target in self._gone  # it may have handled what was left
+            had = own.target in self._gone or own.target == entry.target  # it may have handled what was left
+            lost = own.stage == HANDED and had
             self._gain(shard, entry.number, Source.NONE if lost else Source.KEPT)
 
     def _gain(self, shard: int, number: int, source: int) -> None:

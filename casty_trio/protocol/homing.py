@@ -67,7 +67,7 @@ class Phase:
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """What is to be known of one shard."""
+    """What is to be known of one shard. In the phase BACK a target may have had the shard for a while."""
 
     shard: Natural
     number: Natural
@@ -98,7 +98,8 @@ class Report(msgspec.Struct, array_like=True, frozen=True, tag="r"):
     Attributes:
         term: the highest that was reported to.
         upto: all entries up to this number are known.
-        routes: whether messages are sent from here; not so where the type is not known.
+        routes: whether messages are, or were, sent from here; not so where the type was never known.
+        ended: whether the type has ended here: then nothing is taken on any more.
         hosts: whether it may be given shards.
         hosted: the shards that run here, with the epochs by which they were given.
         kept: the shards that were handed over, and whether they came to run is not known.
@@ -112,6 +113,7 @@ class Report(msgspec.Struct, array_like=True, frozen=True, tag="r"):
     hosts: bool = False
     hosted: tuple[tuple[Natural, Epoch], ...] = ()
     kept: tuple[Natural, ...] = ()
+    ended: bool = False
 
 
 class Refuse(msgspec.Struct, array_like=True, frozen=True, tag="x"):

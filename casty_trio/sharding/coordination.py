@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from casty_trio.model.sharding_settings import ShardingSettings
     from casty_trio.sharding.extension import Sharding
 
-__all__ = ["Coordination"]
+__all__ = ["Coordination", "timing_of"]
 
 
 class Coordination:
@@ -44,7 +44,7 @@ class Coordination:
         self.role: str = role
         self._shape = num_shards, role
         system = sharding.system
-        timing = _timing(system.all_settings.sharding)
+        timing = timing_of(system.all_settings.sharding)
         self._machine = Coordinator(system.uid, num_shards, role, allocation or LeastShards(), timing, after)
 
     @property
@@ -93,5 +93,6 @@ class Coordination:
         sharding.wake()
 
 
-def _timing(settings: ShardingSettings) -> Timing:
+def timing_of(settings: ShardingSettings) -> Timing:
+    """How patient a coordinator is, by the settings."""
     return Timing(settings.retry, settings.hand_off_timeout, settings.rebalance_interval)

@@ -80,7 +80,10 @@ class Sharding(Extension):
         region = Region(self, sharded, cell)
         assert isinstance(cell.ref, RegionRef)  # RegionCell makes no other
         cell.ref.bind(region)
+        former = self._regions.get(name)
         self._regions[name] = region
+        if former is not None:
+            region.routing.succeed(former.routing)
         self._run_service()
         self._place(region)
         self._listen()

@@ -62,7 +62,7 @@ class Routing:
         self._coordinator = 0
         self._told: list[int] = [0] * self.num_shards  # where shards were last, for events
         self._parked: dict[int, deque[Mail]] = {}
-        self._waiting = self._dropped = self._sent = self._forwarded = 0
+        self._waiting = self._dropped = self._sent = self._strays = 0
         self._coming: dict[int, tuple[homing.Epoch, list[Mail | None]]] = {}
         self._drains: dict[int, float] = {}  # until when the entities of a shard may go on
         self._refusal: AskError | ShardCountError | None = None
@@ -94,9 +94,9 @@ class Routing:
         """Mail of another node, which holds this one for the entity's home."""
         if self.homes.takes(shard_of(entity_id, self.num_shards)):
             self._region.deliver(entity_id, message, slot)
-        else:
-            self._forwarded += 1
-            self.pass_on(entity_id, message, slot)
+        else:  # the type has ended here since: what comes late would come out of order
+            self._strays += 1
+            self._lose((entity_id, message, slot), ActorStoppedError(f"its shard is not on {self._system.node_id} any more"))
 
     def pass_on(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
         """As `route`, for what has come from elsewhere: there is nobody here to raise to."""
@@ -172,8 +172,6 @@ class Routing:
 
     def members_changed(self, now: float, uids: Iterable[int], coordinator: int) -> None:
         """The members are these."""
-        if self._closed:
-            return
         self._coordinator = coordinator
         if self._me != self._system.uid:
             self._begin()
@@ -184,6 +182,15 @@ class Routing:
         self._me = self._system.uid
         hosts = self._may_host and not self._leaving and self._region.empty  # entities of an earlier life end first
         self.homes = Homes(self._me, self.num_shards, self.role, hosts=hosts, retry=self._settings.retry)
+        if self._closed:
+            self._feed(self.homes.close(self._sharding.now()))
+
+    def succeed(self, former: Routing) -> None:
+        """The type has been spawned again: go on with what its last region knew, if it is the same."""
+        if (former.num_shards, former.role) == (self.num_shards, self.role) and former._me == self._system.uid:
+            self._me, self.homes, self._coordinator = former._me, former.homes, former._coordinator
+            self._told = former._told
+            self._feed(self.homes.reopen(self._sharding.now(), hosts=self._may_host))
 
     def hear(self, now: float, sender: int, word: homing.Word) -> None:
         """A coordinator says something."""
@@ -408,5 +415,5 @@ class Routing:
             self._waiting,
             self._dropped,
             self._sent,
-            self._forwarded,
+            self._strays,
         )

@@ -27,6 +27,7 @@ class Peer:
     coordinator: Coordinator | None = None
     view: int = 0
     alive: bool = True
+    open: bool = True
     queues: dict[int, deque[Mail]] = field(default_factory=dict)  # of entities that run, by shard
     draining: dict[int, None] = field(default_factory=dict)
     kept: dict[int, list[Mail]] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Cluster:
         self.handled: dict[tuple[int, int], list[int]] = {}  # by shard and sender
         self.lost = 0
         self.moved = 0
+        self.strays = 0
         self.gains: dict[int, tuple[int, int, int]] = {}
         self.uids = 0
 
@@ -76,6 +78,22 @@ class Cluster:
                 del self.lanes[lane]
         self.status(uid, DOWN)
         self.remove(uid)
+
+    def shut(self, node: Peer) -> None:
+        """The type ends on a node that goes on, with all its entities."""
+        node.open = False
+        self.lost += sum(map(len, node.queues.values())) + sum(map(len, node.held.values()))
+        for mails in (node.queues, node.held, node.kept, node.draining):
+            mails.clear()
+        self.do(node, node.homes.close(self.now))
+
+    def reopen(self, node: Peer) -> None:
+        """It begins there again."""
+        node.open = True
+        self.do(node, node.homes.reopen(self.now, hosts=True))
+
+    def with_type(self) -> list[Peer]:
+        return [node for node in self.living() if node.open]
 
     def living(self) -> list[Peer]:
         return [node for node in self.nodes.values() if node.alive]
@@ -115,7 +133,9 @@ class Cluster:
 
     def route(self, node: Peer, shard: int, mail: Mail) -> None:
         where = node.homes.routes[shard]
-        if where == 0:
+        if not node.open:
+            self.lost += 1
+        elif where == 0:
             node.held.setdefault(shard, deque()).append(mail)
         elif where == node.uid:
             assert node.homes.takes(shard), "routed to itself, and not hosted"
@@ -137,7 +157,9 @@ class Cluster:
                 if node.homes.takes(shard):
                     node.queues[shard].append(mail)
                 else:
-                    self.route(node, shard, mail)
+                    self.strays += (
+                        1  # the type has ended there, and may have begun again: in order is what comes, or not at all
+                    )
             case ("marker", shard, epoch):
                 self.do(node, node.homes.marker(self.now, lane[0], shard, epoch))
             case ("handover", shard, epoch, mails):
@@ -254,13 +276,13 @@ class Cluster:
 
     def at_rest(self) -> bool:
         living = self.living()
-        routes = {tuple(node.homes.routes) for node in living}
+        routes = {tuple(node.homes.routes) for node in living if node.open}
         coordinators = [node.coordinator for node in living if node.coordinator is not None]
         quiet = not self.lanes and all(not queue for node in living for queue in node.queues.values())
         seen = all(node.view == len(self.views) - 1 for node in living)
         if not (seen and quiet and len(routes) == 1 and len(coordinators) == 1):
             return False
-        loads = [len(node.queues) for node in living if node.homes.hosts]
+        loads = [len(node.queues) for node in self.with_type() if node.homes.hosts]
         even = max(loads) - min(loads) <= 1
         return even and all(self.nodes[uid].alive if uid else False for uid in routes.pop())
 

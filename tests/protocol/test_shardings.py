@@ -59,6 +59,7 @@ def test_planned_changes_lose_and_reorder_nothing(seed: int) -> None:
     cluster.settle()
     check_all_handled(cluster)
     assert cluster.moved
+    assert not cluster.strays
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -71,18 +72,26 @@ def test_crashes_and_cuts_end_in_a_cluster_that_answers(seed: int) -> None:  # n
         cluster.step()
         chance = cluster.rng.random()
         if chance < 0.3:
-            cluster.tell(cluster.rng.choice(cluster.living()), cluster.rng.randrange(cluster.shards))
+            cluster.tell(cluster.rng.choice(cluster.with_type() or cluster.living()), cluster.rng.randrange(cluster.shards))
         elif chance < 0.302 and len(cluster.living()) > 2:
             cluster.crash(cluster.rng.choice(cluster.living()).uid)
         elif chance < 0.305 and len(cluster.living()) < 6:
             cluster.join()
         elif chance < 0.32:
             cluster.cut()
+        elif chance < 0.323:
+            node = cluster.rng.choice(cluster.living())
+            if not node.open:
+                cluster.reopen(node)
+            elif len(cluster.with_type()) > 1:
+                cluster.shut(node)
+    if not cluster.with_type():  # the others have crashed
+        cluster.reopen(cluster.living()[0])
     cluster.settle()
-    for node in cluster.living():
+    for node in cluster.with_type():
         for shard in range(cluster.shards):
             cluster.tell(node, shard)
     cluster.settle()
-    for node in cluster.living():
+    for node in cluster.with_type():
         for shard in range(cluster.shards):
             assert cluster.handled[shard, node.uid][-1] == node.sent[shard]

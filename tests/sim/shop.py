@@ -129,7 +129,7 @@ def make_node(sim: Simulation, number: int = 1, *, port: int = PORT, **settings:
 
 def make_client(sim: Simulation, number: int = 1, *, nodes: tuple[int, ...] = (1,), **settings: Any) -> ClusterClient:
     """A client on a simulated host of its own."""
-    contacts = [(f"node-{node}", PORT) for node in nodes]
+    contacts = settings.pop("contacts", None) or [(f"node-{node}", PORT) for node in nodes]
     return ClusterClient(contacts, settings.pop("system_name", NAME), env=sim.env(f"client-{number}"), **settings)
 
 
