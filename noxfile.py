@@ -47,16 +47,24 @@ def lowest() -> list[str]:
     return [dependency.replace(">=", "==") for dependency in PROJECT["project"]["dependencies"]]
 
 
-def newest() -> str:
-    """The newest Python that is tested here."""
-    return [python for python in PYTHONS if shutil.which(f"python{python}")][-1]
+def newest() -> str | None:
+    """The newest Python that is tested here, or None for the one that runs nox."""
+    return next((python for python in reversed(PYTHONS) if shutil.which(f"python{python}")), None)
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run all tests, on each Python that is installed; the long ones on the newest of these."""
+    """Run the tests, on each Python that is installed; those that are long and say little about it are `long`'s."""
     session.install("-e", ".", *group("test"))
-    session.run("pytest", *(session.posargs or ([] if session.python == newest() else SHORT)))
+    session.run("pytest", *(session.posargs or SHORT))
+
+
+@nox.session(python=newest())
+def long(session: nox.Session) -> None:
+    """Run the tests that take long and say little about the Python they run on, once."""
+    session.install("-e", ".", *group("test"))
+    elsewhere = ["--ignore=tests/docs", "--ignore=tests/examples"]  # these have sessions of their own
+    session.run("pytest", "-m", "long", *elsewhere, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
@@ -119,7 +127,7 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".", *group("coverage"))
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *(session.posargs or SHORT))
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
     session.run("coverage", "report", f"--include={','.join(PURE)}", "--fail-under=100")

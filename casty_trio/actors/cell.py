@@ -23,18 +23,12 @@ from casty_trio.actors.life import adopt, begin, run_post_stop
 from casty_trio.actors.mail import NO_MESSAGE, WAKE, Adapted, Asked, Finish, Notice, Wake
 from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.post import STOP, UNCOUNTED, Post, Stop
-from casty_trio.actors.reporting import log_failure
+from casty_trio.actors.reporting import log_failure, not_a_behavior
 from casty_trio.actors.spying import observe, spied
 from casty_trio.actors.supervision import escalates, judge
 from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import arm
-from casty_trio.errors import (
-    ActorFailedError,
-    ActorStoppedError,
-    DeathPactError,
-    SystemClosedError,
-    UsageError,
-)
+from casty_trio.errors import ActorFailedError, ActorStoppedError, DeathPactError, SystemClosedError
 from casty_trio.model.behavior import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, is_wrapped
 from casty_trio.model.events import ActorFailed, ActorRestarted, ActorStarted, ActorStopped, UnhandledMessage
 from casty_trio.model.interpreter import PLAIN, Blueprint
@@ -68,6 +62,7 @@ Pending = Awaitable[Any] | Stop | None
 Order = Restart | _Resume | None
 
 SPECIAL = frozenset({Wake, Timer, Adapted, Notice, Finish})
+UNUSUAL = SPECIAL | {Asked}
 
 
 class Cell(Post[M]):
@@ -223,8 +218,20 @@ class Cell(Post[M]):
                         item = receive_nowait()
                     except trio.WouldBlock:
                         break
-            pending = self._handle(item)
             left -= 1
+            if type(item) in UNUSUAL or self._signals or self._room is not None:
+                pending = self._handle(item)
+            else:  # what `_handle` would do, without the cost of a call
+                self._slot = None
+                self.handled += 1
+                self._current = item
+                result = self._handler(self._context, item)
+                kind: object = type(result)  # pyright: ignore[reportUnknownVariableType] # a handler may return anything
+                pending = None
+                if kind is Receive and not self.blueprint.observers:
+                    self._handler, self._on_signal = result.handler, result.on_signal
+                elif result is not None and result is not SAME:
+                    pending = result if kind is CoroutineType else self._become(result)
             if pending is not None:
                 self._left = left
                 return pending
@@ -233,25 +240,22 @@ class Cell(Post[M]):
                 alone = False
                 if self.ref.sent - self.handled - self._wasted <= 0 and not self._front:
                     break
-        self._left = 0
-        self._slot = self._current = None
-        if left > 0:
-            self.since = self.marks = None
-        else:
-            self._end_batch()
-        if self.busy_since is not None:
-            self._end_turn()
+        self._end_batch(whole=left <= 0)
         return None
 
-    def _end_batch(self) -> None:
-        """The rest of the mail comes next, after other tasks had a turn."""
-        if self._front:
+    def _end_batch(self, *, whole: bool) -> None:
+        """There is no more mail, or the rest comes after other tasks had a turn."""
+        self._left = 0
+        self._slot = self._current = None
+        if whole and self._front:
             self.ref.put(WAKE)
-        if self.queued <= 0:
+        if not whole or self.queued <= 0:
             self.since = self.marks = None
         elif self.since is None:
             self.since = trio.current_time()
             self.seen = self.ref.sent - self.apart
+        if self.busy_since is not None:
+            self._end_turn()
 
     def _queue_behind_front(self, item: object) -> object:
         if item is not WAKE:
@@ -282,11 +286,7 @@ class Cell(Post[M]):
         self.handled += 1
         self._current = item
         result = self._handler(self._context, item)
-        if result is None or result is SAME:
-            return None
-        if type(result) is CoroutineType:  # for speed: `_become` would return it, too
-            return result  # pyright: ignore[reportUnknownVariableType] # a handler may return anything
-        return self._become(result)
+        return None if result is None or result is SAME else self._become(result)
 
     def _handle_special(self, item: object) -> Pending:
         """Handle what is no plain message."""
@@ -368,14 +368,7 @@ class Cell(Post[M]):
             elif inspect.isawaitable(result):
                 return result
             else:
-                raise self._not_a_behavior(result)
-
-    def _not_a_behavior(self, result: object) -> UsageError:
-        if result is None or result is SAME:
-            return UsageError(f"{self.path} began with {result!r}: begin with Behaviors.receive(...) or setup(...)")
-        return UsageError(
-            f"a handler of {self.path} returned {result!r}: return a Behavior, or None to keep the present one"
-        )
+                raise not_a_behavior(self.path, result)
 
     # --- Its failures and its end -------------------------------------------------------------------------------------
 

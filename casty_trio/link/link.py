@@ -32,8 +32,13 @@ __all__ = ["Link", "Secure", "open_link"]
 RECEIVE: Final = 128 * 1024
 """Two frames of the usual size: with what is kept between two receives, a reader holds four of them at most (W2)."""
 
-TURN: Final = 512
-"""So many messages are handed over before other tasks get a turn: a flood of tiny ones holds nobody up."""
+PARTS: Final = 4
+"""What came in one go is handed over in so many parts, with a turn for other tasks between two: so the first are answered,
+and their answers on their way, while the last are still being read, and both ends of a connection work at the same time."""
+
+TURN_LEAST: Final = 16
+TURN_MOST: Final = 512
+"""A part has at least so many messages, for a turn has its price; at most so many: a flood of tiny ones holds nobody up."""
 
 RECEIVE_HANDSHAKE: Final = 8 * 1024
 FAREWELL: Final = 0.5
@@ -263,10 +268,11 @@ class Link(Outbox):
             self._bytes_in += len(data)
             frames = session.receive_data(data)
             self._frames_in += len(frames)
-            while len(frames) > TURN and self._hand_over(frames[:TURN], on_frame):
-                del frames[:TURN]
+            turn = min(max(len(frames) // PARTS, TURN_LEAST), TURN_MOST)
+            while len(frames) > turn and self._hand_over(frames[:turn], on_frame):
+                del frames[:turn]
                 await checkpoint()
-            if len(frames) <= TURN:
+            if len(frames) <= turn:
                 self._hand_over(frames, on_frame)
             if pace is not None and (pause := pace(len(data))) > 0:
                 await anyio.sleep(pause)

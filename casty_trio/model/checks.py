@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NoReturn, cast
 
 from casty_trio.errors import SettingsError
+from casty_trio.model.member import LONGEST_ROLE, ROLES_MOST
 
 __all__ = [
     "LONGEST_TIME",
@@ -34,7 +35,6 @@ __all__ = [
 
 MOST_SHARDS = 65_536
 LONGEST_HOST = 255
-LONGEST_ROLE = 64
 LONGEST_TIME = sys.float_info.max
 """The longest time that has an end, in seconds."""
 
@@ -136,6 +136,8 @@ def check_roles(what: str, value: Iterable[object]) -> tuple[str, ...]:
     for role in roles:
         if role is value or not isinstance(role, str) or not 0 < len(role) <= LONGEST_ROLE:
             refuse(what, role, f"an iterable of names of at most {LONGEST_ROLE} characters")
+    if len(set(roles)) > ROLES_MOST:
+        refuse(what, roles, f"at most {ROLES_MOST} names")
     return tuple(sorted({str(role) for role in roles}))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Count", "Member", "MemberStatus"]
+__all__ = ["LONGEST_ROLE", "ROLES_MOST", "Count", "Member", "MemberStatus", "Role"]
 
 
 class MemberStatus(IntEnum):
@@ -39,6 +39,11 @@ class MemberStatus(IntEnum):
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
 """What only ever grows, by one at a time: far from where it could not be written any more."""
 
+LONGEST_ROLE: Final = 64
+ROLES_MOST: Final = 64
+Role: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_ROLE)]
+"""What a node is for, in a word."""
+
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
     """One start of a node, as a member of a cluster.
@@ -57,8 +62,8 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     uid: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     host: Annotated[str, Meta(max_length=255)]
     port: Annotated[int, Meta(ge=1, le=2**16 - 1)]
-    node_id: str
-    roles: tuple[str, ...] = ()
+    node_id: Annotated[str, Meta(min_length=1, max_length=255)]
+    roles: Annotated[tuple[Role, ...], Meta(max_length=ROLES_MOST)] = ()
     status: MemberStatus = MemberStatus.JOINING
     up_number: Count = 0
     counter: Count = 0

@@ -328,6 +328,10 @@ def _essence(situation: Situation, sides: _Sides) -> object:
 class Downing:
     """When to decide: after the view was the same for a while, with somebody unreachable in it.
 
+    Who would go itself by what it sees now waits for the whole time only since it first missed anybody, and for a third of
+    it since the last change: one side of a cut may notice at once, and the other bit by bit, and what goes has to be gone
+    before what stays takes over.
+
     A view that goes on changing, with nobody knowing who will be left, ends in everybody going: after three changes or more
     of who is unreachable, and three quarters of the stable time (4 seconds at least) beyond it.
 
@@ -355,14 +359,14 @@ class Downing:
         self._suspects: tuple[int, ...] = ()
         self._since = self._first = math.inf
         self._changes = 0
-        self._decided = False
+        self._decided = self._goes = False
 
     @property
     def next_wakeup(self) -> float:
         """When `tick` has to be called; infinity while there is nothing to decide."""
         if self._situation is None or self._decided:
             return math.inf
-        return min(self._since + self._stable, self._enough)
+        return min(self._settled, self._enough)
 
     def observe(self, now: float, situation: Situation) -> None:
         """The view of this node has changed, or may have."""
@@ -379,6 +383,8 @@ class Downing:
             self._first, self._changes = now, 0
         if essence != self._essence:
             self._since, self._decided = now, False
+            verdict = self._strategy.decide(situation)
+            self._goes = situation.self_uid in verdict.down and not verdict.ask_lease
             self._changes += suspects != self._suspects
         self._situation, self._essence, self._suspects = situation, essence, suspects
 
@@ -388,7 +394,7 @@ class Downing:
         if situation is None or self._strategy is None or now < self.next_wakeup:
             return None
         self._decided = True
-        if now >= self._since + self._stable:
+        if now >= self._settled:
             return self._strategy.decide(situation)
         return Decision(_uids(situation.members), f"the view changes for {now - self._first:.1f} s on end: all go")
 
@@ -408,6 +414,13 @@ class Downing:
         if self._stable_after is not None:
             return self._stable_after
         return stable_after(len(self._situation.members)) if self._situation is not None else math.inf
+
+    @property
+    def _settled(self) -> float:
+        """When the view has been the same for long enough: for a node that goes by what it sees now, sooner."""
+        stable = self._stable
+        settled = self._since + stable
+        return min(settled, max(self._first + stable, self._since + stable / 3)) if self._goes else settled
 
     @property
     def _enough(self) -> float:

@@ -6,15 +6,19 @@ connection it came on tells who that is. Tags from 11; those below belong to `mo
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from casty_trio.model.member import Member
-from casty_trio.protocol.members import View
+from casty_trio.protocol.members import MEMBERS_MOST, View
 
 __all__ = ["Claim", "ClaimAnswer", "Foreign", "Join", "JoinRefused", "State", "Status", "Survey", "SurveyAnswer"]
+
+
+Size: TypeAlias = Annotated[int, Meta(ge=0, le=MEMBERS_MOST)]
+"""How many members a cluster has."""
 
 
 class Survey(msgspec.Struct, frozen=True, array_like=True, tag=11):
@@ -26,7 +30,7 @@ class Survey(msgspec.Struct, frozen=True, array_like=True, tag=11):
     """
 
     cluster: int
-    size: int
+    size: Size
 
 
 class SurveyAnswer(msgspec.Struct, frozen=True, array_like=True, tag=12):
@@ -40,7 +44,7 @@ class SurveyAnswer(msgspec.Struct, frozen=True, array_like=True, tag=12):
     """
 
     cluster: int
-    size: int
+    size: Size
     able: bool = False
     counts: bool = False
 
@@ -71,7 +75,7 @@ class Join(msgspec.Struct, frozen=True, array_like=True, tag=15):
 class JoinRefused(msgspec.Struct, frozen=True, array_like=True, tag=16):
     """You cannot be let in, and why."""
 
-    reason: str
+    reason: Annotated[str, Meta(max_length=1_000)]
 
 
 class Status(msgspec.Struct, frozen=True, array_like=True, tag=17):

@@ -18,6 +18,7 @@ import msgspec
 from casty_trio.model.member import Count, Member, MemberStatus
 
 __all__ = [
+    "MEMBERS_MOST",
     "REMEMBERED",
     "Opinion",
     "Seen",
@@ -32,6 +33,9 @@ __all__ = [
     "observations",
     "unreachable",
 ]
+
+MEMBERS_MOST: Final = 1_000
+"""A cluster takes no more members than this."""
 
 REMEMBERED: Final = 1_000
 """So many removed members are remembered, the latest; see `View.removed`."""
@@ -169,6 +173,8 @@ def merge(one: View, other: View) -> View:
 
 def malformed(view: View) -> str | None:
     """Why a view cannot have come from this module; None for a good one."""
+    if len(view.members) > MEMBERS_MOST or len(view.removed) > REMEMBERED:
+        return "more than there can be"
     uids = [member.uid for member in view.members]
     rows = (uids, [opinion.uid for opinion in view.opinions], [seen.uid for seen in view.seen], [u for u, _ in view.removed])
     if any(row != sorted(set(row)) for row in rows):

@@ -21,14 +21,11 @@ from casty_trio.protocol import gossip
 from casty_trio.protocol.effects import Changed, Effect, Ended, Pardoned, Refused, Refuted, Send, Sender
 from casty_trio.protocol.forming import Address, Forming, Found, JoinAt, Say, better
 from casty_trio.protocol.leading import Leading
-from casty_trio.protocol.members import View, accused, digest, fingerprint, leader, merge, unreachable
+from casty_trio.protocol.members import MEMBERS_MOST, View, accused, digest, fingerprint, leader, merge, unreachable
 
 __all__ = ["Membership"]
 
 UID_BITS: Final = 48
-MEMBERS_MOST: Final = 1_000
-"""A cluster takes no more members than this."""
-
 REMEMBERED_MOST: Final = 100
 """So many addresses of former members are asked whether they are in another cluster by now."""
 

@@ -44,9 +44,9 @@ class MembersAccused(Accusations):
     """As `Accusations`, where members say whom they cannot reach; that a node is gone follows from that, or it has left."""
 
     def on_event(self, life: Life, event: Event) -> None:
-        if isinstance(event, UnreachableMember) and (life.uid, event.member.uid) in system_of(life).observations:
-            accused = self.observer.lives.get(event.member.uid)
-            if accused is not None and accused.until == inf:
+        if isinstance(event, UnreachableMember) and (life.system.uid, event.member.uid) in system_of(life).observations:
+            accused = self.observer.living_as(event.member.uid)
+            if accused is not None:
                 self.accused(life.node, accused.node)
 
 
@@ -59,7 +59,8 @@ class Seen(Membership):
 
 
 class Spared(Invariant):
-    """Nobody is declared down who does not leave, runs without a pause, and hears most of the members, and they it.
+    """Nobody is declared down who does not leave, runs without a pause, and hears most of the members, and they it; those
+    that leave have no vote.
 
     Parameters:
         memory: for how many seconds that has to have been so: at least as long as an accusation takes to be withdrawn.
@@ -76,19 +77,17 @@ class Spared(Invariant):
             self._going.add(event.member.uid)
         elif isinstance(event, MemberDowned) and event.member.uid not in self._going:
             self._going.add(event.member.uid)
-            downed = self.observer.lives.get(event.member.uid)
-            if downed is not None and downed.until == inf and self._hears_most(downed):
-                self.fail(f"it hears that {downed.node}, uid {downed.uid}, is down, which hears most members", life.node)
+            downed = self.observer.living_as(event.member.uid)
+            if downed is not None and self._hears_most(downed):
+                self.fail(f"it hears that {downed.node}, uid {downed.system.uid}, is down, which hears most", life.node)
 
     def _hears_most(self, life: Life) -> bool:
         members = system_of(life).members
-        return 2 * sum(member.up_number > 0 and self._hear(life, member.uid) for member in members) > len(members)
+        return 2 * sum(m.status == MemberStatus.UP and self._hear(life, m.uid) for m in members) > len(members)
 
     def _hear(self, life: Life, uid: int) -> bool:
-        other = self.observer.lives.get(uid)
-        if other is None or other.until < inf:
-            return False
-        return self.observer.undisturbed(life.node, other.node) > self._memory
+        other = self.observer.living_as(uid)
+        return other is not None and self.observer.undisturbed(life.node, other.node) > self._memory
 
 
 class Talk(Invariant):
@@ -146,9 +145,9 @@ class OneSide(Invariant):
         if isinstance(event, MemberDowned):
             self._downed.add(event.member.uid)
         elif isinstance(event, MemberRemoved) and event.member.status == MemberStatus.DOWN:
-            removed = self.observer.lives.get(event.member.uid)
+            removed = self.observer.living_as(event.member.uid)
             if removed is not None and self.observer.hears(life.node) and self._goes_on(removed):
-                self.fail(f"it has removed {removed.node}, uid {removed.uid}, which goes on", life.node)
+                self.fail(f"it has removed {removed.node}, uid {event.member.uid}, which goes on", life.node)
 
     def poll(self) -> None:
         weather = self.observer.weather
@@ -168,8 +167,7 @@ class OneSide(Invariant):
     def _goes_on(self, life: Life) -> bool:
         awake = life.node in self.observer.nodes.awake
         rested = trio.current_time() - self.observer.nodes.steady_since(life.node) < WAKING  # it has yet to hear of it
-        mine = system_of(life).uid == life.uid and not system_of(life).downed
-        return life.until == inf and awake and mine and not rested
+        return awake and not rested and not system_of(life).downed
 
     def report(self) -> Mapping[str, float]:
         return {"members downed": len(self._downed), "peak apart": self.longest}

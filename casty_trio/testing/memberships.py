@@ -139,8 +139,8 @@ class Accusations(Invariant):
 
     def on_event(self, life: Life, event: Event) -> None:
         if isinstance(event, NodeGone):
-            accused = self.observer.lives.get(event.uid)
-            if accused is not None and accused.until == inf:
+            accused = self.observer.living_as(event.uid)
+            if accused is not None:
                 self.accused(life.node, accused.node, event.reason)
 
     def report(self) -> Mapping[str, float]:
@@ -166,8 +166,8 @@ class Membership(Invariant):
         self._forming = forming
         self._founded: set[int] = set()
         self._statuses: dict[tuple[int, int], dict[int, int]] = {}  # by the uid of who sees them, and its cluster
-        self._seen: dict[int, set[int]] = {}  # by the uid of who sees them
-        self._removed: dict[int, dict[int, float]] = {}  # and when
+        self._seen: dict[tuple[int, int], set[int]] = {}  # likewise
+        self._removed: dict[tuple[int, int], dict[int, float]] = {}  # and when
         self._both_lead: dict[tuple[int, int], float] = {}
 
     def look(self, life: Life, view: View) -> None:
@@ -189,7 +189,7 @@ class Membership(Invariant):
 
     def at_rest(self) -> None:
         self.poll()
-        living = sorted(life.uid for life in self.observer.living())
+        living = sorted(life.system.uid for life in self.observer.living())
         for node, view in sorted(self._views().items()):
             up = sorted(uid for uid, status in view.members if status == "up")
             if up != living:
@@ -216,18 +216,18 @@ class Membership(Invariant):
             known[uid] = rank
 
     def _check_refuted(self, life: Life, view: View) -> None:
-        if life.uid in view.unreachable and (life.uid, "down") not in view.members:
+        if life.system.uid in view.unreachable and (life.system.uid, "down") not in view.members:
             self.fail("it hears that it is unreachable, and lets that stand", life.node)
 
     def _check_removed(self, life: Life, view: View) -> None:
-        """Whom it has seen, and then not, it has removed."""
+        """Whom it has seen, and then not, it has removed; in another cluster the same start may be a member all the same."""
         now = {uid for uid, status in view.members if status != "removed"}
-        removed = self._removed.setdefault(life.uid, {})
+        removed = self._removed.setdefault((life.uid, view.cluster), {})
         back = sorted(now & removed.keys())
         if back:
             self.fail(f"it had removed {back}, and sees {'them' if len(back) > 1 else 'it'} again", life.node)
-        removed |= dict.fromkeys(self._seen.get(life.uid, set()) - now, trio.current_time())
-        self._seen[life.uid] = now
+        removed |= dict.fromkeys(self._seen.get((life.uid, view.cluster), set()) - now, trio.current_time())
+        self._seen[life.uid, view.cluster] = now
 
     def _check_gone(self, views: Mapping[str, View]) -> None:
         """Whom one node has removed, those that hear it soon see no more."""
@@ -235,13 +235,13 @@ class Membership(Invariant):
         for one, other in permutations(lives, 2):
             fair = self.observer.undisturbed(one.node, other.node)
             if fair > self._settle and views[one.node].cluster == views[other.node].cluster:
-                removed = self._removed.get(one.uid, {})
+                removed = self._removed.get((one.uid, views[one.node].cluster), {})
                 left = [uid for uid, _ in views[other.node].members if now - removed.get(uid, inf) > self._settle]
                 if left:
                     self.fail(f"it sees {left}, which {one.node} has removed, and they hear each other", other.node)
 
     def _check_leaders(self, views: Mapping[str, View]) -> None:
-        lead = [life for life in self.observer.living() if life.node in views and views[life.node].leader == life.uid]
+        lead = [life for life in self.observer.living() if life.node in views and views[life.node].leader == life.system.uid]
         now, before = trio.current_time(), self._both_lead
         self._both_lead = {(a.uid, b.uid): before.get((a.uid, b.uid), now) for a, b in combinations(lead, 2)}
         for one, other in combinations(lead, 2):

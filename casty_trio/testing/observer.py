@@ -34,7 +34,7 @@ class Life:
 
     Parameters:
         node: its name.
-        uid: its system's number.
+        uid: its system's number when it began.
         system: its system.
         since: when it began.
         until: when it ended, or was crashed; infinity while it lives.
@@ -136,6 +136,10 @@ class Observer:
     def living(self) -> tuple[Life, ...]:
         """The starts that live now, by the names of their nodes."""
         return tuple(life for _, life in sorted(self._living.items()))
+
+    def living_as(self, uid: int) -> Life | None:
+        """The start that lives now under this number: a node that joins a cluster again does so under another one."""
+        return next((life for life in self.living() if life.system.uid == uid), None)
 
     def life_of(self, node: str) -> Life | None:
         """The start of a node that lives now."""

@@ -307,6 +307,7 @@ def test_a_node_whose_block_ends_waits_for_nobody() -> None:
     run(scenario)
 
 
+@pytest.mark.long
 def test_words_that_are_lost_are_said_again() -> None:
     async def scenario(sim: Simulation) -> None:
         async with formed(sim, *THREE) as (_, parties):

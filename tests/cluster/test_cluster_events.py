@@ -260,6 +260,7 @@ def test_statistics_are_of_a_node_that_runs() -> None:
         ({"roles": "web"}, "roles"),
         ({"roles": [1]}, "roles"),
         ({"roles": [""]}, "roles"),
+        ({"roles": [str(number) for number in range(65)]}, "at most 64 names"),
         ({"required_quorum": 0}, "required_quorum"),
         ({"downing": "keep-majority"}, "downing"),
         ({"on_downed": "restart"}, "on_downed"),

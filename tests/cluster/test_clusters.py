@@ -31,6 +31,7 @@ def test_c2_five_nodes_form_one_cluster() -> None:
     run(scenario)
 
 
+@pytest.mark.long
 def test_c1_an_idle_cluster_makes_no_new_versions() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:

@@ -17,6 +17,7 @@ FRAGMENTS = [block for block in BLOCKS if block.is_fragment]
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("block", PROGRAMS, ids=str)
 def test_program_prints_what_the_page_says(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "program.py"

@@ -22,6 +22,7 @@ def programs() -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("program", list(programs()), ids=lambda path: str(path.relative_to(EXAMPLES)))
 def test_example_prints_what_it_should(program: Path) -> None:
     expected = program.with_suffix(".out")

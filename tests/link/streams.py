@@ -102,11 +102,16 @@ class End:
     done: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     result: str | None = None
+    on_frame: Callable[[], object] = lambda: None
 
     async def run(self) -> None:
         with self.scope:
-            self.result = await self.link.run(lambda kind, body: self.frames.append((kind, bytes(body))))
+            self.result = await self.link.run(self._take)
         self.done.set()
+
+    def _take(self, kind: int, body: memoryview) -> None:
+        self.frames.append((kind, bytes(body)))
+        self.on_frame()
 
     @property
     def bodies(self) -> list[bytes]:

@@ -44,6 +44,19 @@ async def test_everything_queued_leaves_in_one_send_and_arrives_in_order() -> No
         assert len(one.pipe.sends) == 1
 
 
+async def test_the_first_of_many_are_answered_while_the_last_are_being_read() -> None:
+    """Of 64 questions that arrive in one go, the answers leave in several: so both ends have work at the same time."""
+    async with running() as (one, other):
+        other.on_frame = lambda: other.link.write(Kind.REPLY, b"answer")
+        for _ in range(64):
+            one.link.write(Kind.ACTOR, b"question")
+        await anyio.wait_all_tasks_blocked()
+        answers = [len(frames_in(sent)) for sent in other.pipe.sends]
+        assert answers[0] <= 32
+        assert sum(answers) == 64
+        assert len(one.bodies) == 64
+
+
 async def test_control_goes_first_and_between_the_pieces_of_a_split_message() -> None:
     async with running(LinkSettings(max_frame=200_000, max_message=1_000_000)) as (one, other):
         one.link.write(Kind.ACTOR, b"first")

@@ -100,6 +100,7 @@ def test_all_or_none_whatever_happens(block: int) -> None:
             raise AssertionError(f"seed {seed}") from error
 
 
+@pytest.mark.long
 @given(st.integers(0, 2**32))
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_all_or_none_by_chance(seed: int) -> None:

@@ -444,6 +444,7 @@ def test_generic_fields_come_back_equal(numbers: Any, names: Any, free: Any, cho
     assert there_and_back(CODEC, value) == value
 
 
+@pytest.mark.long
 @given(MESSAGES)
 def test_two_codecs_agree(value: Any) -> None:
     """The order of registration changes nothing on the wire."""

@@ -315,6 +315,7 @@ def situations(draw: st.DrawFn) -> Situation:
     return Situation(uids[0], view, tuple(sorted({subject for _, subject in clean})), tuple(clean))
 
 
+@pytest.mark.long
 @given(situation=situations(), rng=st.randoms(use_true_random=False))
 def test_all_who_share_a_view_decide_alike(situation: Situation, rng: random.Random) -> None:
     """C6: whoever decides, and in whatever order the members stand; and only members that are not going anyway go down."""
@@ -385,8 +386,23 @@ def test_a_change_starts_the_time_anew() -> None:
     assert downing.next_wakeup == 4.0
     ready(downing, 4, 5, now=2.5, view=members(1, 2, 4, 5, m3=LEAVING))
     assert downing.next_wakeup == 5.5
-    downing.observe(3.0, observed(FIVE, (1, 4), (1, 5), (5, 1), (2, 4)))
+    downing.observe(3.0, observed(FIVE, (1, 4), (1, 5), (2, 4), (2, 5), (5, 2)))
     assert downing.next_wakeup == 6.0
+
+
+def test_who_goes_by_what_it_sees_waits_anew_for_a_third_only() -> None:
+    """C6: one side of a cut may notice at once, the other bit by bit; it has to be gone before the other takes over."""
+    downing = ready(Downing(KeepMajority()), 3, view=members(1, 2, 3))
+    ready(downing, 2, 3, now=2.9, view=members(1, 2, 3))
+    assert downing.next_wakeup == pytest.approx(3.9)
+    ready(downing, 3, now=3.0, view=members(1, 2, 3))
+    assert downing.next_wakeup == 6.0, "it would stay again"
+    ready(downing, 2, 3, now=3.5, view=members(1, 2, 3))
+    decision = downing.tick(downing.next_wakeup)
+    assert decision is not None
+    assert decision.down == (1,)
+    early = ready(Downing(KeepMajority()), 2, 3, view=members(1, 2, 3))
+    assert early.next_wakeup == 3.0
 
 
 def test_joiners_that_can_be_reached_do_not_put_a_decision_off() -> None:

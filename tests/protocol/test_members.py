@@ -9,6 +9,8 @@ from hypothesis import given, strategies as st
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.protocol import members as module
 from casty_trio.protocol.members import (
+    MEMBERS_MOST,
+    REMEMBERED,
     Opinion,
     Seen,
     View,
@@ -162,6 +164,8 @@ def test_a_view_is_agreed_on_when_all_who_count_have_seen_it_and_nobody_is_silen
         (View(1, (a_member(1),), ((1, 1),)), "removed"),
         (View(1, (a_member(1, MemberStatus.REMOVED),)), "status"),
         (View(0, (a_member(1),)), "least"),
+        (View(1, tuple(map(a_member, range(1, MEMBERS_MOST + 2)))), "more than"),
+        (View(1, (), tuple((uid, 1) for uid in range(1, REMEMBERED + 2))), "more than"),
         (View(1, (a_member(0),)), "least"),
     ],
 )

@@ -271,6 +271,7 @@ def test_a_node_id_belongs_to_one_address() -> None:
     assert net.run(20, lambda: net.nodes[address(3)].status() == MemberStatus.UP)
 
 
+@pytest.mark.long
 def test_fifty_nodes_agree() -> None:
     net = Machines(50, delay=(0.001, 0.01))
     for number in range(1, 51):

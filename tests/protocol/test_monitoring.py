@@ -294,6 +294,7 @@ def test_a_crash_is_known_within_six_seconds() -> None:
     assert times[-1] <= 6.0
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_both_sides_of_a_cut_accuse_all_of_the_other() -> None:
     """C6: also those whose neighbours are all on their own side, or one counts too many on one's own; within ten seconds."""
@@ -308,6 +309,7 @@ def test_a_paused_judge_accuses_nobody() -> None:
     assert sum(late for _, late in made) > 200
 
 
+@pytest.mark.long
 def test_of_crashes_cuts_and_pauses_some_seeds_are_tried_always() -> None:
     """C5: as above, in a second."""
     assert max(itertools.chain.from_iterable(map(detection, range(300, 315)))) <= 6.0

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from casty_trio.errors import ProtocolError
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.protocol import gossip, monitoring, speech
-from casty_trio.protocol.members import Opinion, Seen, View
+from casty_trio.protocol.members import MEMBERS_MOST, Opinion, Seen, View
 
 MEMBER = Member(7, "10.0.0.1", 25_520, "node-1", ("web",), MemberStatus.UP, 1, 2)
 VIEW = View(5, (MEMBER,), ((3, 1),), (Opinion(7, 1, ((7, 0),)),), (Seen(7, 1, 9),), 0)
@@ -73,6 +73,10 @@ MOST = 2**64 - 1
         msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, up_number=-1),)),
         msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, port=65_536),)),
         msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, host="h" * 256),)),
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, node_id=""),)),
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, node_id="n" * 256),)),
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, roles=("r" * 65,)),)),
+        msgspec.structs.replace(VIEW, members=(msgspec.structs.replace(MEMBER, roles=("r",) * 65),)),
         msgspec.structs.replace(VIEW, removed=((3, MOST),)),
         msgspec.structs.replace(VIEW, opinions=(Opinion(7, MOST),)),
         msgspec.structs.replace(VIEW, opinions=(Opinion(7, 1, ((7, MOST),)),)),
@@ -83,6 +87,13 @@ def test_w2_numbers_that_could_not_be_counted_on_and_places_that_cannot_be_diall
     """Who takes in a view adds one to what stands there: what comes of that has to be written again."""
     with pytest.raises(ProtocolError, match="malformed"):
         speech.unpack(speech.pack(gossip.State(view)))
+
+
+def test_w2_no_cluster_is_larger_than_one_can_be() -> None:
+    """To a larger one others give way."""
+    for word in (gossip.Survey(1, MEMBERS_MOST + 1), gossip.SurveyAnswer(1, MEMBERS_MOST + 1), gossip.Survey(1, -1)):
+        with pytest.raises(ProtocolError, match="malformed"):
+            speech.unpack(speech.pack(word))
 
 
 def test_w2_nobody_is_sent_to_a_place_that_cannot_be_dialled() -> None:

@@ -19,7 +19,7 @@ from casty_trio import ClusterClient
 from tests.remote.attacker import ATTACKS
 from tests.sim.shop import NAME, SHARDS, Carts, GetAll, to
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 LONGEST = float(os.environ.get("CASTY_LONGEST_ASK", "2.0"))

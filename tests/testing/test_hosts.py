@@ -167,6 +167,7 @@ def test_a_paused_process_can_still_be_ended(end: str) -> None:
         simulate(scenario, 1)
 
 
+@pytest.mark.long
 @given(st.integers(0, 1_000))
 def test_a_run_with_pauses_is_one_of_its_seed(seed: int) -> None:
     """I19: the same steps in the same order, though many tasks become due at once."""
