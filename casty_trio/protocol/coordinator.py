@@ -94,8 +94,9 @@ class _Region:
 class _Claims:
     """What a member says it has, before it is decided what is true."""
 
-    hosted: dict[int, Epoch] = field(default_factory=dict)
-    kept: dict[int, None] = field(default_factory=dict)
+    hosted: dict[int, Epoch] = field(default_factory=dict[int, Epoch])
+    kept: dict[int, int] = field(default_factory=dict[int, int])
+    ended: bool = False
 
 
 class Coordinator:
@@ -239,7 +240,7 @@ class Coordinator:
         else:
             region.hosts, region.heard, region.ended, region.owes = word.hosts, word.serial, word.ended, True
             region.acked = max(region.acked, word.upto)
-        claims = _Claims(dict(word.hosted), dict.fromkeys(word.kept))
+        claims = _Claims(dict(word.hosted), dict(word.kept), word.ended)
         if self.active:
             self._rebalance_at = min(self._rebalance_at, now + self._timing.rebalance)
             for entry in list(self.entries.values()):
@@ -261,16 +262,18 @@ class Coordinator:
             return
         self.active = True
         hosted: dict[int, tuple[Epoch, int]] = {}
-        kept: dict[int, int] = {}
+        kept: dict[int, tuple[int, int]] = {}
         for uid, claims in self._claims.items():
             for shard, epoch in claims.hosted.items():
                 hosted[shard] = max(hosted.get(shard, (epoch, uid)), (epoch, uid))
-            kept.update(dict.fromkeys(claims.kept, uid))
+            kept.update({shard: (uid, target) for shard, target in claims.kept.items()})
         for shard in range(self._num_shards):
             if shard in hosted:
                 self._enter(now, shard, Phase.SETTLED, hosted[shard][1])
             elif shard in kept:
-                self._enter(now, shard, Phase.BACK, kept[shard])
+                owner, target = kept[shard]
+                ended = target in self._claims and self._claims[target].ended  # it may have had the shard before
+                self._enter(now, shard, Phase.BACK, owner, target if ended else 0)
             else:
                 self._enter(now, shard, Phase.FREE)
         self._claims.clear()

@@ -143,7 +143,7 @@ class Own:
     stage: int = HOSTING
     number: int = 0
     target: int = 0
-    waiting: dict[int, None] = field(default_factory=dict)
+    waiting: dict[int, None] = field(default_factory=dict[int, None])
 
 
 class Homes:
@@ -369,7 +369,7 @@ class Homes:
 
     def _say_report(self) -> None:
         hosted = tuple((shard, own.epoch) for shard, own in sorted(self._own.items()) if own.stage <= FLUSH)
-        kept = tuple(shard for shard, own in sorted(self._own.items()) if own.stage > FLUSH)
+        kept = tuple((shard, own.target) for shard, own in sorted(self._own.items()) if own.stage > FLUSH)
         report = Report(self.term, self._serial, self._upto, True, self._hosts, hosted, kept, not self._routing)
         if self.term[1]:
             self._say(self.term[1], report)

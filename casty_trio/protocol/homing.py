@@ -102,7 +102,7 @@ class Report(msgspec.Struct, array_like=True, frozen=True, tag="r"):
         ended: whether the type has ended here: then nothing is taken on any more.
         hosts: whether it may be given shards.
         hosted: the shards that run here, with the epochs by which they were given.
-        kept: the shards that were handed over, and whether they came to run is not known.
+        kept: the shards that were handed over, or are about to be, and to whom; whether they came to run is not known.
         serial: the region's number for the report; it is repeated until a plan names it.
     """
 
@@ -112,7 +112,7 @@ class Report(msgspec.Struct, array_like=True, frozen=True, tag="r"):
     routes: bool = False
     hosts: bool = False
     hosted: tuple[tuple[Natural, Epoch], ...] = ()
-    kept: tuple[Natural, ...] = ()
+    kept: tuple[tuple[Natural, Uid], ...] = ()
     ended: bool = False
 
 

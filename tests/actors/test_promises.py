@@ -38,6 +38,7 @@ from casty_trio import (
     OneForOneStrategy,
     RestForOneStrategy,
     SettingsError,
+    ShardEvent,
     ShutdownHookFailed,
     SpyEvent,
     StashFullError,
@@ -101,13 +102,14 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
 }
 ELSEWHERE = {Event, Lagged, LinkLost, LoopBlocked, NodeGone, ShutdownHookFailed, SpyEvent}
 """The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`), the end of
-a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have `test_cluster_events.py`."""
+a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have
+`test_cluster_events.py`, those of shards `test_moves.py`."""
 
 
 def test_every_exported_event_is_provoked() -> None:
     """L14: a new one needs a line above."""
     exported = {thing for thing in vars(casty_trio).values() if isinstance(thing, type) and issubclass(thing, Event)}
-    local = {event for event in exported if not issubclass(event, ClusterEvent)}
+    local = {event for event in exported if not issubclass(event, ClusterEvent | ShardEvent)}
     assert local == PROVOKE.keys() | ELSEWHERE
 
 
@@ -285,8 +287,8 @@ def test_every_setting_makes_a_difference_somewhere() -> None:
     """L14: a new one needs a line above; a new class of settings, tests of its own."""
     assert {name for name, *_ in DIFFERENCES} == {field.name for field in dataclasses.fields(ActorSettings)}
     settings = {name for name, thing in vars(casty_trio).items() if name.endswith("Settings") and isinstance(thing, type)}
-    nodes = {"AccessSettings", "ClusterSettings", "DetectorSettings", "EntitySettings", "LinkSettings", "SingletonSettings"}
-    assert settings == nodes | {"ActorSettings", "Settings", "ShutdownSettings"}
+    nodes = {"AccessSettings", "ClusterSettings", "DetectorSettings", "EntitySettings", "LinkSettings", "ShardingSettings"}
+    assert settings == nodes | {"ActorSettings", "Settings", "ShutdownSettings", "SingletonSettings"}
 
 
 @pytest.mark.parametrize(("name", "measure", "one", "this", "other", "that"), DIFFERENCES)

@@ -1,0 +1,166 @@
+"""Words on shards as bytes, and what coordinator and regions make of what they should not be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from casty_trio import LeastShards, RendezvousHash, ShardHost
+from casty_trio.errors import ProtocolError
+from casty_trio.protocol import homing
+from casty_trio.protocol.coordinator import Candidate, Coordinator, Failed
+from casty_trio.protocol.homes import Drain, Forget, Gain, Hand, Homes, Open, Refused, Say, Source
+from casty_trio.protocol.homing import Answer, Entry, Hello, Phase, Plan, Query, Refuse, Report
+
+TERM = (1, 1)
+ALL = [Candidate(1, "a", True), Candidate(2, "b", True)]
+
+
+def said(effects: list[Any], kind: type[Any]) -> list[Any]:
+    return [effect.word for effect in effects if isinstance(effect, Say) and isinstance(effect.word, kind)]
+
+
+def region(uid: int = 2) -> Homes:
+    """One that obeys term (1, 1)."""
+    homes = Homes(uid, 2)
+    homes.set_members(0.0, [1, 2, 3], 1)
+    homes.receive(0.0, 1, Query(TERM, 2))
+    return homes
+
+
+def plan(number: int, *entries: Entry, heard: int = 1) -> Plan:
+    return Plan(TERM, heard, 0, number, entries, (1, 2, 3), True)
+
+
+def active(**more: Any) -> Coordinator:
+    """One that has heard from both members, and of node 2 that it hosts."""
+    made = Coordinator(1, 2, "", more.get("strategy", LeastShards()))
+    made.set_members(0.0, ALL, unreachable=False)
+    made.receive(0.0, 1, Report(TERM))
+    made.receive(0.0, 2, Report(TERM, 1, 0, True, True))
+    assert made.active
+    return made
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        Hello(TERM, 10, "r"),
+        Query(TERM, 10),
+        Report(TERM, 1, 2, True, True, ((3, (1, 1, 4)),), ((5, 6),), True),
+        Refuse("why"),
+        Plan(TERM, 1, 2, 3, (Entry(1, 3, Phase.HOLD, 4, 5),), (1, 2), True),
+        Answer(TERM, 3, (1,)),
+    ],
+)
+def test_words_come_back_from_bytes(word: homing.Word) -> None:
+    assert homing.unpack(homing.pack(homing.Typed("cart", word))) == homing.Typed("cart", word)
+
+
+def test_frames_come_back_from_bytes() -> None:
+    epoch = (1, 2, 3)
+    marker, handover = homing.Marker("cart", 1, epoch), homing.Handover("cart", 1, epoch, 4)
+    assert homing.unpack_marker(homing.pack(marker)) == marker
+    assert homing.unpack_handover(homing.pack(handover)) == handover
+    leftover = homing.Leftover("cart", 1, epoch, 0, 0, None, "a", "Put", homing.raw(homing.pack([1])))
+    assert bytes(homing.unpack_leftover(homing.pack(leftover)).body) == homing.pack([1])
+    with pytest.raises(ProtocolError, match="a word on shards is malformed"):
+        homing.unpack(b"\xc1")
+
+
+def test_a_region_obeys_the_highest_term_only() -> None:
+    """S1: what older coordinators say, or somebody else in their name, is not heard."""
+    homes = region()
+    assert homes.receive(1.0, 3, Query((9, 1), 2)) == []
+    assert said(homes.receive(1.0, 3, Query((0, 3), 2)), Report)[0].term == TERM
+    assert homes.receive(1.0, 3, plan(5)) == []
+    assert homes.receive(1.0, 1, Plan((0, 1), 0, 0, 5)) == []
+    assert homes.receive(1.0, 1, Answer(TERM, 1)) == []
+    assert said(homes.receive(1.0, 1, Query((2, 1), 3)), Hello)[0].num_shards == 2
+    assert homes.receive(1.0, 1, Refuse("why")) == [Refused("why")]
+    assert homes.tick(0.0) == []
+    assert said(homes.receive(1.0, 1, Plan(TERM, 1, 7, 9, (Entry(0, 9, Phase.START, 0, 2),))), Answer)[0].upto == 0
+
+
+def test_a_region_reports_what_the_coordinator_has_wrong() -> None:
+    """S3: it is taken for a host, and is none."""
+    homes = region()
+    effects = homes.receive(1.0, 1, plan(2, Entry(0, 1, Phase.SETTLED, 2), Entry(1, 2, Phase.BACK, 2)))
+    assert said(effects, Report)[0].hosted == ()
+    assert not any(isinstance(effect, Open) for effect in effects)
+    homes.close(2.0)
+    assert said(homes.receive(3.0, 1, plan(3, Entry(0, 3, Phase.START, 0, 2))), Report)[0].ended
+    assert homes.nobody_hosts is False
+
+
+def test_a_move_that_is_called_off_at_each_step() -> None:
+    """S2: waiting for markers, with entities that drain, and with all handed over."""
+    hold, off, back = Entry(0, 2, Phase.HOLD, 2, 3), Entry(0, 3, Phase.OFF, 2, 3), Entry(0, 4, Phase.BACK, 2)
+    homes = region()
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.START, 0, 2)))
+    homes.receive(1.0, 1, plan(2, hold))
+    homes.receive(1.0, 1, plan(3, off))
+    assert homes.takes(0)
+    assert said(homes.receive(1.0, 1, plan(4, back)), Answer)[0].hosting == (0,)
+
+    homes.receive(1.0, 1, plan(5, Entry(0, 5, Phase.HOLD, 2, 3)))
+    homes.marker(1.0, 1, 0, (*TERM, 5))
+    assert Drain(0) in homes.marker(1.0, 3, 0, (*TERM, 5))
+    assert said(homes.receive(1.0, 1, plan(6, Entry(0, 6, Phase.BACK, 2))), Answer)[0].hosting == ()
+    assert Gain(0, (*TERM, 6), Source.KEPT) in homes.drained(1.0, 0)
+    assert homes.drained(1.0, 0) == []
+    assert dict(homes.owned) == {0: (*TERM, 6)}
+
+    homes.marker(1.0, 3, 0, (*TERM, 7))  # quicker than the coordinator
+    homes.marker(1.0, 1, 0, (*TERM, 7))
+    assert Drain(0) in homes.receive(1.0, 1, plan(7, Entry(0, 7, Phase.HOLD, 2, 3)))
+    assert Hand(0, 3, (*TERM, 7)) in homes.drained(1.0, 0)
+    assert Hand(0, 3, (*TERM, 7)) in homes.tick(9.0)
+    assert Forget(0) in homes.receive(9.0, 1, plan(8, Entry(0, 8, Phase.SETTLED, 3)))
+    assert homes.routes == [3, 0]
+
+
+def test_another_shape_is_refused_until_nobody_has_the_type() -> None:
+    """S5."""
+    made = active()
+    assert not made.deserted
+    assert "2 shards and no role" in said(made.receive(1.0, 1, Hello((0, 0), 3)), Refuse)[0].reason
+    assert made.receive(1.0, 9, Hello((0, 0), 2)) == []
+    assert said(made.receive(1.0, 1, Hello((0, 0), 2)), Query)[0].term == TERM
+    made.receive(1.0, 2, Report(TERM, 2, 4, True, False, ended=True))
+    assert made.deserted
+    assert said(made.receive(1.0, 2, Hello((7, 3), 2)), Query)[0].term == (8, 1)
+
+
+def test_a_region_that_was_lost_and_begins_anew_hosts_nothing() -> None:
+    """S3: it knows of no term any more, so whatever it had has stopped."""
+    made = active()
+    made.receive(1.0, 2, Answer(TERM, 4, (0, 1)))
+    assert {entry.phase for entry in made.entries.values()} == {Phase.SETTLED}
+    made.receive(2.0, 2, Hello((0, 0), 2))
+    assert {entry.phase for entry in made.entries.values()} == {Phase.FREE}
+    made.receive(2.0, 2, Report(TERM, 1, 0, True, True))
+    assert {entry.phase for entry in made.entries.values()} == {Phase.START}
+    made.receive(2.0, 1, Answer(TERM, 9))
+    made.receive(2.0, 2, Report(TERM, 0, 0, True, True))
+
+
+class Fails(RendezvousHash):
+    """A program's own strategy."""
+
+    def allocate(self, shard: int, hosts: Any) -> ShardHost:
+        if shard:
+            return ShardHost("nobody", 9)
+        raise RuntimeError("never")
+
+    def rebalance(self, hosts: Any, moving: int) -> Any:
+        raise RuntimeError("never")
+
+
+def test_a_strategy_that_fails_is_told_and_another_asked() -> None:
+    """S3: every shard has a home all the same."""
+    made = active(strategy=Fails())
+    made.receive(1.0, 2, Answer(TERM, 4, (0, 1)))
+    assert {entry.owner for entry in made.entries.values()} == {2}
+    assert any(isinstance(effect, Failed) for effect in made.tick(50.0))
