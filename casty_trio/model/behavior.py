@@ -8,7 +8,7 @@ per message.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -27,16 +27,30 @@ from casty_trio.model.checks import (
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
+from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.remembering import EntityStore
 from casty_trio.model.services import ServiceKey, check_key
 from casty_trio.model.signals import Signal
 from casty_trio.model.strategies import SupervisionStrategy
 
-__all__ = ["Behavior", "Behaviors", "BoundFactory", "Broadcasted", "Discoverable", "Receive", "Setup", "Sharded", "Special"]
+__all__ = [
+    "Behavior",
+    "Behaviors",
+    "BoundFactory",
+    "Broadcasted",
+    "Discoverable",
+    "Receive",
+    "Setup",
+    "Sharded",
+    "Singleton",
+    "Special",
+]
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
 class Behavior(msgspec.Struct, Generic[M], frozen=True, eq=False):
@@ -133,12 +147,26 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
     role: str = ""
     proxy: bool = False
     allocation: AllocationStrategy | None = None
+    extract_entity_id: Callable[[Any], str] | None = None
+    extract_message: Callable[[Any], Any] | None = None
+    passivation: Passivation | None = None
+    stop_message: Any = None
+    remember_entities: EntityStore | None = None
 
 
 class Broadcasted(Behavior[M], frozen=True, eq=False):
     """One actor on every node that spawns it, all of them told at once; only a `ClusteredActorSystem` can spawn it."""
 
     behavior: Behavior[M]
+    message_types: tuple[Any, ...]
+
+
+class Singleton(Behavior[M], frozen=True, eq=False):
+    """One actor in the whole cluster; only a `ClusteredActorSystem` can spawn it."""
+
+    behavior: Behavior[M]
+    role: str | None
+    stop_message: Any
     message_types: tuple[Any, ...]
 
 
@@ -292,6 +320,7 @@ class Behaviors:
             refuse("behavior", behavior, "the behaviour of one actor; wrap the one inside")
         return Discoverable(behavior, key)
 
+    @overload
     @staticmethod
     def sharded(
         factory: Callable[[str], Behavior[M]],
@@ -299,8 +328,58 @@ class Behaviors:
         num_shards: int = 100,
         role: str | None = None,
         proxy: bool = False,
+        extract_entity_id: None = None,
+        extract_message: None = None,
+        passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
         allocation: AllocationStrategy | None = None,
-    ) -> Sharded[M]:
+        stop_message: object = None,
+    ) -> Sharded[M]: ...
+    @overload
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
+        extract_entity_id: Callable[[M], str],
+        extract_message: None = None,
+        passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
+        allocation: AllocationStrategy | None = None,
+        stop_message: object = None,
+    ) -> Behavior[M]: ...
+    @overload
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
+        extract_entity_id: Callable[[T], str],
+        extract_message: Callable[[T], M],
+        passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
+        allocation: AllocationStrategy | None = None,
+        stop_message: object = None,
+    ) -> Behavior[T]: ...
+
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[Any]],
+        *,
+        num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
+        extract_entity_id: Callable[[Any], str] | None = None,
+        extract_message: Callable[[Any], Any] | None = None,
+        passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
+        allocation: AllocationStrategy | None = None,
+        stop_message: object = None,
+    ) -> Any:
         """An actor per entity id, started by its first message; the ids are spread over ``num_shards`` shards.
 
         Parameters:
@@ -309,12 +388,21 @@ class Behaviors:
             num_shards: into how many shards the ids are hashed; the same on every node and client, 1 to 65 536.
             role: only members with this role host entities, others route only; the same on every node.
             proxy: whether this node routes only.
+            extract_entity_id: tells of a message of your own for which entity it is. With it, the type's ref on this node
+                takes your messages as they are, beside envelopes. Left out, it takes `ShardEnvelope` only.
+            extract_message: makes what the entity receives of a message of your own; left out, it receives that itself.
+            passivation: which entities' actors are stopped by themselves, because nobody needs them or there are too many;
+                left out, none is.
+            remember_entities: a store; entities in it live again when their shard comes to a node, without a message.
+                An entity is forgotten when it passivates or stops by itself; one that fails is started again.
             allocation: which member gets which shard; `LeastShards` when left out. That of the node that coordinates the
                 type counts, the oldest member (with the role), so give all the same.
+            stop_message: what an entity is told in the place of just being stopped, when it is passivated or its shard
+                leaves the node. It has to return `stopped()` some time after, ``EntitySettings.stop_timeout`` at most.
 
         Raises:
             SettingsError: ``num_shards`` is no whole number from 1 to 65 536, ``role`` no role, ``proxy`` neither True nor
-                False, or ``allocation`` no strategy.
+                False, ``allocation`` no strategy, or another argument is not what it has to be.
 
         Example:
             >>> def cart(entity_id: str) -> Behavior[str]:
@@ -324,9 +412,27 @@ class Behaviors:
         """
         check_count("num_shards", num_shards, 1, MOST_SHARDS)
         check_flag("proxy", proxy)
+        check_hook("extract_entity_id", extract_entity_id)
+        check_hook("extract_message", extract_message)
+        if extract_message is not None and extract_entity_id is None:
+            refuse("extract_message", extract_message, "left out, or given together with extract_entity_id")
+        check_instance("passivation", passivation, Passivation)
+        if remember_entities is not False:
+            check_given("remember_entities", remember_entities, EntityStore)
         check_instance("allocation", allocation, AllocationStrategy)
-        wanted = check_roles("role", (role,))[0] if role is not None else ""
-        return Sharded(factory, num_shards, factory_message_types(factory), wanted, proxy, allocation)
+        return Sharded[Any](
+            factory,
+            num_shards,
+            factory_message_types(factory),
+            role=check_roles("role", (role,))[0] if role is not None else "",
+            proxy=proxy,
+            allocation=allocation,
+            extract_entity_id=extract_entity_id,
+            extract_message=extract_message,
+            passivation=passivation,
+            stop_message=stop_message,
+            remember_entities=remember_entities or None,
+        )
 
     @staticmethod
     def broadcasted(behavior: Behavior[M]) -> Broadcasted[M]:
@@ -351,6 +457,36 @@ class Behaviors:
             refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
         return Broadcasted(behavior, behavior_message_types(behavior))
 
+    @staticmethod
+    def singleton(behavior: Behavior[M], *, role: str | None = None, stop_message: object = None) -> Singleton[M]:
+        """One actor in the whole cluster: spawn it on each node, under the same name; the oldest of them that is up runs it.
+
+        `spawn` gives a ref that reaches the actor wherever it runs, and holds mail while it moves. The actor moves when its
+        node leaves, or is removed from the cluster; what its state was is gone then, unless it was stored elsewhere.
+
+        Parameters:
+            behavior: what the actor does with its first message. The message types are read as `broadcasted` says.
+            role: only nodes with this role run it; the others send to it. The same on every node.
+            stop_message: what the actor is told in the place of just being stopped, when it moves in good order. It has to
+                return `stopped()` some time after, ``SingletonSettings.stop_timeout`` at most.
+
+        Raises:
+            SettingsError: it is no behaviour, or one that is itself spread over the cluster; or the role is no text.
+
+        Example:
+            >>> def scheduler() -> Behavior[str]:
+            ...     def receive(ctx: ActorContext[str], job: str) -> None: ...
+            ...     return Behaviors.receive(receive)
+            >>> Behaviors.singleton(scheduler(), role="backend").message_types
+            (<class 'str'>,)
+        """
+        check_given("behavior", behavior, Behavior)
+        if _is_spread(behavior):
+            refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
+        if role is not None:
+            check_roles("role", (role,))
+        return Singleton(behavior, role, stop_message, behavior_message_types(behavior))
+
 
 def behavior_message_types(behavior: Behavior[Any]) -> tuple[Any, ...]:
     """The messages that a behaviour handles, as far as the annotations of its function tell; () when they do not."""
@@ -366,7 +502,7 @@ def behavior_message_types(behavior: Behavior[Any]) -> tuple[Any, ...]:
 
 
 def _is_spread(value: object) -> bool:
-    return isinstance(value, (Sharded, Broadcasted))
+    return isinstance(value, (Sharded, Broadcasted, Singleton))
 
 
 def is_wrapped(value: object) -> bool:
