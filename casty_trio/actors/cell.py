@@ -29,9 +29,9 @@ from casty_trio.actors.supervision import escalates, judge
 from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import arm
 from casty_trio.errors import ActorFailedError, ActorStoppedError, DeathPactError, SystemClosedError
-from casty_trio.model.behavior import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, is_wrapped
 from casty_trio.model.events import ActorFailed, ActorRestarted, ActorStarted, ActorStopped, UnhandledMessage
 from casty_trio.model.interpreter import PLAIN, Blueprint
+from casty_trio.model.kinds import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, is_wrapped
 from casty_trio.model.strategies import Directive
 from casty_trio.model.words import add_note, in_words
 

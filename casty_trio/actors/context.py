@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from casty_trio.actors.stash import Stash
     from casty_trio.actors.system import ActorSystem
     from casty_trio.actors.timers import Timers
-    from casty_trio.model.behavior import Behavior, BoundFactory
     from casty_trio.model.broadcast import BroadcastRef
     from casty_trio.model.entity import EntityInfo
+    from casty_trio.model.kinds import Behavior, BoundFactory
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
 

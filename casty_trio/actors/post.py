@@ -23,10 +23,10 @@ from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import mark
 from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, UsageError
-from casty_trio.model.behavior import Behavior, Broadcasted, Sharded, Singleton
 from casty_trio.model.checks import check_instance
 from casty_trio.model.events import ActorFailed, MailboxHighWater
 from casty_trio.model.interpreter import PLAIN, Blueprint, collect
+from casty_trio.model.kinds import Behavior, Broadcasted, Sharded, Singleton
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.signals import Terminated
 

@@ -8,7 +8,7 @@ from casty_trio.model.allocation import (
     RendezvousHash as RendezvousHash,
     ShardHost as ShardHost,
 )
-from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
+from casty_trio.model.behavior import Behaviors as Behaviors
 from casty_trio.model.broadcast import BroadcastRef as BroadcastRef
 from casty_trio.model.client_events import (
     ClientEvent as ClientEvent,
@@ -61,6 +61,7 @@ from casty_trio.model.events import (
     SpyEvent as SpyEvent,
     UnhandledMessage as UnhandledMessage,
 )
+from casty_trio.model.kinds import Behavior as Behavior
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
 from casty_trio.model.passivation import Passivation as Passivation

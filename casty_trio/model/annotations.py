@@ -73,7 +73,7 @@ def factory_message_types(factory: Any) -> tuple[Any, ...]:
         The members of ``Msg``; () when there is no annotation, or it cannot be resolved here.
 
     Example:
-        >>> from casty_trio.model.behavior import Behavior
+        >>> from casty_trio.model.kinds import (Behavior)
         >>> def cart(entity_id: str) -> "Behavior[int | str]": ...
         >>> factory_message_types(cart)
         (<class 'int'>, <class 'str'>)

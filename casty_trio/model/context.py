@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 if TYPE_CHECKING:
     import logging
 
-    from casty_trio.model.behavior import Behavior, BoundFactory
     from casty_trio.model.broadcast import BroadcastRef
     from casty_trio.model.entity import EntityInfo
+    from casty_trio.model.kinds import Behavior, BoundFactory
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
     from casty_trio.model.services import Listing, ReceptionistMessage, ServiceKey

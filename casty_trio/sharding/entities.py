@@ -25,8 +25,9 @@ from casty_trio.actors.mail import Adapted, Asked, Finish
 from casty_trio.actors.refs import ReplySlot
 from casty_trio.errors import SelfAskError, SystemClosedError
 from casty_trio.model.address import quote_name
-from casty_trio.model.behavior import Behaviors, Sharded
+from casty_trio.model.behavior import Behaviors
 from casty_trio.model.entity import EntityInfo
+from casty_trio.model.kinds import Sharded
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.shards import shard_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casty_trio.errors import UsageError
-from casty_trio.model.behavior import Sharded
+from casty_trio.model.kinds import Sharded
 from casty_trio.model.words import in_words
 
 __all__ = ["Extract", "extract_of"]

@@ -15,8 +15,8 @@ from casty_trio.actors.cell import Cell
 from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
 from casty_trio.errors import ActorStoppedError, AskError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
-from casty_trio.model.behavior import Sharded
 from casty_trio.model.envelope import ShardEnvelope, is_envelope
+from casty_trio.model.kinds import Sharded
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.shards import shard_of
 from casty_trio.sharding.entities import Drain, EntityFamily, Target

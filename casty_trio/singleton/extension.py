@@ -11,7 +11,8 @@ import trio
 from casty_trio.cluster import ClusteredActorSystem, Extension
 from casty_trio.errors import LinkClosedError, LinkFullError, UnknownMessageTypeError, UsageError
 from casty_trio.model.address import ActorAddress
-from casty_trio.model.behavior import Behavior, Behaviors, Singleton
+from casty_trio.model.behavior import Behaviors
+from casty_trio.model.kinds import Behavior, Singleton
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef

@@ -17,7 +17,7 @@ from casty_trio.actors.finishing import Limit
 from casty_trio.actors.mail import Adapted, Asked, Finish
 from casty_trio.actors.refs import AskableRef, ReplySlot
 from casty_trio.errors import ActorStoppedError, AskError, EncodeError, MailboxFullError
-from casty_trio.model.behavior import Singleton
+from casty_trio.model.kinds import Singleton
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef

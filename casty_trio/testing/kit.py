@@ -15,11 +15,11 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from casty_trio.actors.post import check_beginning
 from casty_trio.errors import DeathPactError, UsageError
-from casty_trio.model.behavior import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, Wrapper
 from casty_trio.model.checks import check_instance
 from casty_trio.model.entity import EntityInfo
 from casty_trio.model.events import SpyEvent
 from casty_trio.model.interpreter import Blueprint, afresh, collect, collect_later
+from casty_trio.model.kinds import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, Wrapper
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal, Terminated
 from casty_trio.model.strategies import Directive, RestartWindow, SupervisionStrategy

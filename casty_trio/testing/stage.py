@@ -19,10 +19,10 @@ from casty_trio.actors.post import check_beginning
 from casty_trio.errors import NameInUseError, StashFullError, UsageError
 from casty_trio.model import context
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.behavior import Behavior
 from casty_trio.model.checks import check_seconds
 from casty_trio.model.entity import EntityInfo
 from casty_trio.model.interpreter import collect
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import Listing, ReceptionistMessage, ServiceKey

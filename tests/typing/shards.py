@@ -3,7 +3,7 @@
 from typing import Any, assert_type
 
 from casty_trio import ActorRef, Behavior, Behaviors, ClusteredActorSystem, EntityInfo, Passivation, ShardEnvelope
-from casty_trio.model.behavior import Sharded
+from casty_trio.model.kinds import Sharded
 from tests.typing.messages import Add, Message, counter
 
 
