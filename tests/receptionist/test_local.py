@@ -155,7 +155,7 @@ async def test_it_composes_with_every_wrapper() -> None:
         await wait_all_tasks_blocked()
         assert paths(await system.lookup(ECHO)) == ["/a", "/b", "/c", "/d"]
         assert paths(await system.lookup(OTHER)) == ["/c"]
-        for name in "abd":
+        for name in ("a", "b", "d"):
             refs[name].tell("fail")
         await wait_all_tasks_blocked()
         assert paths(await system.lookup(ECHO)) == ["/a", "/b", "/c", "/d"]
