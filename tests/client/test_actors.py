@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from casty_trio import (
+    ActorAddress,
     ActorFailedError,
     ActorRef,
     ActorSettings,
@@ -34,6 +35,7 @@ from casty_trio import (
     SystemClosedError,
     UsageError,
 )
+from casty_trio.client.refs import ClientRef
 from casty_trio.testing import Simulation, simulate
 from tests.sim.shop import NAME, PORT, Ctx, make_client, make_node
 
@@ -251,6 +253,32 @@ def test_another_client_does_not_reach_it() -> None:
             theirs.tell(News("from another client"))
             await trio.sleep(1)
         assert read == []
+
+    press(program)
+
+
+def test_nobody_answers_in_its_place() -> None:
+    """K2, K7: the reply ref of a node's own ask has a number that another client cannot guess."""
+
+    async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient) -> None:
+        asked = trio.Event()
+
+        async def receive(ctx: Ctx, message: Question) -> None:
+            asked.set()
+            await anyio.sleep(0.5)
+            message.reply_to.tell("genuine")
+
+        papers = papers_of(client)
+        papers.tell(ShardEnvelope("daily", Follow(client.spawn(Behaviors.receive(receive)))))
+
+        async def forge(other: ClusterClient) -> None:
+            await asked.wait()
+            for number in range(1, 500):
+                ClientRef(other, ActorAddress(NAME, f"/$asks/{number}", "node-1", PORT, node.uid, number)).tell("forged")
+
+        async with make_client(sim, 2) as other, trio.open_nursery() as nursery:
+            nursery.start_soon(forge, other)
+            assert await client.ask(papers, to(lambda r: AskThem("well?", r))) == "genuine"
 
     press(program)
 
