@@ -101,9 +101,11 @@ class ClientServices:
             ProtocolError: it is nothing of that kind, or does not follow from what it told before.
         """
         frame = listings.unpack(body)
+        if self._parts and frame.version != self._parts[0].version:
+            self._parts.clear()  # the link was full before the last of them: they are told anew, as they are now
         self._parts.append(frame)
         if frame.more:
-            self._check_size(sum(len(part.added) for part in self._parts))
+            self._check_size(sum(1 + len(part.added) + len(part.removed) for part in self._parts))
             return
         parts, self._parts = self._parts, []
         self._take(frame, parts)

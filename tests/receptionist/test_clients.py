@@ -17,6 +17,7 @@ from casty_trio import (
     Behaviors,
     ClusterClient,
     ClusteredActorSystem,
+    LinkSettings,
     Listing,
     RequestRefusedError,
     ServiceKey,
@@ -308,10 +309,36 @@ def test_many_services_come_in_parts_and_change_one_by_one() -> None:
     with_client(program, names=("n1",), start=start)
 
 
+MANY: ServiceKey[str] = ServiceKey("many")
 ROW = ServiceRow("a", "n1", 1, 2, "/a", 3)
 
 
-def test_what_does_not_follow_is_refused() -> None:
+def test_more_services_than_a_link_holds() -> None:
+    """R1, K1: the client is ready, and hears of all as fast as its link takes it."""
+    small = LinkSettings(max_frame=16_384, max_message=32_768, queue=32_768)
+
+    def start(system: ClusteredActorSystem) -> None:
+        for number in range(600):
+            system.spawn(Behaviors.discoverable(Behaviors.ignore(), key=MANY), f"{'p' * 100}{number}")
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim, messages=[str, Say, Open, Tell], link=small) as nodes:
+            await nodes.form("n1", begin=start)
+
+            async def outside(env: Any, _: str) -> None:
+                async with ClusterClient([("n1", PORT)], NAME, env=env) as client, client.subscribe(MANY) as told:
+                    async for listing in told:
+                        if len(listing.instances) == 600:
+                            break
+                    assert client.statistics().connections == 1
+
+            with trio.fail_after(30):
+                await sim.host("c1").run(outside)
+
+    run(scenario)
+
+
+def test_what_does_not_follow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """W2: a node that tells what cannot be is cut off, and the next connection begins anew."""
 
     async def program(sim: Simulation, nodes: Cluster, client: ClusterClient) -> None:
@@ -329,6 +356,14 @@ def test_what_does_not_follow_is_refused() -> None:
         services.disconnected()
         services.on_frame(memoryview(listings.pack(ServicesFrame(0, 2, False, (), ()))))
         assert not services.registry
+        services.on_frame(memoryview(listings.pack(ServicesFrame(0, 3, True, (ROW,), ()))))
+        services.on_frame(memoryview(listings.pack(ServicesFrame(0, 4, False, (), ()))))  # a full link kept the rest of it
+        assert not services.registry
+        monkeypatch.setattr("casty_trio.client.services.MOST_SERVICES", 50)
+        with pytest.raises(ProtocolError, match="more than 50 services"):
+            for _ in range(51):
+                services.on_frame(memoryview(listings.pack(ServicesFrame(4, 5, True, (), ()))))
+        services.disconnected()
         for body in (b"\xc1", b"\x95\x00\x00\xc2\x90\x90", listings.pack(ServicesFrame(-1, 1, False, (), ()))):
             with pytest.raises(ProtocolError, match="malformed"):
                 services.on_frame(memoryview(body))
