@@ -404,7 +404,10 @@ class ActorSystem(Finding):
         return self._incarnation
 
     def name_ask(self, slot: AskSlot) -> int:
-        """Give an ask a number under which its reply ref is found while it waits; nobody guesses it, to answer in its place."""
+        """Give an ask a number under which its reply ref is found while it waits.
+
+        Nobody can guess it: who could, would answer in the place of whoever was asked.
+        """
         number = int.from_bytes(self.env.token(8), "big") >> 1 | 1  # so many bits as an incarnation has
         self._named_asks[number] = slot
         return number

@@ -465,6 +465,48 @@ def test_timers_and_background_work() -> None:
     alone(program)
 
 
+def test_what_begins_with_a_failure_has_nothing_to_resume() -> None:
+    """As on a node, it stops."""
+    begun = list[int]()
+
+    def begin(ctx: Ctx) -> Behavior[int]:
+        begun.append(1)
+        if len(begun) > 10:
+            return Behaviors.ignore()
+        raise RuntimeError("kaputt")
+
+    async def program(client: ClusterClient) -> None:
+        strategy = OneForOneStrategy(decider=lambda failure: Directive.resume)
+        client.spawn(Behaviors.supervise(Behaviors.setup(begin), strategy))
+        await trio.sleep(1)
+        assert len(begun) == 1
+        assert client.statistics().actors == 0
+
+    alone(program)
+
+
+def test_nothing_outlives_it() -> None:
+    """Not what its last hook begins either; and a timer that has fired is no message that is lost."""
+
+    def begin_again(ctx: Ctx) -> None:
+        ctx.timers.periodic("tick", 0.1, "tick")
+        ctx.pipe_to_self(anyio.sleep(math.inf))
+
+    def receive(ctx: Ctx, message: str) -> Behavior[str]:
+        ctx.timers.once("soon", 0.0, "soon")
+        return Behaviors.stopped()
+
+    async def program(client: ClusterClient) -> None:
+        ref: Any = client.spawn(Behaviors.with_lifecycle(Behaviors.receive(receive), post_stop=begin_again))
+        ref.tell("go")
+        await trio.sleep(5)
+        assert client.statistics().actors == client.statistics().dropped == 0
+        assert not ref.cell.behind
+        assert client._deadlines._heap.open == 1  # the refresh of the state
+
+    alone(program)
+
+
 def test_background_work_that_fails_is_a_failure_of_the_actor() -> None:
     async def fail() -> str:
         raise OSError("lost")
