@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from anyio.lowlevel import checkpoint
 
 from casty_trio.client.refs import ClientRef
-from casty_trio.errors import ProtocolError
+from casty_trio.errors import ProtocolError, SystemClosedError
 from casty_trio.link.parking import Parking, parking_class
 from casty_trio.model.listings import ListingBuffer
 from casty_trio.model.services import Listing, ServiceEntry, ServiceKey, check_key, listing_of
@@ -63,6 +63,7 @@ class ClientServices:
         self._parts: list[ServicesFrame] = []
         self._iterations: dict[ClientListings[Any], None] = {}
         self._registry: tuple[ServiceEntry, ...] | None = ()
+        self._closed = False
 
     @property
     def registry(self) -> tuple[ServiceEntry, ...]:
@@ -81,6 +82,8 @@ class ClientServices:
         """The listing and its changes, for as long as the block lasts."""
         check_key(key)
         iteration = ClientListings[M](key, capacity)
+        if self._closed:
+            raise SystemClosedError("the client has left its block: there will be no more listings")
         self._iterations[iteration] = None
         iteration.put(self.find(key))
         try:
@@ -91,6 +94,7 @@ class ClientServices:
 
     def close(self) -> None:
         """The client has left its block: iterations end after what they have buffered."""
+        self._closed = True
         for iteration in list(self._iterations):
             iteration.close()
 

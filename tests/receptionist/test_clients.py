@@ -15,6 +15,7 @@ from casty_trio import (
     ActorRef,
     Behavior,
     Behaviors,
+    ClientEvent,
     ClusterClient,
     ClusteredActorSystem,
     LinkSettings,
@@ -188,7 +189,7 @@ def test_an_iteration_ends_with_the_client() -> None:
     async def program(sim: Simulation, nodes: Cluster, client: ClusterClient) -> None:
         manager = client.subscribe(ECHO, capacity=1)
         listings = await manager.__aenter__()
-        kept.extend([manager, listings, client])
+        kept.extend([manager, listings, client, client.subscribe(ECHO), client.events(ClientEvent)])
         with pytest.raises(SettingsError, match="capacity"):
             async with client.subscribe(ECHO, capacity=0):
                 pass
@@ -198,11 +199,14 @@ def test_an_iteration_ends_with_the_client() -> None:
     with_client(program, names=("n1",))
 
     async def rest() -> None:
-        manager, listings, client = kept
+        manager, listings, client, *late = kept
         assert [places(each) async for each in listings] == [["n1/echo"]]
         await manager.__aexit__(None, None, None)
         with pytest.raises(SystemClosedError):
             client.lookup(ECHO)
+        for each in late:  # nobody would end it
+            with pytest.raises(SystemClosedError, match="there will be no more"):
+                await each.__aenter__()
 
     trio.run(rest)
 
