@@ -265,6 +265,27 @@ def test_a_client_may_send_back_the_refs_it_was_sent_and_those_of_services() -> 
     with_client(program, names=("n1", "n2"), start=lambda system: begin(system, told))
 
 
+def test_which_of_the_refs_it_was_sent_a_client_may_send_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """K7: the latest, on the connection that brought them; the node remembers no more than that."""
+    monkeypatch.setattr("casty_trio.remote.connection.LENT", 3)
+
+    async def program(sim: Simulation, nodes: Cluster, client: ClusterClient) -> None:
+        one, two = (each.ref for each in client.lookup(ECHO).instances)
+        first, second, third = [await client.ask(one, Open) for _ in range(3)]
+        [connection] = [each for each in nodes.systems["n1"].connections if each.peer is None]
+        reads: Any = nodes.systems["n1"].lookup(first.path)
+        connection.write_ref(reads)  # sent once more: it is the latest now
+        fourth = await client.ask(one, Open)
+        assert len(connection._lent) == 3
+        for ref in (first, third, fourth):
+            assert await send_on(client, one, ref)
+        for service, ref in ((one, second), (two, first)):
+            with pytest.raises(RequestRefusedError, match="was not sent to this one"):
+                await send_on(client, service, ref)
+
+    with_client(program, names=("n1", "n2"))
+
+
 def test_a_message_for_a_service_of_another_node_reaches_nobody_else() -> None:
     """W8: when the client has no way there, it is refused, though another actor of that path and incarnation lives here."""
 
