@@ -283,6 +283,23 @@ def test_nobody_answers_in_its_place() -> None:
     press(program)
 
 
+def test_a_node_finds_its_clients_among_many_and_forgets_them() -> None:
+    """K2: the newest connection of each; nothing is kept of one that has gone."""
+
+    async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient) -> None:
+        uid, [first] = client.identity.uid, node.connections
+        assert node.connection_of(uid) is first
+        async with make_client(sim, 2) as other:
+            [_, second] = node.connections
+            assert node.connection_of(other.identity.uid) is second
+            assert node.connection_of(uid) is first
+        await trio.sleep(1)
+        assert node.connection_of(other.identity.uid) is None
+        assert len(node._by_uid) == 1
+
+    press(program)
+
+
 def test_it_is_reached_again_after_a_new_connection_to_the_same_node() -> None:
     """K2: the ref the cluster holds names the client, not the connection."""
     read = list[str]()
