@@ -263,7 +263,8 @@ def test_nobody_answers_in_its_place() -> None:
     async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient) -> None:
         asked = trio.Event()
 
-        async def receive(ctx: Ctx, message: Question) -> None:
+        async def receive(ctx: Ctx, message: News | Question) -> None:
+            assert isinstance(message, Question)
             asked.set()
             await anyio.sleep(0.5)
             message.reply_to.tell("genuine")
