@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import trio
 from trio.lowlevel import checkpoint
 
-from casty_trio.actors.refs import AdapterRef, AskableRef, LocalRef, ReplySlot, WatchableRef
+from casty_trio.actors.refs import AdapterRef, AskableRef, LocalRef, PassingRef, ReplySlot, WatchableRef
 from casty_trio.errors import ActorStoppedError, CastyError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.behavior import Behavior
@@ -230,8 +230,11 @@ class Services:
         """There may be another listing of these services: tell whoever wants it, if there is."""
         for name in names:
             self._listings.pop(name, None)
-            for told in list(self._wanted.get(name, {}).values()):
-                told.tell(self.find(told.key))
+            for subscriber, told in list(self._wanted.get(name, {}).items()):
+                if isinstance(subscriber, PassingRef | ReplySlot) and subscriber.closed:
+                    self.unsubscribe(name, subscriber)
+                else:
+                    told.tell(self.find(told.key))
 
     def close(self) -> None:
         """The system has stopped: iterations end after what they have buffered."""

@@ -26,16 +26,20 @@ from casty_trio import (
     Connected,
     Directive,
     InvalidNameError,
+    Listing,
     NameInUseError,
     NotSupportedOnClientError,
     OneForOneStrategy,
     SelfAskError,
+    ServiceKey,
     Settings,
     ShardEnvelope,
+    Subscribe,
     SystemClosedError,
     UsageError,
 )
 from casty_trio.client.refs import ClientRef
+from casty_trio.remote.guests import GuestRef
 from casty_trio.testing import Simulation, simulate
 from tests.sim.shop import NAME, PORT, Ctx, make_client, make_node
 
@@ -297,6 +301,29 @@ def test_a_node_finds_its_clients_among_many_and_forgets_them() -> None:
         await trio.sleep(1)
         assert node.connection_of(other.identity.uid) is None
         assert len(node._by_uid) == 1
+
+    press(program)
+
+
+def test_it_gets_listings_for_as_long_as_its_client_is_there() -> None:
+    """R2: what a node's actor subscribes it to is over with the first change after its client has gone."""
+    key: ServiceKey[Any] = ServiceKey("any")
+    heard = list[Any]()
+
+    async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient) -> None:
+        async with make_client(sim, 2, messages=[Listing]) as other:
+            local = other.spawn(Behaviors.receive(lambda ctx, listing: heard.append(listing)), "listener")
+            guest = GuestRef(node, other.identity.uid, local.path, local.address.incarnation)
+            node.codec.register(Listing)
+            node.receptionist.tell(Subscribe(key, guest))
+            node.spawn(Behaviors.discoverable(newspaper("a"), key=key))
+            await trio.sleep(1)
+            assert [len(listing.instances) for listing in heard] == [0, 1]
+        await trio.sleep(1)
+        for _ in range(2):
+            node.spawn(Behaviors.discoverable(newspaper("a"), key=key))
+        assert guest not in node.services._interests
+        assert node.statistics().dead_letters == 0
 
     press(program)
 
