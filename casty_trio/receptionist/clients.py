@@ -6,7 +6,7 @@ its link was full or there are very many, is told all of them part by part, by a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,16 +27,16 @@ class ClientListings:
 
     Args:
         system: the node.
-        services: all services that there are now, sorted.
+        services: all services that there are now, by their key, sorted; where nothing has changed, the very same.
     """
 
-    def __init__(self, system: ClusteredActorSystem, services: Callable[[], tuple[ServiceEntry, ...]]) -> None:
+    def __init__(self, system: ClusteredActorSystem, services: Callable[[], Mapping[str, tuple[ServiceEntry, ...]]]) -> None:
         self._system = system
         self._services = services
         self._told: dict[Connection, int] = {}  # which version each client has; 0 for none
         self._behind: dict[Connection, None] = {}  # those that a task brings up to date
         self._version = 1
-        self._known: dict[ServiceEntry, None] = {}
+        self._known: dict[str, tuple[ServiceEntry, ...]] = {}
         self._all: list[bytes] = []  # the frames that tell all of this version, once somebody needed them
 
     def subscribed(self, connection: Connection) -> None:
@@ -61,9 +61,14 @@ class ClientListings:
         """There may be other services: tell the clients."""
         if not self._told:
             return
-        now = dict.fromkeys(self._services())
-        added = [entry for entry in now if entry not in self._known]
-        removed = [entry for entry in self._known if entry not in now]
+        now = dict(self._services())
+        added, removed = list[ServiceEntry](), list[ServiceEntry]()
+        for key in sorted({*now, *self._known}):
+            new, old = now.get(key, ()), self._known.get(key, ())
+            if new is not old:
+                there, here = frozenset(old), frozenset(new)
+                added += [entry for entry in new if entry not in there]
+                removed += [entry for entry in old if entry not in here]
         if not added and not removed:
             return
         before, self._known, self._all = self._version, now, []
@@ -75,7 +80,7 @@ class ClientListings:
 
     def _whole(self) -> list[bytes]:
         if not self._all:
-            self._all = self._frames(0, self._known)
+            self._all = self._frames(0, (entry for key in sorted(self._known) for entry in self._known[key]))
         return self._all
 
     def _frames(self, base: int, added: Iterable[ServiceEntry], removed: Iterable[ServiceEntry] = ()) -> list[bytes]:

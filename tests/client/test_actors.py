@@ -312,7 +312,7 @@ def test_it_gets_listings_for_as_long_as_its_client_is_there() -> None:
 
     async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient) -> None:
         async with make_client(sim, 2, messages=[Listing]) as other:
-            local = other.spawn(Behaviors.receive(lambda ctx, listing: heard.append(listing)), "listener")
+            local: ActorRef[Any] = other.spawn(Behaviors.receive(lambda ctx, listing: heard.append(listing)), "listener")
             guest = GuestRef(node, other.identity.uid, local.path, local.address.incarnation)
             node.codec.register(Listing)
             node.receptionist.tell(Subscribe(key, guest))

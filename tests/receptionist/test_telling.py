@@ -53,7 +53,7 @@ async def test_who_could_not_be_told_is_told_all_again(autojump_clock: trio.test
     quick, slow, gone = StubConnection(), StubConnection(), StubConnection()
     one, other = quick.link, slow.link
     async with ClusteredActorSystem("shop", "127.0.0.1", 0, "n1") as system:
-        clients: Any = ClientListings(system, lambda: tuple(now))
+        clients: Any = ClientListings(system, lambda: {"a": tuple(now)} if now else {})
         clients.changed()
         for connection in (quick, slow):
             clients.subscribed(connection)
