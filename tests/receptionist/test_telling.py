@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
 from casty_trio import ActorAddress, ClusteredActorSystem, ServiceEntry
-from casty_trio.errors import LinkFullError
+from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError
 from casty_trio.protocol import listings
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.listings import ServicesFrame
@@ -21,6 +22,7 @@ class StubLink:
     def __init__(self) -> None:
         self.full = False
         self.waiting = 0
+        self.error: Exception | None = None
         self.told: list[ServicesFrame] = []
         self.peer: Any = type("Peer", (), {"node_id": "c1"})()
 
@@ -33,6 +35,8 @@ class StubLink:
 
     def write(self, kind: int, body: bytes) -> None:
         assert kind == Kind.LISTINGS
+        if self.error is not None:
+            raise self.error
         if self.full:
             raise LinkFullError("no room")
         self.told.append(listings.unpack(body))
@@ -91,3 +95,22 @@ async def test_who_could_not_be_told_is_told_all_again(autojump_clock: trio.test
         gone.link.full = False
         await trio.sleep(1)
         assert not clients._behind
+
+
+@pytest.mark.parametrize("error", [LinkClosedError("gone"), MessageTooLargeError("small")])
+async def test_who_cannot_be_told_is_named_in_the_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """R1: at once, and while it is told part by part; nothing goes on for it."""
+    async with ClusteredActorSystem("shop", "127.0.0.1", 0, "n1") as system:
+        for slowly in (False, True):
+            connection = StubConnection()
+            connection.link.error = error
+            clients: Any = ClientListings(system, lambda: {"a": (entry(1),)})
+            if slowly:
+                clients._told[connection] = 0
+                clients._bring_up(connection)
+                await trio.testing.wait_all_tasks_blocked()
+            else:
+                clients.subscribed(connection)
+            assert clients._told[connection] == 0
+            assert not clients._behind
+    assert "does not hear of services" in caplog.text
