@@ -44,6 +44,7 @@ from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import ServiceEntry
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol import wire
@@ -411,7 +412,9 @@ class ClusteredActorSystem(MemberNode):
             (shards.name, tuple(state.members[home] if 0 <= home < len(state.members) else None for home in shards.homes))
             for shards in self._shard_types()
         )
-        registry = tuple(entry for extension in self._extensions for entry in extension.services())
+        registry: tuple[ServiceEntry, ...] = ()
+        for extension in self._extensions:
+            registry += extension.services()  # of one only: it is the very same tuple as before
         return TopologySnapshot(state.members, state.leader, state.unreachable, homes, registry)
 
     # --- Clients -----------------------------------------------------------------------------------------------------

@@ -100,6 +100,7 @@ class RemoteNode(ActorSystem):
         self.link_settings: LinkSettings = self.all_settings.link
         self.credentials: Credentials = Credentials(tls, secret, name, "node", node_id, env=self.env)
         self.connections: dict[Connection, None] = {}
+        self._by_uid: dict[int, dict[Connection, None]] = {}  # the same
         self.protocol_errors: int = 0
         self.peers: Peers = Peers(self, address_map)
         own: dict[int, FrameHandler] = {Kind.ACTOR: self._on_actor, Kind.CANCEL: self._on_cancel}
@@ -235,6 +236,7 @@ class RemoteNode(ActorSystem):
         """A connection after its handshake; ``dial`` is the number that this end gave it, or the other; serve it."""
         connection = Connection(self, link, peer, dial, their_dial)
         self.connections[connection] = None
+        self._by_uid.setdefault(link.peer.uid, {})[connection] = None
         refusal: str | None = None
         if link.session.identity.uid != self.uid:
             refusal = f"{self.node_id} has started anew"
@@ -261,13 +263,21 @@ class RemoteNode(ActorSystem):
             else:
                 self.log.debug("connection to %s ended: %s", link.peer_name, reason)
         finally:
-            del self.connections[connection]
+            self._forget(connection)
             connection.close_slots()
             self.connection_ended(connection)
             if peer is not None:
                 peer.detach(connection, link.reason)
             self._connection_ended.set()
             self._connection_ended = trio.Event()
+
+    def _forget(self, connection: Connection) -> None:
+        del self.connections[connection]
+        uid = connection.link.peer.uid
+        same = self._by_uid[uid]
+        del same[connection]
+        if not same:
+            del self._by_uid[uid]
 
     def connection_ended(self, connection: Connection) -> None:
         """There is one connection less."""
@@ -430,15 +440,15 @@ class RemoteNode(ActorSystem):
         if match is None:
             return None
         uid, number = int(match[1]), int(match[2])
-        for connection in self.connections:
-            if connection.link.peer.uid == uid and number in connection.slots:
+        for connection in self._by_uid.get(uid, ()):
+            if number in connection.slots:
                 return connection.slots[number]
         newest = self.connection_of(uid)
         return RemoteSlot(newest, number, math.inf) if newest is not None else None
 
     def connection_of(self, uid: int) -> Connection | None:
         """A client's connection: the newest, when it is back before its last one has ended."""
-        return next((each for each in reversed(self.connections) if each.link.peer.uid == uid), None)
+        return next(reversed(self._by_uid.get(uid, {})), None)
 
 
 class _Refused:
