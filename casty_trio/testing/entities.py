@@ -215,13 +215,17 @@ class EntityTraffic:
     Parameters:
         bench: where it runs.
         rate: how many items each node tells each second, at the mean.
+        asks: how many questions each node asks each second, at the mean.
         liveness: within how many seconds after the last fault each entity has to answer each node.
         complete: whether every item has to be handled: only where nothing happens that is not planned.
     """
 
-    def __init__(self, bench: Bench, *, rate: float = 4.0, liveness: float = 60.0, complete: bool = False) -> None:
+    def __init__(
+        self, bench: Bench, *, rate: float = 2.0, asks: float = 1.0, liveness: float = 60.0, complete: bool = False
+    ) -> None:
         self._bench = bench
         self._rate = rate
+        self._asks = asks
         observer = bench.observer
         self._one = observer.add(OneInstance())
         self._order = observer.add(Order())
@@ -277,7 +281,7 @@ class EntityTraffic:
     ) -> None:
         todo: list[str] = []
         while True:
-            await trio.sleep(rng.expovariate(1.5))
+            await trio.sleep(rng.expovariate(self._asks))
             todo = todo or rng.sample(ENTITIES, len(ENTITIES))
             entity, begun = todo.pop(), trio.current_time()
             try:
