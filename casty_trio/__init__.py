@@ -4,7 +4,7 @@ This file is the face: every public name, re-exported, and the composition root:
 The floors, lowest first; a lower one never imports an upper one:
 
     errors < env < model < protocol | settings < link | tls | actors < remote < cluster
-    < sharding | broadcasting | receptionist | pubsub | client < testing
+    < sharding | broadcasting | singleton | receptionist | pubsub | client < testing
 """
 
 from casty_trio import discovery as discovery
@@ -54,6 +54,7 @@ from casty_trio.errors import (
     SelfAskError as SelfAskError,
     SettingsError as SettingsError,
     ShardCountError as ShardCountError,
+    StaleOwnerError as StaleOwnerError,
     StashFullError as StashFullError,
     SystemClosedError as SystemClosedError,
     UnknownActorError as UnknownActorError,
@@ -100,6 +101,9 @@ from casty_trio.model import (
     DetectorStatistics as DetectorStatistics,
     Directive as Directive,
     Disconnected as Disconnected,
+    EntityInfo as EntityInfo,
+    EntitySettings as EntitySettings,
+    EntityStore as EntityStore,
     Event as Event,
     ExplicitShards as ExplicitShards,
     Find as Find,
@@ -128,6 +132,7 @@ from casty_trio.model import (
     MessageDropped as MessageDropped,
     NodeGone as NodeGone,
     OneForOneStrategy as OneForOneStrategy,
+    Passivation as Passivation,
     PeerStatistics as PeerStatistics,
     PubSub as PubSub,
     ReachableMember as ReachableMember,
@@ -139,6 +144,7 @@ from casty_trio.model import (
     ServiceEntry as ServiceEntry,
     ServiceInstance as ServiceInstance,
     ServiceKey as ServiceKey,
+    ShardClaim as ShardClaim,
     ShardEnvelope as ShardEnvelope,
     ShardEvent as ShardEvent,
     ShardHomeChanged as ShardHomeChanged,
@@ -148,6 +154,7 @@ from casty_trio.model import (
     ShutdownHookFailed as ShutdownHookFailed,
     ShutdownSettings as ShutdownSettings,
     Signal as Signal,
+    SingletonSettings as SingletonSettings,
     SpyEvent as SpyEvent,
     Subscribe as Subscribe,
     SupervisionStrategy as SupervisionStrategy,
@@ -174,9 +181,11 @@ from casty_trio.protocol.serializing import Serializer as Serializer, as_convert
 from casty_trio.pubsub import Topics as _Topics
 from casty_trio.receptionist import Receptionist as _Receptionist
 from casty_trio.settings import Settings as Settings
-from casty_trio.sharding import Sharding as _Sharding
+from casty_trio.sharding import Sharding as _Sharding, SqliteEntityStore as SqliteEntityStore
+from casty_trio.singleton import Singletons as _Singletons
 
 _install(_Sharding)
 _install(_Broadcasting)
 _install(_Receptionist)
 _install(_Topics)
+_install(_Singletons)

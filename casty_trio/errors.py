@@ -148,6 +148,10 @@ class NodeDownedError(CastyError):
     """This node was declared down, or is on the losing side of a network that has split: its block ends."""
 
 
+class StaleOwnerError(CastyError):
+    """A store was written to by right of a shard that has a later owner; nothing was changed."""
+
+
 class DeathPactError(CastyError):
     """An actor that was watched has ended, and the watcher has no ``on_signal`` to be told: it ends too."""
 

@@ -20,9 +20,11 @@ from casty_trio.model.checks import check_given, check_instance, refuse
 from casty_trio.model.client_settings import ClientSettings
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
+from casty_trio.model.entity_settings import EntitySettings
 from casty_trio.model.registry_settings import RegistrySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
 from casty_trio.model.sharding_settings import ShardingSettings
+from casty_trio.model.singleton_settings import SingletonSettings
 
 __all__ = ["FILE", "Settings", "load_settings", "merge_settings"]
 
@@ -45,6 +47,8 @@ class Settings:
         shutdown: the end of the system: for how long the hooks of each phase may run.
         cluster: membership: how often it is talked about, and how patient a node is.
         detector: how nodes watch each other.
+        entities: the actors of entities: how they end.
+        singletons: the actors that a cluster has one of: how they move.
         sharding: how shards move, and what waits meanwhile.
         receptionist: how nodes agree on who offers which service.
         pubsub: how nodes agree on who has subscribed to which topic.
@@ -62,6 +66,8 @@ class Settings:
     shutdown: ShutdownSettings = field(default_factory=ShutdownSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+    entities: EntitySettings = field(default_factory=EntitySettings)
+    singletons: SingletonSettings = field(default_factory=SingletonSettings)
     sharding: ShardingSettings = field(default_factory=ShardingSettings)
     receptionist: RegistrySettings = field(default_factory=RegistrySettings)
     pubsub: RegistrySettings = field(default_factory=RegistrySettings)
@@ -90,6 +96,8 @@ class Settings:
                 gossip_interval=0.5, gossip_interval_changing=0.05, stable_after=1.0, contact_interval=0.5
             ),
             detector=DetectorSettings(heartbeat=0.2, pause=0.6, probe_timeout=0.1),
+            entities=EntitySettings(stop_timeout=2.0),
+            singletons=SingletonSettings(retry=0.25, stop_timeout=2.0),
             sharding=ShardingSettings(
                 retry=0.1, hand_off_timeout=5.0, drain_timeout=1.0, leave_timeout=3.0, rebalance_interval=0.2
             ),

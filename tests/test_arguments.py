@@ -17,12 +17,16 @@ from casty_trio import (
     Behaviors,
     ClusterClient,
     ClusteredActorSystem,
+    EntitySettings,
     Event,
     LinkSettings,
     Mailbox,
     OneForOneStrategy,
+    Passivation,
     SettingsError,
     ShutdownSettings,
+    SingletonSettings,
+    SqliteEntityStore,
     UsageError,
 )
 from casty_trio.testing import Conditions, Simulation, simulate
@@ -75,12 +79,55 @@ def client(**settings: Any) -> ClusterClient:
     return ClusterClient(**{"contact_points": [("127.0.0.1", 25_520)], "system_name": "shop", **settings})
 
 
+def sharded(**arguments: Any) -> object:
+    return Behaviors.sharded(behavior, **{"extract_entity_id": None, **arguments})
+
+
 def keyword(what: Callable[..., object], name: str) -> Callable[[Any], object]:
     return lambda value: what(**{name: value})
 
 
 def backoff(**settings: Any) -> Backoff:
     return Backoff(**{"initial": 1.0, "maximum": 2.0, **settings})
+
+
+def spread() -> Iterator[Row]:
+    """What is spread over a cluster."""
+    passivation = of_class("casty_trio.model.passivation.Passivation")
+    yield "passivation", lambda value: Behaviors.sharded(behavior, passivation=value), *passivation
+    for name in ("extract_entity_id", "extract_message"):
+        yield name, keyword(partial(sharded, extract_entity_id=str), name), "a function", [1, "x"]
+    yield (
+        "extract_message",
+        lambda value: sharded(extract_message=value),
+        "left out, or given together with extract_entity_id",
+        [str],
+    )
+    yield "Passivation.idle", keyword(Passivation, "idle"), *SOME_SECONDS
+    bad = [*counts(1)[1], -math.inf]
+    yield "Passivation.limit", keyword(Passivation, "limit"), "a whole number, 1 or more, or math.inf", bad
+    yield "SingletonSettings.retry", keyword(SingletonSettings, "retry"), f"{SOME_SECONDS[0]} and finite", SOME_SECONDS[1]
+    yield "SingletonSettings.buffer", keyword(SingletonSettings, "buffer"), *counts(0)
+    yield "SingletonSettings.stop_timeout", keyword(SingletonSettings, "stop_timeout"), *NO_TIME
+    role = "an iterable of names of at most 64 characters"
+    yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
+    kind = "of class casty_trio.model.behavior.Behavior"
+    yield "behavior", lambda value: Behaviors.singleton(value), kind, [None, 5, behavior]
+    store = "of class casty_trio.model.remembering.EntityStore"
+    yield (
+        "remember_entities",
+        lambda value: Behaviors.sharded(behavior, remember_entities=value),
+        store,
+        [None, True, "x", 5],
+    )
+    yield "path", lambda value: SqliteEntityStore(value), "a path", [None, 5, b"x"]
+    yield "env", lambda value: SqliteEntityStore("x", env=value), *of_class("casty_trio.env.Env")
+    allowed, bad = "a number, 1 or more", [*NO_NUMBERS, None, 0.9]
+    yield "EntitySettings.revive_rate", keyword(EntitySettings, "revive_rate"), allowed, bad
+    finite = f"{SOME_SECONDS[0]} and finite"
+    for name in ("restart_least", "restart_most"):
+        yield f"EntitySettings.{name}", keyword(EntitySettings, name), finite, [*SOME_SECONDS[1], math.inf]
+    yield "EntitySettings.stop_timeout", keyword(EntitySettings, "stop_timeout"), *NO_TIME
 
 
 def values() -> Iterator[Row]:
@@ -182,7 +229,7 @@ def clients() -> Iterator[Row]:
     yield "a host in contact_points", lambda value: client(contact_points=[(value, 1)]), HOST[0], ["x" * 256]
 
 
-TABLE = [*values(), *behaviors(), *hooks(), *systems(), *clients()]
+TABLE = [*values(), *spread(), *behaviors(), *hooks(), *systems(), *clients()]
 
 
 def refusal(error: BaseException, name: str, allowed: str, value: Any) -> None:

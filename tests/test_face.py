@@ -9,6 +9,7 @@ from casty_trio.cluster import install, installed
 from casty_trio.pubsub import Topics
 from casty_trio.receptionist import Receptionist
 from casty_trio.sharding import Sharding
+from casty_trio.singleton import Singletons
 
 
 def test_every_public_name_is_re_exported_on_purpose() -> None:
@@ -24,4 +25,4 @@ def test_a_service_is_installed_once() -> None:
     """Whoever imports the package twice, or reloads it, has one service of each kind in a node."""
     before = installed()
     install(Sharding)
-    assert installed() == before == (Sharding, Broadcasting, Receptionist, Topics)
+    assert installed() == before == (Sharding, Broadcasting, Receptionist, Topics, Singletons)

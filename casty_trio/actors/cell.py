@@ -20,7 +20,7 @@ from trio.lowlevel import Task, current_task
 from casty_trio.actors.extras import Extras
 from casty_trio.actors.family import Family
 from casty_trio.actors.life import adopt, begin, run_post_stop
-from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
+from casty_trio.actors.mail import NO_MESSAGE, WAKE, Adapted, Asked, Finish, Notice, Wake
 from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.post import STOP, UNCOUNTED, Post, Stop
 from casty_trio.actors.reporting import log_failure, not_a_behavior
@@ -29,9 +29,9 @@ from casty_trio.actors.supervision import escalates, judge
 from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import arm
 from casty_trio.errors import ActorFailedError, ActorStoppedError, DeathPactError, SystemClosedError
-from casty_trio.model.behavior import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, is_wrapped
 from casty_trio.model.events import ActorFailed, ActorRestarted, ActorStarted, ActorStopped, UnhandledMessage
 from casty_trio.model.interpreter import PLAIN, Blueprint
+from casty_trio.model.kinds import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, is_wrapped
 from casty_trio.model.strategies import Directive
 from casty_trio.model.words import add_note, in_words
 
@@ -61,7 +61,7 @@ RESUME, NOTHING = _Resume(), _Nothing()
 Pending = Awaitable[Any] | Stop | None
 Order = Restart | _Resume | None
 
-SPECIAL = frozenset({Wake, Timer, Adapted, Notice})
+SPECIAL = frozenset({Wake, Timer, Adapted, Notice, Finish})
 UNUSUAL = SPECIAL | {Asked}
 
 
@@ -295,15 +295,19 @@ class Cell(Post[M]):
                 if item.closed:
                     return None
                 self.extras.timers.fired(item)  # pyright: ignore[reportUnknownArgumentType] # a timer of this very actor
-                self.ref.sent += 1
-                self.apart += 1
-                self.handled += 1
+                self.count_own()
                 message: Any = item.message  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
             case Adapted():
                 self.handled += 1  # also when the adapting fails
                 message = item.adapt(item.message)
             case Notice():
                 return self._hear(item.signal)
+            case Finish():
+                if item.message is NO_MESSAGE:
+                    return STOP
+                item.reached_at = trio.current_time()
+                self.count_own()
+                message = item.message
             case _:
                 return None  # a wake-up whose signal has been obeyed
         self._current = message
@@ -450,7 +454,8 @@ class Cell(Post[M]):
         extras = self._extras
         if extras is not None:
             extras.stop()  # again: a hook may have started a timer
-            self._unwatch_all(extras)
+            for ref in list(extras.watching):
+                self.unwatch(ref)
         self._initial = SAME
         self._handler = self._on_signal = self._slot = self._scope = self._signals = None
         self._extras = self._front = self._current = self.task = None
@@ -471,10 +476,6 @@ class Cell(Post[M]):
                 yield self._inbox.receive_nowait()
             except trio.WouldBlock:
                 return
-
-    def _unwatch_all(self, extras: Extras) -> None:
-        for ref in list(extras.watching):
-            self.unwatch(ref)
 
     def _tell(self, extras: Extras, failure: Exception | None) -> None:
         """Those who wait for its end."""

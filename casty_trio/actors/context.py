@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from casty_trio.actors.stash import Stash
     from casty_trio.actors.system import ActorSystem
     from casty_trio.actors.timers import Timers
-    from casty_trio.model.behavior import Behavior, BoundFactory
     from casty_trio.model.broadcast import BroadcastRef
+    from casty_trio.model.entity import EntityInfo
+    from casty_trio.model.kinds import Behavior, BoundFactory
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
 
@@ -87,6 +88,13 @@ class Context(ActorContext[M]):
     @property
     def stash(self) -> Stash[M]:
         return self._cell.extras.stash
+
+    @property
+    def entity(self) -> EntityInfo:
+        raise UsageError(f"{self._cell.path} is no entity of a sharded type: only those have ctx.entity")
+
+    def passivate(self) -> None:
+        raise UsageError(f"{self._cell.path} is no entity of a sharded type: return Behaviors.stopped() to stop it")
 
     @property
     def deadline(self) -> float:

@@ -18,9 +18,9 @@ from casty_trio.actors.orders import Restart
 from casty_trio.actors.refs import LocalRef
 from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.waiting import arm
-from casty_trio.model.behavior import STOPPED, Behavior, Hooks
 from casty_trio.model.events import ActorFailed
 from casty_trio.model.interpreter import afresh, collect_later
+from casty_trio.model.kinds import STOPPED, Behavior, Hooks
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell

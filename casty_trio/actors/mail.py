@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from casty_trio.actors.refs import ReplySlot
     from casty_trio.model.signals import Signal
 
-__all__ = ["WAKE", "Adapted", "Asked", "Notice", "Wake"]
+__all__ = ["NO_MESSAGE", "WAKE", "Adapted", "Asked", "Finish", "Notice", "Wake"]
 
 
 class Asked:
@@ -39,6 +39,30 @@ class Notice:
 
     def __init__(self, signal: Signal) -> None:
         self.signal: Signal = signal
+
+
+class NoMessage:
+    """In the place of a message, where None may be one."""
+
+    __slots__ = ()
+
+
+NO_MESSAGE = NoMessage()
+
+
+class Finish:
+    """The end of an actor, behind all mail that stands before it: it stops, or is told to by a message of its own.
+
+    Attributes:
+        message: the latter.
+        reached_at: when its turn came, in scheduler time.
+    """
+
+    __slots__ = ("message", "reached_at")
+
+    def __init__(self, message: object = NO_MESSAGE) -> None:
+        self.message: object = message
+        self.reached_at: float | None = None
 
 
 class Wake:

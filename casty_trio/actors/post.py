@@ -16,17 +16,17 @@ from trio.lowlevel import Task, checkpoint
 
 from casty_trio.actors.context import Context
 from casty_trio.actors.extras import Extras
-from casty_trio.actors.mail import WAKE, Adapted, Asked, Notice, Wake
+from casty_trio.actors.mail import WAKE, Adapted, Asked, Finish, Notice, Wake
 from casty_trio.actors.orders import BackgroundFailure, Escalated, Restart
 from casty_trio.actors.refs import BoundedRef, LocalRef, ReplySlot, Room, WatchableRef
 from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import mark
 from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, UsageError
-from casty_trio.model.behavior import Behavior, Broadcasted, Sharded
 from casty_trio.model.checks import check_instance
 from casty_trio.model.events import ActorFailed, MailboxHighWater
 from casty_trio.model.interpreter import PLAIN, Blueprint, collect
+from casty_trio.model.kinds import Behavior, Broadcasted, Sharded, Singleton
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.signals import Terminated
 
@@ -49,7 +49,7 @@ class Stop:
 
 STOP = Stop()
 
-UNCOUNTED = frozenset({Wake, Timer, Notice})
+UNCOUNTED = frozenset({Wake, Timer, Notice, Finish})
 """What takes no room in a bounded mailbox, and is no message of anybody's."""
 
 
@@ -316,6 +316,12 @@ class Post(Generic[M]):
             self.note_failure(failure)
         return failures
 
+    def count_own(self) -> None:
+        """It handles a message that nobody else has sent."""
+        self.ref.sent += 1
+        self.apart += 1
+        self.handled += 1
+
     def note_failure(self, failure: Exception) -> None:
         """A failure beside its end or restart, which changes nothing any more."""
         log_failure(self.system.log, failure, "%s failed while it ended", self.path)
@@ -375,6 +381,10 @@ def check_beginning(behavior: object) -> None:
         raise UsageError(
             "a broadcasted behaviour is spawned by a ClusteredActorSystem itself, with no wrapper around it: "
             "wrap the behaviour inside"
+        )
+    if isinstance(behavior, Singleton):
+        raise UsageError(
+            "a singleton is spawned by a ClusteredActorSystem itself, with no wrapper around it: wrap the behaviour inside"
         )
     if not isinstance(behavior, Behavior):
         raise UsageError(f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you call yours?)")

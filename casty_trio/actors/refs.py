@@ -160,7 +160,7 @@ class LocalRef(WatchableRef[M]):
         self.tell(item)
 
     def tell_asked(self, message: M, slot: ReplySlot) -> None:
-        self._refuse_self()
+        self.refuse_self()
         self.sent += 1
         asked = Asked(message, slot)
         try:
@@ -171,7 +171,12 @@ class LocalRef(WatchableRef[M]):
         if not self.sent & self.mask:
             self._cell.note_sent()
 
-    def _refuse_self(self) -> None:
+    def refuse_self(self) -> None:
+        """See that it is not the actor itself that asks.
+
+        Raises:
+            SelfAskError: it is.
+        """
         if self._cell.task is current_task():
             raise SelfAskError(
                 f"{self.path} asks itself: it would wait for a handler that cannot run before the wait is over"
@@ -208,7 +213,7 @@ class BoundedRef(LocalRef[M]):
         self._offer(message)
 
     def tell_asked(self, message: M, slot: ReplySlot) -> None:
-        self._refuse_self()
+        self.refuse_self()
         with suppress(MailboxFullError):  # the slot has it
             self._offer(Asked(message, slot))
 

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 
 from casty_trio.errors import UsageError
-from casty_trio.model.behavior import SAME
+from casty_trio.model.kinds import SAME
 from casty_trio.model.words import in_words
 
 __all__ = ["log_failure", "not_a_behavior"]

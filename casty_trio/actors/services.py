@@ -16,8 +16,8 @@ from trio.lowlevel import checkpoint
 from casty_trio.actors.refs import AdapterRef, AskableRef, LocalRef, ReplySlot, WatchableRef
 from casty_trio.errors import ActorStoppedError, CastyError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress
-from casty_trio.model.behavior import Behavior
 from casty_trio.model.checks import check_given
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.listings import ListingBuffer
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import (

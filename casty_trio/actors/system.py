@@ -30,11 +30,11 @@ from casty_trio.actors.watchdog import Watchdog, watch_loop
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import check_instance, check_seconds
 from casty_trio.model.events import DeadLetter, Event, Lagged
+from casty_trio.model.kinds import Behavior, BoundFactory
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import ActorSettings

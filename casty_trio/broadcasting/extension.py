@@ -13,7 +13,7 @@ from casty_trio.broadcasting.ref import EveryRef
 from casty_trio.cluster import Extension
 from casty_trio.errors import UnknownMessageTypeError, UsageError
 from casty_trio.model.address import ActorAddress
-from casty_trio.model.behavior import Behavior, Broadcasted
+from casty_trio.model.kinds import Behavior, Broadcasted
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.ref import ActorRef

@@ -27,7 +27,8 @@ from casty_trio.errors import (
 )
 from casty_trio.link.parking import Parking, parking_class
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.behavior import (
+from casty_trio.model.interpreter import afresh, collect, collect_later
+from casty_trio.model.kinds import (
     SAME,
     STOPPED,
     UNHANDLED,
@@ -41,7 +42,6 @@ from casty_trio.model.behavior import (
     behavior_message_types,
     is_wrapped,
 )
-from casty_trio.model.interpreter import afresh, collect, collect_later
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import ActorSettings
 from casty_trio.model.strategies import Directive, RestartWindow, SupervisionStrategy

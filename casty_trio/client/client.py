@@ -37,12 +37,12 @@ from casty_trio.errors import (
 from casty_trio.link.parking import parking_class, running_clock
 from casty_trio.model.address import AddressMap, address_map_of, check_name
 from casty_trio.model.annotations import factory_message_types
-from casty_trio.model.behavior import Behavior, BoundFactory
 from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.checks import MOST_SHARDS, check_count, check_seconds, check_types, refuse
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import Event, Lagged
+from casty_trio.model.kinds import Behavior, BoundFactory
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import Listing, ServiceKey

@@ -20,7 +20,7 @@ from casty_trio.model.ref import ActorRef
 if TYPE_CHECKING:
     from casty_trio.client.actors import ClientCell
     from casty_trio.client.asks import Alarm
-    from casty_trio.model.behavior import Behavior
+    from casty_trio.model.kinds import Behavior
     from casty_trio.model.mailbox import Mailbox
 
 __all__ = ["ClientContext", "ClientTimers"]
@@ -197,6 +197,13 @@ class ClientContext(context.ActorContext[M]):
     @property
     def deadline(self) -> NoReturn:
         _refuse("deadline")
+
+    @property
+    def entity(self) -> NoReturn:
+        _refuse("entity")
+
+    def passivate(self) -> NoReturn:
+        _refuse("passivate")
 
     def adapter(self, adapt: Callable[[N], M]) -> NoReturn:
         _refuse("adapter")

@@ -13,8 +13,8 @@ from trio.lowlevel import checkpoint
 
 from casty_trio.errors import UsageError
 from casty_trio.model.address import ActorAddress
-from casty_trio.model.behavior import Behavior
 from casty_trio.model.events import Event
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef

@@ -27,7 +27,6 @@ from casty_trio.errors import (
     UsageError,
 )
 from casty_trio.model.address import ActorAddress, AddressMap
-from casty_trio.model.behavior import Behavior, BoundFactory, Broadcasted
 from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import (
     check_addresses,
@@ -40,6 +39,7 @@ from casty_trio.model.checks import (
 )
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.events import Event
+from casty_trio.model.kinds import Behavior, BoundFactory, Broadcasted
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.pubsub import ClientReceptionist, PubSub

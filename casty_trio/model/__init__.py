@@ -8,7 +8,7 @@ from casty_trio.model.allocation import (
     RendezvousHash as RendezvousHash,
     ShardHost as ShardHost,
 )
-from casty_trio.model.behavior import Behavior as Behavior, Behaviors as Behaviors
+from casty_trio.model.behavior import Behaviors as Behaviors
 from casty_trio.model.broadcast import BroadcastRef as BroadcastRef
 from casty_trio.model.client_events import (
     ClientEvent as ClientEvent,
@@ -42,6 +42,8 @@ from casty_trio.model.cluster_events import (
 from casty_trio.model.cluster_settings import ClusterSettings as ClusterSettings
 from casty_trio.model.context import ActorContext as ActorContext
 from casty_trio.model.detection import DetectorSettings as DetectorSettings, DetectorStatistics as DetectorStatistics
+from casty_trio.model.entity import EntityInfo as EntityInfo
+from casty_trio.model.entity_settings import EntitySettings as EntitySettings
 from casty_trio.model.envelope import ShardEnvelope as ShardEnvelope
 from casty_trio.model.events import (
     ActorFailed as ActorFailed,
@@ -59,8 +61,10 @@ from casty_trio.model.events import (
     SpyEvent as SpyEvent,
     UnhandledMessage as UnhandledMessage,
 )
+from casty_trio.model.kinds import Behavior as Behavior
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
+from casty_trio.model.passivation import Passivation as Passivation
 from casty_trio.model.pubsub import (
     ClientReceptionist as ClientReceptionist,
     Delivery as Delivery,
@@ -69,6 +73,7 @@ from casty_trio.model.pubsub import (
 )
 from casty_trio.model.ref import ActorRef as ActorRef
 from casty_trio.model.registry_settings import RegistrySettings as RegistrySettings
+from casty_trio.model.remembering import EntityStore as EntityStore, ShardClaim as ShardClaim
 from casty_trio.model.services import (
     Deregister as Deregister,
     Find as Find,
@@ -95,6 +100,7 @@ from casty_trio.model.shard_events import (
 )
 from casty_trio.model.sharding_settings import ShardingSettings as ShardingSettings
 from casty_trio.model.signals import Signal as Signal, Terminated as Terminated
+from casty_trio.model.singleton_settings import SingletonSettings as SingletonSettings
 from casty_trio.model.statistics import (
     AccessStatistics as AccessStatistics,
     MembershipStatistics as MembershipStatistics,

@@ -73,7 +73,7 @@ def factory_message_types(factory: Any) -> tuple[Any, ...]:
         The members of ``Msg``; () when there is no annotation, or it cannot be resolved here.
 
     Example:
-        >>> from casty_trio.model.behavior import Behavior
+        >>> from casty_trio.model.kinds import Behavior
         >>> def cart(entity_id: str) -> "Behavior[int | str]": ...
         >>> factory_message_types(cart)
         (<class 'int'>, <class 'str'>)
@@ -220,7 +220,7 @@ def _behaviour_messages(annotation: Any) -> Iterator[Any]:
 
 def _is_behaviour(origin: type) -> bool:
     # By name: `behavior` imports this module.
-    return any(base.__name__ == "Behavior" and base.__module__ == "casty_trio.model.behavior" for base in origin.__mro__)
+    return any(base.__name__ == "Behavior" and base.__module__ == "casty_trio.model.kinds" for base in origin.__mro__)
 
 
 def _told(annotation: Any) -> Iterator[Any]:

@@ -7,13 +7,11 @@ per message.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
-
-import msgspec
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, overload
 
 from casty_trio.model.allocation import AllocationStrategy
-from casty_trio.model.annotations import factory_message_types, handler_message_types
+from casty_trio.model.annotations import factory_message_types
 from casty_trio.model.checks import (
     MOST_SHARDS,
     check_count,
@@ -24,122 +22,55 @@ from casty_trio.model.checks import (
     check_roles,
     refuse,
 )
-from casty_trio.model.context import ActorContext
-from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
+from casty_trio.model.kinds import (
+    SAME,
+    STOPPED,
+    UNHANDLED,
+    Behavior,
+    BoundFactory,
+    Broadcasted,
+    Discoverable,
+    Factory,
+    Handler,
+    Hook,
+    Hooks,
+    Receive,
+    RestartHook,
+    Setup,
+    Sharded,
+    SignalHandler,
+    Singleton,
+    Special,
+    Spied,
+    Supervised,
+    WithLifecycle,
+    behavior_message_types,
+    is_spread,
+)
+from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.remembering import EntityStore
 from casty_trio.model.services import ServiceKey, check_key
-from casty_trio.model.signals import Signal
 from casty_trio.model.strategies import SupervisionStrategy
 
-__all__ = ["Behavior", "Behaviors", "BoundFactory", "Broadcasted", "Discoverable", "Receive", "Setup", "Sharded", "Special"]
+__all__ = [
+    "Behavior",
+    "Behaviors",
+    "BoundFactory",
+    "Broadcasted",
+    "Discoverable",
+    "Receive",
+    "Setup",
+    "Sharded",
+    "Singleton",
+    "Special",
+]
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
-
-
-class Behavior(msgspec.Struct, Generic[M], frozen=True, eq=False):
-    """What an actor of messages ``M`` does next. Made by `Behaviors`; of no use by itself."""
-
-
-Result = Behavior[M] | None
-Handler = Callable[[ActorContext[M], M], Result[M] | Awaitable[Result[M]]]
-SignalHandler = Callable[[ActorContext[M], Signal], Result[M] | Awaitable[Result[M]]]
-Factory = Callable[[ActorContext[M]], Behavior[M] | Awaitable[Behavior[M]]]
-Hook = Callable[[ActorContext[Any]], Awaitable[None] | None]
-RestartHook = Callable[[ActorContext[Any], Exception], Awaitable[None] | None]
-
-
-class BoundFactory(Protocol[R_co, M_co]):
-    """``lambda r, uid=user: ...``, as a loop gives it to `ask`: mypy does not take it for a callable of one argument."""
-
-    def __call__(self, reply_to: ActorRef[R_co], bound: Any = ..., /) -> M_co: ...
-
-
-class Receive(Behavior[M], frozen=True, eq=False):
-    """Handle each message with a function."""
-
-    handler: Handler[M]
-    on_signal: SignalHandler[M] | None = None
-
-
-class Setup(Behavior[M], frozen=True, eq=False):
-    """Make the first behaviour inside the actor, with its context at hand."""
-
-    factory: Factory[M]
-
-
-class Special(Behavior[Any], frozen=True, eq=False):
-    """A behaviour that is an instruction to the runtime rather than a handler."""
-
-    name: str
-
-    def __repr__(self) -> str:
-        return f"Behaviors.{self.name}()"
-
-
-SAME = Special("same")
-STOPPED = Special("stopped")
-UNHANDLED = Special("unhandled")
-
-
-class Wrapper(Behavior[M], frozen=True, eq=False):
-    """A behaviour with something around it, which is taken off when an actor is spawned with it."""
-
-    behavior: Behavior[M]
-
-
-class Supervised(Wrapper[M], frozen=True, eq=False):
-    """What becomes of the actor when it fails."""
-
-    strategy: SupervisionStrategy
-
-
-class Hooks(msgspec.Struct, frozen=True):
-    """What runs at the turns of an actor's life."""
-
-    pre_start: Hook | None = None
-    post_stop: Hook | None = None
-    pre_restart: RestartHook | None = None
-    post_restart: Hook | None = None
-
-
-class WithLifecycle(Wrapper[M], frozen=True, eq=False):
-    """What runs when the actor starts, stops and restarts."""
-
-    hooks: Hooks
-
-
-class Spied(Wrapper[M], frozen=True, eq=False):
-    """Who is told of every message the actor gets."""
-
-    observer: ActorRef[SpyEvent]
-    spy_children: bool
-
-
-class Discoverable(Wrapper[M], frozen=True, eq=False):
-    """Which service the actor offers."""
-
-    key: ServiceKey[Any]
-
-
-class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
-    """One actor per entity id, spread over the cluster; only a `ClusteredActorSystem` can spawn it."""
-
-    factory: Callable[[str], Behavior[Any]]
-    num_shards: int
-    message_types: tuple[Any, ...]
-    role: str = ""
-    proxy: bool = False
-    allocation: AllocationStrategy | None = None
-
-
-class Broadcasted(Behavior[M], frozen=True, eq=False):
-    """One actor on every node that spawns it, all of them told at once; only a `ClusteredActorSystem` can spawn it."""
-
-    behavior: Behavior[M]
-    message_types: tuple[Any, ...]
+T = TypeVar("T")
 
 
 class Behaviors:
@@ -288,10 +219,11 @@ class Behaviors:
         """
         check_given("behavior", behavior, Behavior)
         check_key(key)
-        if _is_spread(behavior):
+        if is_spread(behavior):
             refuse("behavior", behavior, "the behaviour of one actor; wrap the one inside")
         return Discoverable(behavior, key)
 
+    @overload
     @staticmethod
     def sharded(
         factory: Callable[[str], Behavior[M]],
@@ -299,8 +231,58 @@ class Behaviors:
         num_shards: int = 100,
         role: str | None = None,
         proxy: bool = False,
+        extract_entity_id: None = None,
+        extract_message: None = None,
+        passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
         allocation: AllocationStrategy | None = None,
-    ) -> Sharded[M]:
+        stop_message: object = None,
+    ) -> Sharded[M]: ...
+    @overload
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
+        extract_entity_id: Callable[[M], str],
+        extract_message: None = None,
+        passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
+        allocation: AllocationStrategy | None = None,
+        stop_message: object = None,
+    ) -> Behavior[M]: ...
+    @overload
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
+        extract_entity_id: Callable[[T], str],
+        extract_message: Callable[[T], M],
+        passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
+        allocation: AllocationStrategy | None = None,
+        stop_message: object = None,
+    ) -> Behavior[T]: ...
+
+    @staticmethod
+    def sharded(
+        factory: Callable[[str], Behavior[Any]],
+        *,
+        num_shards: int = 100,
+        role: str | None = None,
+        proxy: bool = False,
+        extract_entity_id: Callable[[Any], str] | None = None,
+        extract_message: Callable[[Any], Any] | None = None,
+        passivation: Passivation | None = None,
+        remember_entities: EntityStore | Literal[False] = False,
+        allocation: AllocationStrategy | None = None,
+        stop_message: object = None,
+    ) -> Any:
         """An actor per entity id, started by its first message; the ids are spread over ``num_shards`` shards.
 
         Parameters:
@@ -309,12 +291,21 @@ class Behaviors:
             num_shards: into how many shards the ids are hashed; the same on every node and client, 1 to 65 536.
             role: only members with this role host entities, others route only; the same on every node.
             proxy: whether this node routes only.
+            extract_entity_id: tells of a message of your own for which entity it is. With it, the type's ref on this node
+                takes your messages as they are, beside envelopes. Left out, it takes `ShardEnvelope` only.
+            extract_message: makes what the entity receives of a message of your own; left out, it receives that itself.
+            passivation: which entities' actors are stopped by themselves, because nobody needs them or there are too many;
+                left out, none is.
+            remember_entities: a store; entities in it live again when their shard comes to a node, without a message.
+                An entity is forgotten when it passivates or stops by itself; one that fails is started again.
             allocation: which member gets which shard; `LeastShards` when left out. That of the node that coordinates the
                 type counts, the oldest member (with the role), so give all the same.
+            stop_message: what an entity is told in the place of just being stopped, when it is passivated or its shard
+                leaves the node. It has to return `stopped()` some time after, ``EntitySettings.stop_timeout`` at most.
 
         Raises:
             SettingsError: ``num_shards`` is no whole number from 1 to 65 536, ``role`` no role, ``proxy`` neither True nor
-                False, or ``allocation`` no strategy.
+                False, ``allocation`` no strategy, or another argument is not what it has to be.
 
         Example:
             >>> def cart(entity_id: str) -> Behavior[str]:
@@ -324,9 +315,27 @@ class Behaviors:
         """
         check_count("num_shards", num_shards, 1, MOST_SHARDS)
         check_flag("proxy", proxy)
+        check_hook("extract_entity_id", extract_entity_id)
+        check_hook("extract_message", extract_message)
+        if extract_message is not None and extract_entity_id is None:
+            refuse("extract_message", extract_message, "left out, or given together with extract_entity_id")
+        check_instance("passivation", passivation, Passivation)
+        if remember_entities is not False:
+            check_given("remember_entities", remember_entities, EntityStore)
         check_instance("allocation", allocation, AllocationStrategy)
-        wanted = check_roles("role", (role,))[0] if role is not None else ""
-        return Sharded(factory, num_shards, factory_message_types(factory), wanted, proxy, allocation)
+        return Sharded[Any](
+            factory,
+            num_shards,
+            factory_message_types(factory),
+            role=check_roles("role", (role,))[0] if role is not None else "",
+            proxy=proxy,
+            allocation=allocation,
+            extract_entity_id=extract_entity_id,
+            extract_message=extract_message,
+            passivation=passivation,
+            stop_message=stop_message,
+            remember_entities=remember_entities or None,
+        )
 
     @staticmethod
     def broadcasted(behavior: Behavior[M]) -> Broadcasted[M]:
@@ -347,31 +356,39 @@ class Behaviors:
             (<class 'str'>,)
         """
         check_given("behavior", behavior, Behavior)
-        if _is_spread(behavior):
+        if is_spread(behavior):
             refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
         return Broadcasted(behavior, behavior_message_types(behavior))
 
+    @staticmethod
+    def singleton(behavior: Behavior[M], *, role: str | None = None, stop_message: object = None) -> Singleton[M]:
+        """One actor in the whole cluster: spawn it on each node, under the same name; the oldest of them that is up runs it.
 
-def behavior_message_types(behavior: Behavior[Any]) -> tuple[Any, ...]:
-    """The messages that a behaviour handles, as far as the annotations of its function tell; () when they do not."""
-    while isinstance(behavior, Wrapper):
-        behavior = behavior.behavior
-    match behavior:
-        case Receive(handler=handler):
-            return handler_message_types(handler)
-        case Setup(factory=factory):
-            return factory_message_types(factory)
-        case _:
-            return ()
+        `spawn` gives a ref that reaches the actor wherever it runs, and holds mail while it moves. The actor moves when its
+        node leaves, or is removed from the cluster; what its state was is gone then, unless it was stored elsewhere.
 
+        Parameters:
+            behavior: what the actor does with its first message. The message types are read as `broadcasted` says.
+            role: only nodes with this role run it; the others send to it. The same on every node.
+            stop_message: what the actor is told in the place of just being stopped, when it moves in good order. It has to
+                return `stopped()` some time after, ``SingletonSettings.stop_timeout`` at most.
 
-def _is_spread(value: object) -> bool:
-    return isinstance(value, (Sharded, Broadcasted))
+        Raises:
+            SettingsError: it is no behaviour, or one that is itself spread over the cluster; or the role is no text.
 
-
-def is_wrapped(value: object) -> bool:
-    """Whether a value is a behaviour with a wrapper; a plain answer, for checkers would narrow it to unknown messages."""
-    return isinstance(value, Wrapper)
+        Example:
+            >>> def scheduler() -> Behavior[str]:
+            ...     def receive(ctx: ActorContext[str], job: str) -> None: ...
+            ...     return Behaviors.receive(receive)
+            >>> Behaviors.singleton(scheduler(), role="backend").message_types
+            (<class 'str'>,)
+        """
+        check_given("behavior", behavior, Behavior)
+        if is_spread(behavior):
+            refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
+        if role is not None:
+            check_roles("role", (role,))
+        return Singleton(behavior, role, stop_message, behavior_message_types(behavior))
 
 
 def _ignore(_: object, message: object) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 if TYPE_CHECKING:
     import logging
 
-    from casty_trio.model.behavior import Behavior, BoundFactory
     from casty_trio.model.broadcast import BroadcastRef
+    from casty_trio.model.entity import EntityInfo
+    from casty_trio.model.kinds import Behavior, BoundFactory
     from casty_trio.model.mailbox import Mailbox
     from casty_trio.model.ref import ActorRef
     from casty_trio.model.services import Listing, ReceptionistMessage, ServiceKey
@@ -218,6 +219,27 @@ class ActorContext(ABC, Generic[M]):
     @abstractmethod
     def stash(self) -> Stash[M]:
         """Messages put aside until the actor can handle them: ``add`` and ``unstash_all``."""
+
+    @property
+    @abstractmethod
+    def entity(self) -> EntityInfo:
+        """Who this entity is, in its type and shard, and by which right it acts.
+
+        Raises:
+            UsageError: this actor is no entity of a sharded type.
+        """
+
+    @abstractmethod
+    def passivate(self) -> None:
+        """Have this entity's actor go, when it has handled what its mailbox holds: it stops, or gets the ``stop_message``.
+
+        Nothing is lost. What is sent to the entity from now on waits for its next actor, which is started for that; and so
+        does what the mailbox holds when the actor stops earlier than that, by returning `Behaviors.stopped()` say. Asks keep
+        their reply path. To be passivated twice is to be passivated once.
+
+        Raises:
+            UsageError: this actor is no entity of a sharded type.
+        """
 
     @property
     @abstractmethod

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from casty_trio.model.behavior import Behavior, Discoverable, Hooks, Spied, Supervised, WithLifecycle, Wrapper
+from casty_trio.model.kinds import Behavior, Discoverable, Hooks, Spied, Supervised, WithLifecycle, Wrapper
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import ServiceKey
 from casty_trio.model.strategies import SupervisionStrategy

@@ -88,6 +88,7 @@ class Kind:
     DELIVER = 47
     SEND = 48
     LISTINGS = 49
+    SINGLETON = 54
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

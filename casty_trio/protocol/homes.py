@@ -107,6 +107,11 @@ class Homes:
         own = self._own.get(shard)
         return own is not None and own.stage <= FLUSH
 
+    def epoch_of(self, shard: int) -> Epoch | None:
+        """By which epoch a shard runs here, if it does."""
+        own = self._own.get(shard)
+        return own.epoch if own is not None else None
+
     @property
     def owned(self) -> Mapping[int, Epoch]:
         """The shards that run here, each with the epoch by which it was given."""

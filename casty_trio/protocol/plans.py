@@ -16,8 +16,8 @@ import msgspec
 
 from casty_trio.errors import UnsupportedTypeError
 from casty_trio.model.annotations import is_union, plain, union_members
-from casty_trio.model.behavior import Behavior
 from casty_trio.model.context import ActorContext, System
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.naming import SCALARS
 from casty_trio.protocol.shapes import (

@@ -17,9 +17,9 @@ from casty_trio.actors.refs import AdapterRef, LocalRef
 from casty_trio.cluster import ClusteredActorSystem, Extension, RegistryService
 from casty_trio.errors import LinkClosedError, LinkFullError, MailboxFullError, UnsupportedTypeError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
-from casty_trio.model.behavior import behavior_message_types
 from casty_trio.model.checks import check_seconds, check_text, refuse
 from casty_trio.model.events import Event
+from casty_trio.model.kinds import behavior_message_types
 from casty_trio.model.pubsub import ClientReceptionist, Delivery, PubSub, Topic
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import publications, wire

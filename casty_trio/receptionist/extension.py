@@ -16,7 +16,7 @@ from casty_trio.actors.services import Beyond
 from casty_trio.cluster import ClusteredActorSystem, Extension, RegistryService
 from casty_trio.errors import UnknownMessageTypeError, UnsupportedTypeError, UsageError
 from casty_trio.model.address import ActorAddress
-from casty_trio.model.behavior import Behavior, behavior_message_types
+from casty_trio.model.kinds import Behavior, behavior_message_types
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import ServiceEntry, ServiceKey
 from casty_trio.protocol.buckets import MOST_ENTRIES, MOST_TEXT, Entry

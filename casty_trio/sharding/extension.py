@@ -18,7 +18,8 @@ from casty_trio.errors import (
     UnknownMessageTypeError,
     UsageError,
 )
-from casty_trio.model.behavior import Behavior, Behaviors, Sharded
+from casty_trio.model.behavior import Behaviors
+from casty_trio.model.kinds import Behavior, Sharded
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.ref import ActorRef

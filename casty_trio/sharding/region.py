@@ -8,23 +8,19 @@ through its mailbox.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
-from urllib.parse import unquote
 
 from trio.lowlevel import checkpoint
 
 from casty_trio.actors.cell import Cell
-from casty_trio.actors.context import Context
-from casty_trio.actors.family import Family
-from casty_trio.actors.mail import Adapted, Asked, Notice
-from casty_trio.actors.post import STOP
 from casty_trio.actors.refs import AskableRef, LocalRef, ReplySlot
 from casty_trio.errors import ActorStoppedError, AskError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
-from casty_trio.model.behavior import Behaviors, Sharded
 from casty_trio.model.envelope import ShardEnvelope, is_envelope
+from casty_trio.model.kinds import Sharded
 from casty_trio.model.ref import ActorRef
-from casty_trio.model.signals import Signal
 from casty_trio.protocol.shards import shard_of
+from casty_trio.sharding.entities import Drain, EntityFamily, Target
+from casty_trio.sharding.extracting import extract_of
 from casty_trio.sharding.routing import Mail, Routing
 
 if TYPE_CHECKING:
@@ -74,97 +70,6 @@ class EntityRef(AskableRef[M]):
         return self._region
 
 
-class EntityContext(Context[Any]):
-    """What an entity's handler gets: it knows itself by type and id."""
-
-    __slots__ = ()
-
-    @property
-    def self(self) -> ActorRef[Any]:
-        family = self._cell.parent
-        assert isinstance(family, EntityFamily)  # entities have no other parent
-        return EntityRef(family.region, unquote(self._cell.name))
-
-
-class Drained(Signal, frozen=True):
-    """Stands behind the mail that an entity is still to handle: there it stops."""
-
-
-DRAINED = Drained()
-
-
-class EntityCell(Cell[Any]):
-    """The actor of one entity."""
-
-    __slots__ = ()
-    context_type: ClassVar[type[Context[Any]]] = EntityContext
-
-    def _handle_special(self, item: object) -> Any:
-        if type(item) is Notice and item.signal is DRAINED:
-            return STOP
-        return super()._handle_special(item)
-
-    def _leave(self, item: object, failure: Exception | None = None) -> None:
-        family = self.parent
-        assert isinstance(family, EntityFamily)  # entities have no other parent
-        if type(item) is Adapted or not family.keeps(self.name, item):
-            super()._leave(item, failure)
-        else:
-            self.ref.sent -= 1  # as if it had never come here: it goes to the entity's next home
-
-
-class EntityFamily(Family):
-    """The entities of a region: by name for look-ups, by id for routing, and by shard for moves.
-
-    Attributes:
-        refs: the refs of all entities that live, by id.
-        open: of those, the ones to which mail of this node may go at once.
-        shards: the ids of those that live, by shard.
-        left: what entities of a shard that drains have not handled, by shard; in order.
-    """
-
-    __slots__ = ("left", "open", "refs", "region", "shards")
-
-    def __init__(self, path: str, region: Region) -> None:
-        super().__init__(path)
-        self.region: Region = region
-        self.refs: dict[str, LocalRef[Any]] = {}
-        self.open: dict[str, LocalRef[Any]] = {}
-        self.shards: dict[int, dict[str, None]] = {}
-        self.left: dict[int, list[Mail]] = {}
-
-    def add_entity(self, cell: Cell[Any], entity_id: str, shard: int) -> LocalRef[Any]:
-        """Start an entity's task."""
-        self.add(cell)
-        self.refs[entity_id] = cell.ref
-        self.shards.setdefault(shard, {})[entity_id] = None
-        return cell.ref
-
-    def keeps(self, name: str, item: Any) -> bool:
-        """Whether a message that an entity leaves goes on to the next home of its shard."""
-        entity_id = unquote(name)
-        left = self.left.get(shard_of(entity_id, self.region.num_shards))
-        if left is None:
-            return False
-        asked = type(item) is Asked
-        if asked and (item.slot.closed or type(item.message) is Adapted):
-            return False
-        left.append((entity_id, item.message, item.slot) if asked else (entity_id, item, None))
-        return True
-
-    def forget(self, cell: Cell[Any]) -> None:
-        entity_id = unquote(cell.name)
-        if self.refs.pop(entity_id, None) is not None:
-            self.open.pop(entity_id, None)
-            shard = shard_of(entity_id, self.region.num_shards)
-            live = self.shards[shard]
-            del live[entity_id]
-            if not live:
-                del self.shards[shard]
-        super().forget(cell)
-        self.region.entity_ended(shard_of(entity_id, self.region.num_shards))
-
-
 class RegionRef(LocalRef[ShardEnvelope[M]]):
     """The ref that `spawn` gives for a sharded type; it takes envelopes, and hands their messages to entities."""
 
@@ -209,25 +114,29 @@ class Region:
         self.shard_type: str = cell.name
         self.num_shards: int = behavior.num_shards
         self.cell = cell
-        self._factory = behavior.factory
-        self._entities = EntityFamily(cell.path, self)
-        self._refs = self._entities.refs
-        self._open = self._entities.open
+        self.entities: EntityFamily = EntityFamily(cell.path, self, behavior)
+        self._refs = self.entities.refs
+        self._find = self.entities.find
+        self._touch = self.entities.touch
+        self._extract = extract_of(cell.path, behavior)
+        self._drained: dict[int, Drain] = {}
         self.routing: Routing = Routing(self, behavior)
-        cell.children = self._entities
-        self._entities.start_beside(cell.parent)
+        cell.children = self.entities
+        self.entities.start_beside(cell.parent)
 
     def deliver_envelope(self, envelope: Any, slot: ReplySlot | None) -> None:
         """Hand a local caller's message to its entity."""
-        if not is_envelope(envelope):
-            raise UsageError(f"{self.cell.path} takes ShardEnvelope(entity_id, message), not {type(envelope).__name__}")
-        self.deliver_local(envelope.entity_id, envelope.message, slot)
+        if is_envelope(envelope):
+            self.deliver_local(envelope.entity_id, envelope.message, slot)
+        else:
+            entity_id, message = self._extract(envelope)
+            self.deliver_local(entity_id, message, slot)
 
     def deliver_local(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
         """Bring a caller's message to its entity, wherever that is."""
         if self.sharding.system.check_serialization:
             message = self.sharding.checked(message)
-        ref = self._open.get(entity_id)
+        ref = self._find(entity_id)
         if ref is None:
             self.routing.route(self.checked_id(entity_id), message, slot)
         elif slot is None:
@@ -237,7 +146,7 @@ class Region:
 
     def deliver_from_node(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
         """Take in what another node has sent here."""
-        ref = self._open.get(entity_id)
+        ref = self._find(entity_id)
         if ref is None:
             self.routing.arrive(entity_id, message, slot)
         elif slot is None:
@@ -247,7 +156,7 @@ class Region:
 
     def deliver_from_client(self, entity_id: str, message: Any, slot: ReplySlot | None) -> None:
         """Bring what a client of this node has sent to its entity, wherever that is."""
-        ref = self._open.get(entity_id)
+        ref = self._find(entity_id)
         if ref is None:
             self.routing.pass_on(entity_id, message, slot)
         elif slot is None:
@@ -267,6 +176,8 @@ class Region:
             except SystemClosedError:  # the block was cancelled, and connections outlive its actors
                 self.refuse(entity_id, message, slot)
                 return
+        elif self._touch is not None:
+            self._touch(entity_id)
         if slot is None:
             ref.tell(message)
         else:
@@ -274,9 +185,27 @@ class Region:
 
     # --- Shards that come and go --------------------------------------------------------------------------------------
 
+    def fencing_token(self, shard: int) -> tuple[int, int]:
+        """By which right this node has the shard."""
+        epoch = self.routing.homes.epoch_of(shard)
+        return (epoch[0], epoch[2]) if epoch is not None else (0, 0)
+
+    def shard_of(self, entity_id: str) -> int:
+        """The shard of an id."""
+        return shard_of(entity_id, self.num_shards)
+
+    def owns(self, shard: int) -> bool:
+        """Whether entities of a shard may start here."""
+        return self.routing.homes.takes(shard)
+
+    def revive(self, entity_id: str) -> None:
+        """Start an entity that is not there, without a message."""
+        if entity_id not in self._refs:
+            self._start(entity_id)
+
     def count(self, shard: int) -> int:
         """How many entities of a shard live here."""
-        return len(self._entities.shards.get(shard, ()))
+        return self.entities.count(shard)
 
     @property
     def empty(self) -> bool:
@@ -285,46 +214,50 @@ class Region:
 
     def open_shard(self, shard: int) -> None:
         """Mail of this node for the shard may go to its entities here at once."""
-        for entity_id in self._entities.shards.get(shard, ()):
-            self._open[entity_id] = self._refs[entity_id]
+        self.entities.open_shard(shard)
+        if self.entities.remembering is not None:
+            self.entities.remembering.gained(shard)
 
     def shut_shard(self, shard: int) -> None:
         """Mail of this node for the shard goes through `Routing`, which holds it."""
-        for entity_id in self._entities.shards.get(shard, ()):
-            self._open.pop(entity_id, None)
+        self.entities.shut_shard(shard)
 
     def stop_shard(self, shard: int) -> bool:
         """Let the entities of a shard finish what they have, and stop: `Routing.shard_stopped` follows, if there are any.
 
         What they leave all the same is kept, in order, until `take_left`. Returns whether there are any.
         """
-        self._entities.left[shard] = []
-        live = self._entities.shards.get(shard, {})
-        for entity_id in live:
-            self._refs[entity_id].put(Notice(DRAINED))
-        return bool(live)
+        drain = self._drained[shard] = self.entities.stop_shard(shard)
+        return not drain.closed
 
     def cut_shard(self, shard: int) -> None:
         """Their time is over: have the entities of a shard stop after the message they handle."""
-        for entity_id in list(self._entities.shards.get(shard, ())):
-            self._refs[entity_id].cell.stop(self.cell.system.settings.grace)
+        self.entities.cut_shard(shard, self.cell.system.settings.grace)
 
     def left(self, shard: int) -> list[Mail]:
         """What the entities of a shard have left, in order; it is kept until `take_left`."""
-        return self._entities.left.get(shard, [])
+        drain = self._drained.get(shard)
+        return drain.left if drain is not None else []
 
     def take_left(self, shard: int) -> list[Mail]:
         """The same, and it is not kept any longer."""
-        return self._entities.left.pop(shard, [])
+        drain = self._drained.get(shard)
+        if drain is None:
+            return []
+        if drain.closed:
+            del self._drained[shard]
+        left, drain.left = drain.left, []
+        return left
 
-    def entity_ended(self, shard: int) -> None:
-        """An entity is gone."""
-        if shard not in self._entities.shards:
-            self.routing.shard_stopped(shard)
+    def shard_empty(self, shard: int) -> None:
+        """The last entity of a shard is gone."""
+        self.routing.shard_stopped(shard)
 
     def ended(self) -> None:
         """The type has ended here."""
         self.routing.close()
+        if self.entities.remembering is not None:
+            self.entities.remembering.stop()
 
     def stop_entities(self, *, at_once: bool = False) -> None:
         """Tell all entities to stop: this node may not have them any more.
@@ -333,20 +266,15 @@ class Region:
             at_once: whether they are soon started elsewhere, so that a handler gets no more than `DOWNED_GRACE`.
         """
         grace = self.cell.system.settings.grace
-        self._open.clear()
-        for ref in list(self._refs.values()):
-            ref.cell.stop(min(grace, DOWNED_GRACE) if at_once else grace)
+        reason = f"{self.sharding.system.node_id} is no member of the cluster any more"
+        self.entities.stop_all(min(grace, DOWNED_GRACE) if at_once else grace, reason)
 
-    def _start(self, entity_id: str) -> LocalRef[Any]:
-        name = self._name_of(entity_id)
-        factory = self._factory
-        behavior = Behaviors.setup(lambda _: factory(entity_id))  # in the entity's task: a factory that fails, fails alone
-        cell = EntityCell(self.cell.system, self._entities, name, behavior, None)
-        shard = shard_of(entity_id, self.num_shards)
-        ref = self._entities.add_entity(cell, entity_id, shard)
-        if self.routing.is_here(shard):
-            self._open[entity_id] = ref
-        return ref
+    def entity_ref(self, entity_id: str) -> ActorRef[Any]:
+        """A ref to an entity, by type and id."""
+        return EntityRef(self, entity_id)
+
+    def _start(self, entity_id: str) -> Target:
+        return self.entities.start(entity_id, self._name_of(entity_id))
 
     def checked_id(self, entity_id: Any) -> str:
         """An entity id, if it is one.
@@ -365,9 +293,9 @@ class Region:
             pass
         raise UsageError(f"{self.cell.path}: an entity id is a text that is not empty, not {entity_id!r}")
 
-    def refuse(self, entity_id: str, message: object, slot: ReplySlot | None) -> None:
-        """The type ends here."""
-        reason = f"{self.shard_type} is stopping on {self.sharding.system.node_id}"
+    def refuse(self, entity_id: str, message: object, slot: ReplySlot | None, reason: str | None = None) -> None:
+        """A message will not be handled: the type ends here, if no other reason is given."""
+        reason = reason or f"{self.shard_type} is stopping on {self.sharding.system.node_id}"
         self.lose(entity_id, message, slot, ActorStoppedError(reason))
 
     def lose(self, entity_id: str, message: object, slot: ReplySlot | None, error: Exception) -> None:

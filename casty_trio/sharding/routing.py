@@ -33,7 +33,7 @@ from casty_trio.remote import budget_of
 
 if TYPE_CHECKING:
     from casty_trio.actors.refs import ReplySlot
-    from casty_trio.model.behavior import Sharded
+    from casty_trio.model.kinds import Sharded
     from casty_trio.remote import Peer
     from casty_trio.sharding.region import Region
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from casty_trio.model.behavior import Behavior
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 
@@ -18,6 +18,7 @@ __all__ = [
     "Asked",
     "ChildStopped",
     "Effect",
+    "Passivated",
     "PipedToSelf",
     "Restarted",
     "Resumed",
@@ -238,6 +239,11 @@ class Unhandled(Effect):
     """
 
     message: object
+
+
+@dataclass(frozen=True, slots=True)
+class Passivated(Effect):
+    """It called `ctx.passivate`: a real entity would stop when its mailbox is empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ import trio
 from casty_trio.cluster import ClusteredActorSystem
 from casty_trio.errors import AskError
 from casty_trio.model.allocation import RendezvousHash
-from casty_trio.model.behavior import Behavior, Behaviors
+from casty_trio.model.behavior import Behaviors
 from casty_trio.model.cluster_events import ClusterState
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import Event
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.shard_events import HandOffFinished

@@ -15,9 +15,11 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from casty_trio.actors.post import check_beginning
 from casty_trio.errors import DeathPactError, UsageError
-from casty_trio.model.behavior import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, Wrapper
+from casty_trio.model.checks import check_instance
+from casty_trio.model.entity import EntityInfo
 from casty_trio.model.events import SpyEvent
 from casty_trio.model.interpreter import Blueprint, afresh, collect, collect_later
+from casty_trio.model.kinds import SAME, STOPPED, UNHANDLED, Behavior, Receive, Setup, Wrapper
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal, Terminated
 from casty_trio.model.strategies import Directive, RestartWindow, SupervisionStrategy
@@ -43,6 +45,7 @@ class BehaviorTestKit(Generic[M]):
     Parameters:
         behavior: what an actor would be spawned with.
         name: how the actor is called.
+        entity: what ``ctx.entity`` is, for the behaviour of an entity; without it, the actor is none.
 
     Raises:
         WouldWaitError: the behaviour waits for something already at the start.
@@ -58,8 +61,9 @@ class BehaviorTestKit(Generic[M]):
         ('Hello',)
     """
 
-    def __init__(self, behavior: Behavior[M], name: str = "kit") -> None:
-        self._stage = Stage(name)
+    def __init__(self, behavior: Behavior[M], name: str = "kit", *, entity: EntityInfo | None = None) -> None:
+        check_instance("entity", entity, EntityInfo)
+        self._stage = Stage(name, entity)
         self._context = KitContext[M](self._stage)
         self._blueprint: Blueprint
         self._initial, self._blueprint = collect(behavior)

@@ -17,9 +17,10 @@ import trio
 
 from casty_trio.actors.refs import LocalRef
 from casty_trio.actors.system import ActorSystem
-from casty_trio.model.behavior import Behavior, Behaviors
+from casty_trio.model.behavior import Behaviors
 from casty_trio.model.checks import check_seconds
 from casty_trio.model.context import ActorContext
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal, Terminated
 from casty_trio.testing.matching import describe, listing, matches

@@ -19,9 +19,10 @@ from casty_trio.actors.post import check_beginning
 from casty_trio.errors import NameInUseError, StashFullError, UsageError
 from casty_trio.model import context
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.behavior import Behavior
 from casty_trio.model.checks import check_seconds
+from casty_trio.model.entity import EntityInfo
 from casty_trio.model.interpreter import collect
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import Listing, ReceptionistMessage, ServiceKey
@@ -131,8 +132,9 @@ class OwnRef(ChildRef):
 class Stage:
     """What the behaviour has, and what it did."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, entity: EntityInfo | None = None) -> None:
         self.path: str = f"/{check_name(name)}"
+        self.entity: EntityInfo | None = entity
         self.effects: list[effects.Effect] = []
         self.children: dict[str, RecordingRef[Any]] = {}
         self.stopping: list[str] = []
@@ -376,6 +378,17 @@ class KitContext(context.ActorContext[M]):
     @property
     def stash(self) -> context.Stash[M]:
         return self._stash
+
+    @property
+    def entity(self) -> EntityInfo:
+        if self._stage.entity is None:
+            raise UsageError(f"{self._stage.path} is no entity: give the kit an entity=EntityInfo(...)")
+        return self._stage.entity
+
+    def passivate(self) -> None:
+        if self._stage.entity is None:
+            raise UsageError(f"{self._stage.path} is no entity: give the kit an entity=EntityInfo(...)")
+        self._stage.record(effects.Passivated())
 
     @property
     def deadline(self) -> float:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from casty_trio.errors import AskError
-from casty_trio.model.behavior import Behavior, Behaviors
+from casty_trio.model.behavior import Behaviors
 from casty_trio.model.context import ActorContext
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal, Terminated
 from casty_trio.remote import RemoteNode

@@ -39,6 +39,7 @@ from casty_trio import (
     OneForOneStrategy,
     RestForOneStrategy,
     SettingsError,
+    ShardEvent,
     ShutdownHookFailed,
     SpyEvent,
     StashFullError,
@@ -102,14 +103,14 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
 }
 ELSEWHERE = {Event, Lagged, LinkLost, LoopBlocked, NodeGone, ShutdownHookFailed, SpyEvent}
 """The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`), the end of
-a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have `test_cluster_events.py`,
-and those of clients `tests/client/test_life.py`."""
+a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have `test_cluster_events.py`, those
+of shards `test_moves.py`, and those of clients `tests/client/test_life.py`."""
 
 
 def test_every_exported_event_is_provoked() -> None:
     """L14: a new one needs a line above."""
     exported = {thing for thing in vars(casty_trio).values() if isinstance(thing, type) and issubclass(thing, Event)}
-    local = {event for event in exported if not issubclass(event, ClusterEvent | ClientEvent)}
+    local = {event for event in exported if not issubclass(event, ClusterEvent | ClientEvent | ShardEvent)}
     assert local == PROVOKE.keys() | ELSEWHERE
 
 
@@ -287,8 +288,9 @@ def test_every_setting_makes_a_difference_somewhere() -> None:
     """L14: a new one needs a line above; a new class of settings, tests of its own."""
     assert {name for name, *_ in DIFFERENCES} == {field.name for field in dataclasses.fields(ActorSettings)}
     settings = {name for name, thing in vars(casty_trio).items() if name.endswith("Settings") and isinstance(thing, type)}
-    nodes = {"AccessSettings", "ClientSettings", "ClusterSettings", "DetectorSettings", "LinkSettings", "RegistrySettings"}
-    assert settings == nodes | {"ActorSettings", "Settings", "ShutdownSettings"}
+    nodes = {"AccessSettings", "ClusterSettings", "DetectorSettings", "LinkSettings"}
+    above = {"ClientSettings", "EntitySettings", "RegistrySettings", "ShardingSettings", "SingletonSettings"}
+    assert settings == nodes | above | {"ActorSettings", "Settings", "ShutdownSettings"}
 
 
 @pytest.mark.parametrize(("name", "measure", "one", "this", "other", "that"), DIFFERENCES)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NewType, Optional, TypeVar, Un
 import pytest
 
 from casty_trio.model.annotations import factory_message_types, handler_message_types, plain, union_members
-from casty_trio.model.behavior import Behavior, Behaviors, Sharded
+from casty_trio.model.behavior import Behaviors
 from casty_trio.model.envelope import ShardEnvelope
+from casty_trio.model.kinds import Behavior, Sharded
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from casty_trio.model.annotations import factory_message_types
-from casty_trio.model.behavior import Behavior
+from casty_trio.model.kinds import Behavior
 
 
 @dataclass

@@ -2,8 +2,9 @@
 
 import pytest
 
-from casty_trio.model.behavior import Behavior, Behaviors, Wrapper
+from casty_trio.model.behavior import Behaviors
 from casty_trio.model.interpreter import PLAIN, collect
+from casty_trio.model.kinds import Behavior, Wrapper
 
 
 class Strange(Wrapper[str], frozen=True, eq=False):

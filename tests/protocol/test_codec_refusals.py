@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from casty_trio.errors import UnsupportedTypeError
-from casty_trio.model.behavior import Behavior
 from casty_trio.model.context import ActorContext
+from casty_trio.model.kinds import Behavior
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.codec import Codec
 

@@ -16,6 +16,7 @@ from casty_trio import (
     Behavior,
     Behaviors,
     DeathPactError,
+    EntityInfo,
     Mailbox,
     NameInUseError,
     SettingsError,
@@ -356,3 +357,18 @@ def test_expect_effect_takes_the_first_that_fits_and_leaves_the_rest() -> None:
     assert kit.effects() == (effects.Told(ref, 1), effects.Told(ref, 3))
     with pytest.raises(AssertionError, match="did: nothing"):
         kit.expect_effect(effects.Told(ref, 1))
+
+
+def test_an_entity_in_a_kit() -> None:
+    """It knows itself, and passivates; what is no entity cannot."""
+    info = EntityInfo("cart", "a", 3, (1, 2))
+    seen: list[EntityInfo] = []
+    kit = BehaviorTestKit(performer(), entity=info)
+    kit.run(lambda ctx: seen.append(ctx.entity))
+    kit.run(lambda ctx: ctx.passivate())
+    assert seen == [info]
+    kit.expect_effect(effects.Passivated())
+    acts: list[Act] = [lambda ctx: ctx.entity, lambda ctx: ctx.passivate()]
+    for act in acts:
+        with pytest.raises(UsageError, match="is no entity"):
+            BehaviorTestKit(performer()).run(act)

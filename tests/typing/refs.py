@@ -42,7 +42,7 @@ def sharded(system: ClusteredActorSystem) -> None:
     region.tell(Add(1))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     region.tell(ShardEnvelope("a", "text"))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     region.tell(ShardEnvelope(1, Add(1)))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    Behaviors.sharded(counter())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Behaviors.sharded(counter())  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     Behaviors.sharded(counter)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 

@@ -1,0 +1,34 @@
+"""The settings of entities' lives. Floor F1: values, checked when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from casty_trio.model.checks import check_number, check_seconds
+
+__all__ = ["EntitySettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class EntitySettings:
+    """How entities end, and how those that are remembered begin again.
+
+    Attributes:
+        stop_timeout: how long an entity may go on after it has handled its type's ``stop_message`` without stopping, in
+            seconds; then it is stopped as any actor, within ``ActorSettings.grace``.
+        revive_rate: how many remembered entities of one type a node starts in a second, at most, when their shards come to
+            it; ``math.inf`` is all at once.
+        restart_least: after how many seconds a remembered entity that has failed starts again; twice as long each time.
+        restart_most: the most that this becomes, in seconds.
+    """
+
+    stop_timeout: float = 10.0
+    revive_rate: float = 1_000.0
+    restart_least: float = 1.0
+    restart_most: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_seconds("EntitySettings.stop_timeout", self.stop_timeout)
+        check_number("EntitySettings.revive_rate", self.revive_rate, "a number, 1 or more", 1)
+        for name in ("restart_least", "restart_most"):
+            check_seconds(f"EntitySettings.{name}", getattr(self, name), positive=True, finite=True)

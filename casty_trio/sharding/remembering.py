@@ -1,0 +1,199 @@
+"""The entities of a type that are to live again wherever their shard goes. Floor F5: one task per type, and a store.
+
+An entity is stored before its actor starts, so none that has handled anything is forgotten by a crash. One that passivates,
+or stops by itself, is forgotten; one that fails starts again after a while. A shard that comes here is claimed in the store,
+and the entities that are in it are started, so many a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from casty_trio.errors import StaleOwnerError, SystemClosedError
+from casty_trio.model.remembering import EntityStore, ShardClaim
+from casty_trio.model.strategies import Backoff
+
+if TYPE_CHECKING:
+    from casty_trio.sharding.region import Region
+
+__all__ = ["Remembering"]
+
+TICK = 0.1
+"""How often some of the entities of a new shard are started, in seconds."""
+
+PATIENCE = 1.0
+"""After how many seconds a store that failed is asked again."""
+
+
+class Restart:
+    """An entity that has failed, and is to start again; for the system's deadlines."""
+
+    __slots__ = ("_entity_id", "_remembering", "closed", "deadline")
+
+    def __init__(self, remembering: Remembering, entity_id: str, deadline: float) -> None:
+        self.closed: bool = False
+        self.deadline: float = deadline
+        self._remembering = remembering
+        self._entity_id = entity_id
+
+    def expire(self) -> None:
+        """It is time."""
+        self._remembering.revive(self._entity_id)
+
+
+class Remembering:
+    """What one node remembers of a type.
+
+    Attributes:
+        closed: whether no revival is due; for the system's deadlines.
+        deadline: when the next is; likewise.
+    """
+
+    def __init__(self, region: Region, store: EntityStore) -> None:
+        self._region = region
+        self._system = region.sharding.system
+        self._settings = self._system.all_settings.entities
+        self._store = store
+        self._known: dict[int, dict[str, None]] = {}
+        self._changes: dict[int, dict[str, bool]] = {}
+        self._claims: deque[int] = deque()
+        self._reviving: deque[tuple[int, str]] = deque()
+        self._failures: dict[str, tuple[int, float]] = {}
+        self._work = trio.Event()
+        self.closed: bool = True
+        self.deadline: float = 0.0
+        self._system.start_service(self._run, f"what {region.shard_type} remembers")
+
+    # --- What happens -------------------------------------------------------------------------------------------------
+
+    def gained(self, shard: int) -> None:
+        """A shard lives here from now on."""
+        self._claims.append(shard)
+        self._work.set()
+
+    def stop(self) -> None:
+        """The type has ended here."""
+        self._work.set()
+
+    def lost(self, shard: int) -> None:
+        """It does not any more."""
+        self._known.pop(shard, None)
+        self._changes.pop(shard, None)
+
+    def knows(self, shard: int, entity_id: str) -> bool:
+        """Whether an entity is stored, so that it may start."""
+        return entity_id in self._known.get(shard, ())
+
+    def remember(self, shard: int, entity_id: str) -> None:
+        """An entity wants to start: `EntityFamily.remembered` follows."""
+        self._change(shard, entity_id, lives=True)
+
+    def forget(self, shard: int, entity_id: str) -> None:
+        """An entity has gone by its own wish, or because nobody needs it."""
+        self._known.get(shard, {}).pop(entity_id, None)
+        self._failures.pop(entity_id, None)
+        self._change(shard, entity_id, lives=False)
+
+    def failed(self, entity_id: str) -> None:
+        """An entity has failed: it starts again, after longer and longer, unless a message starts it before."""
+        now = trio.current_time()
+        longest = self._settings.restart_most
+        times, last = self._failures.get(entity_id, (0, -math.inf))
+        times = times + 1 if now - last < 2 * longest else 1
+        self._failures[entity_id] = times, now
+        backoff = Backoff(initial=min(self._settings.restart_least, longest), maximum=longest)
+        self._system.watch_deadline(Restart(self, entity_id, now + backoff.delay(times, self._system.env.rng)))
+
+    def revive(self, entity_id: str) -> None:
+        """Start an entity that is remembered, if it may live here and does not."""
+        region = self._region
+        shard = region.shard_of(entity_id)
+        if self._system.running and self.knows(shard, entity_id) and region.owns(shard) and not region.cell.stopping:
+            region.revive(entity_id)
+
+    # --- The store ----------------------------------------------------------------------------------------------------
+
+    def _change(self, shard: int, entity_id: str, *, lives: bool) -> None:
+        self._changes.setdefault(shard, {})[entity_id] = lives
+        self._work.set()
+
+    async def _run(self) -> None:
+        while not self._region.cell.ended:
+            await self._work.wait()
+            self._work = trio.Event()
+            while self._claims or self._changes:
+                if self._claims:
+                    await self._ask(self._claim, self._claims.popleft())
+                else:
+                    await self._ask(self._write, next(iter(self._changes)))
+
+    async def _ask(self, do: Any, shard: int) -> None:
+        """Do something with the store, until it works or is not ours to do."""
+        while self._region.owns(shard):
+            try:
+                await do(shard)
+            except StaleOwnerError as error:
+                self._system.log.warning("%s: %s", self._region.shard_type, error)
+                break
+            except Exception as error:  # noqa: BLE001 - whatever the program's own store raises, it is asked again
+                self._system.log.warning("the store of %s: %s", self._region.shard_type, error)
+                await trio.sleep(PATIENCE)
+            else:
+                return
+        self.lost(shard)
+
+    async def _claim(self, shard: int) -> None:
+        found = await self._store.claim(self._right(shard))
+        if self._region.owns(shard):
+            known = self._known.setdefault(shard, {})
+            changes = self._changes.get(shard, {})
+            fresh = [each for each in found if changes.get(each, True)]
+            known.update(dict.fromkeys(fresh))
+            self._reviving.extend((shard, each) for each in fresh)
+            if self.closed and self._reviving:
+                self.closed = False
+                self._wait()
+
+    async def _write(self, shard: int) -> None:
+        changes = self._changes[shard]
+        started = [each for each, lives in changes.items() if lives]
+        stopped = [each for each, lives in changes.items() if not lives]
+        batch = dict(changes)
+        await self._store.update(self._right(shard), started, stopped)
+        now = self._changes.get(shard, {})
+        for each, lives in batch.items():
+            if now.get(each) is lives:
+                del now[each]
+        if not now:
+            self._changes.pop(shard, None)
+        if self._region.owns(shard):
+            self._known.setdefault(shard, {}).update(dict.fromkeys(started))
+            self._region.entities.remembered(shard, started)
+
+    def _right(self, shard: int) -> ShardClaim:
+        region = self._region
+        cluster = self._system.cluster_state.cluster
+        return ShardClaim(region.shard_type, shard, region.num_shards, cluster, region.fencing_token(shard))
+
+    # --- Revival ------------------------------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """Start some more."""
+        most = max(1, int(self._settings.revive_rate * TICK)) if self._settings.revive_rate < math.inf else math.inf
+        while self._reviving and most > 0:
+            most -= 1
+            try:
+                self.revive(self._reviving.popleft()[1])
+            except SystemClosedError:
+                self._reviving.clear()
+        self.closed = not self._reviving
+        if not self.closed:
+            self._wait()
+
+    def _wait(self) -> None:
+        self.deadline = trio.current_time() + TICK
+        self._system.watch_deadline(self)
