@@ -93,6 +93,11 @@ class OneInstance(Invariant):
         """It has ended there."""
         self._live.get(entity, {}).pop(life.uid, None)
 
+    def handles(self, life: Life) -> bool:
+        """Whether what is handled on a node counts: also when it was paused a moment ago, for then it stands still until it
+        knows what it is."""
+        return life.until == inf and life.node in self.observer.nodes.awake and self.observer.hears(life.node)
+
     def counts(self, life: Life) -> bool:
         """Whether what is done on a node counts: it lives, and was not paused a moment ago, and so knows what it is."""
         nodes = self.observer.nodes
@@ -252,7 +257,7 @@ class EntityTraffic:
                 if isinstance(message, Tally):
                     message.reply_to.tell(life.node)
                     return
-                if self._one.counts(life):
+                if self._one.handles(life):
                     self._order.handled(message.sender, f"{TYPE} {entity_id}", message.number, life.node)
                 if self._complete is not None and self._bench.observer.hears(life.node):
                     self._complete.handled(message, entity_id)
