@@ -151,6 +151,15 @@ class MemberNode(RemoteNode):
         return self._service.observations()
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether this node was late, and may have been removed meanwhile: what it hosts stands still until `sure`."""
+        return self._service.in_doubt
+
+    async def sure(self) -> None:
+        """Wait until it is known whether this node is still a member."""
+        await self._service.sure()
+
+    @property
     def downed(self) -> bool:
         """Whether this start of the node was declared down, and its block ends for that."""
         return self._ended is not None and not self._ended.left

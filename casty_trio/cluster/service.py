@@ -18,6 +18,7 @@ import trio
 
 from casty_trio.actors.reporting import log_failure
 from casty_trio.cluster.changes import between, state_of
+from casty_trio.cluster.doubt import Doubt
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError
 from casty_trio.model.cluster_events import ClusterState
 from casty_trio.model.cluster_settings import ClusterSettings
@@ -90,6 +91,9 @@ class ClusterService:
         self._monitoring: Monitoring
         self._downing: Downing
         self._versions = self._messages = self._bytes = 0
+        self._expected = math.inf  # when the task has run again, unless this node is late
+        self._doubt: Doubt | None = None
+        self._doubts = 0
 
     # --- Life ---------------------------------------------------------------------------------------------------------
 
@@ -100,6 +104,7 @@ class ClusterService:
         self._former = tuple(contacts)
         me = Member(system.uid, *system.reached_at, system.node_id, setup.roles)
         self._refusals.clear()
+        self._be_sure()
         self._membership = Membership(me, self._founders(), self._former, setup.settings, system.env.rng, now)
         self._monitoring = Monitoring(system.uid, setup.detector, system.env.rng)
         self._downing = Downing(setup.downing, None if stable == "auto" else stable)
@@ -111,6 +116,7 @@ class ClusterService:
         while True:
             with trio.CancelScope() as self._woken:
                 self._woken.deadline = self._wakeup()
+                self._expected = max(self._now(), self._next_wakeup()) + self._setup.detector.late_after
                 await trio.sleep_forever()
             self._tick()
 
@@ -188,7 +194,8 @@ class ClusterService:
     def _next_wakeup(self) -> float:
         if self.membership.ended:
             return math.inf
-        return min(self.membership.next_wakeup, self._monitoring.next_wakeup, self._downing.next_wakeup)
+        due = min(self.membership.next_wakeup, self._monitoring.next_wakeup, self._downing.next_wakeup)
+        return due if self._doubt is None else min(due, self._doubt.ask_at)
 
     def _wake(self) -> None:
         """Let the task look at the time it waits for anew."""
@@ -207,6 +214,51 @@ class ClusterService:
         if decision is not None:
             self._decide(decision)
         self._feed(self.membership.tick(now))
+        self._ask_again(now)
+
+    # --- Doubt --------------------------------------------------------------------------------------------------------
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether this node was late, and may have been removed meanwhile, as far as it knows: what others would start
+        when it is removed has to stand still until `sure`."""
+        if self._doubt is None and self._now() > self._expected:
+            self._begin_to_doubt(self._now())
+        return self._doubt is not None
+
+    async def sure(self) -> None:
+        """Wait until it is known whether this node is a member."""
+        while self._doubt is not None:
+            await self._doubt.over.wait()
+
+    def _begin_to_doubt(self, now: float) -> None:
+        """This node was late. Where nobody decides on who is down, or nobody else is there, that does no harm."""
+        view = self._membership.view if self._membership is not None else None
+        if self._doubt is not None or view is None or self._setup.downing is None or self.membership.ended:
+            return
+        up = [m.uid for m in view.members if m.status == MemberStatus.UP]
+        if self._system.uid in up and len(up) > 1:
+            stable = self._setup.settings.stable_after
+            patience = downing.stable_after(len(up)) if stable == "auto" else stable
+            self._doubts += 1
+            self._doubt = Doubt(now, up, patience, self._doubts)
+            self._ask_again(now)
+            self._wake()
+
+    def _ask_again(self, now: float) -> None:
+        doubt = self._doubt
+        if doubt is not None and now >= doubt.ask_at:
+            if now >= doubt.until:
+                self._be_sure()
+                return
+            for uid in doubt.ask(now):
+                if uid != self._system.uid:
+                    self._send_to_member(uid, doubt.ping)
+
+    def _be_sure(self) -> None:
+        doubt, self._doubt, self._expected = self._doubt, None, math.inf
+        if doubt is not None:
+            doubt.over.set()
 
     # --- What comes in ------------------------------------------------------------------------------------------------
 
@@ -222,6 +274,8 @@ class ClusterService:
         if self._membership is None:
             return
         if isinstance(message, speech.MONITORING):
+            if self._doubt is not None and self._doubt.answered(peer.uid, message):
+                self._be_sure()
             self._feed(self._monitoring.on_message(self._now(), peer.uid, message))
         else:
             self._feed(self._membership.receive(self._now(), Sender(peer.uid, (peer.host, peer.port)), message))
@@ -260,6 +314,7 @@ class ClusterService:
                 if effect.left:
                     self._let_go()
                 self._on_ended(effect)
+                self._be_sure()  # what was hosted has been told to stop
                 if effect.left:
                     self._tell(ClusterState())  # a node of no cluster knows of no members
                 self._poke()
@@ -279,6 +334,7 @@ class ClusterService:
                     ("late",), "%s was late by %.1f s: it judges nobody", self._system.node_id, seconds
                 )
                 self._downing.excuse(now)
+                self._begin_to_doubt(now)
 
     def _send(self, address: Address, uid: int, message: Any) -> None:
         """Say something, if there is a connection; what is not said now is said again, or not needed."""
@@ -340,6 +396,7 @@ class ClusterService:
             self._system.start_service(partial(self._ask_lease, decision, self.state.unreachable), "lease")
         else:
             self._apply(decision.down, decision.why)
+            self._be_sure()
 
     def _apply(self, uids: tuple[int, ...], why: str) -> None:
         if uids:
@@ -360,6 +417,7 @@ class ClusterService:
                     log_failure(self._system.log, error, "%s cannot ask for the lease", self._system.node_id)
         if self._membership is start and self.state.unreachable == silent:
             self._apply(decision.down if granted else decision.otherwise, decision.why)
+            self._be_sure()
 
     def _let_go(self) -> None:
         """This node has left: nobody is to be dialled any more."""

@@ -219,7 +219,7 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
         run_plan(partial(clustered, downing=KeepOldest()), Swarm().plan(seed=7))
     """
     traffic = Traffic(bench, port=PORT, tells=4.0, liveness=CONVERGED_WITHIN)
-    entities = EntityTraffic(bench, complete=complete)
+    entities = EntityTraffic(bench, rate=4.0 if complete else 2.0, complete=complete)
     observer = bench.observer
     observer.add(MembersAccused())
     observer.add(Seen(lambda: views_of(bench), forming=min((step.at for step in bench.plan.steps), default=inf)))

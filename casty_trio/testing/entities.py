@@ -93,6 +93,11 @@ class OneInstance(Invariant):
         """It has ended there."""
         self._live.get(entity, {}).pop(life.uid, None)
 
+    def handles(self, life: Life) -> bool:
+        """Whether what is handled on a node counts: also when it was paused a moment ago, for then it stands still until it
+        knows what it is."""
+        return life.until == inf and life.node in self.observer.nodes.awake and self.observer.hears(life.node)
+
     def counts(self, life: Life) -> bool:
         """Whether what is done on a node counts: it lives, and was not paused a moment ago, and so knows what it is."""
         nodes = self.observer.nodes
@@ -216,13 +221,17 @@ class EntityTraffic:
     Parameters:
         bench: where it runs.
         rate: how many items each node tells each second, at the mean.
+        asks: how many questions each node asks each second, at the mean.
         liveness: within how many seconds after the last fault each entity has to answer each node.
         complete: whether every item has to be handled: only where nothing happens that is not planned.
     """
 
-    def __init__(self, bench: Bench, *, rate: float = 4.0, liveness: float = 60.0, complete: bool = False) -> None:
+    def __init__(
+        self, bench: Bench, *, rate: float = 2.0, asks: float = 1.0, liveness: float = 60.0, complete: bool = False
+    ) -> None:
         self._bench = bench
         self._rate = rate
+        self._asks = asks
         observer = bench.observer
         self._one = observer.add(OneInstance())
         self._order = observer.add(Order())
@@ -248,7 +257,7 @@ class EntityTraffic:
                 if isinstance(message, Tally):
                     message.reply_to.tell(life.node)
                     return
-                if self._one.counts(life):
+                if self._one.handles(life):
                     self._order.handled(message.sender, f"{TYPE} {entity_id}", message.number, life.node)
                 if self._complete is not None and self._bench.observer.hears(life.node):
                     self._complete.handled(message, entity_id)
@@ -278,7 +287,7 @@ class EntityTraffic:
     ) -> None:
         todo: list[str] = []
         while True:
-            await trio.sleep(rng.expovariate(1.5))
+            await trio.sleep(rng.expovariate(self._asks))
             todo = todo or rng.sample(ENTITIES, len(ENTITIES))
             entity, begun = todo.pop(), trio.current_time()
             try:

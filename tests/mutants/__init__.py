@@ -28,6 +28,17 @@
 | W6 | `W6.patch`: any number of messages may wait for a connection | `test_peers_life` |
 | W7 | `W7.patch`: of two dials at once both are let in | `test_peers_order` |
 | W8 | `W8.patch`: a message for an actor that has ended goes to whoever has its name now | `test_peers` |
+| S1 | `S1.patch`: a region does what any coordinator of any term says | `test_homing` |
+| S1 | `S1-takeover.patch`: a new coordinator does not wait until it has heard from all | `test_coordinator` |
+| S1 | `S1-late.patch`: a node that wakes late goes on at once, though it may have been removed | `test_pauses` |
+| S2 | `S2.patch`: a shard moves while messages for it are still on the way to its owner | `test_homing` |
+| S2 | `S2-left.patch`: what the old owner has sent ahead is not handled | `test_moves` |
+| S3 | `S3.patch`: a shard waits for ever for a host that is gone | `test_coordinator` |
+| S4 | `S4.patch`: shards move to make no difference | `test_allocation` |
+| S4 | `S4-view.patch`: shards move while a member cannot be reached | `test_coordinator` |
+| S5 | `S5.patch`: one coordinator hears what is meant for all types | `test_entities` |
+| S5 | `S5-shape.patch`: nodes may have a type with different numbers of shards | `test_homing` |
+| C8 | `C8.patch`: who leaves keeps its shards to the end | `test_nodes` |
 
 `python -m tests.mutants` (or `nox -s mutants`) shows it. A patch that does not apply any more is remade: edit a copy of the
 package, and keep the `diff -u` of the one line.
@@ -86,4 +97,15 @@ MUTANTS = [
     _mutant("W6", "test_peers_life.py::test_a_queue_is_bounded", "remote"),
     _mutant("W7", "test_peers_order.py::test_two_nodes_that_dial_each_other_at_once", "remote"),
     _mutant("W8", "test_peers.py::test_a_ref_to_an_old_incarnation", "remote"),
+    _mutant("S1", "test_homing.py::test_a_region_obeys_the_highest_term_only", "protocol"),
+    _mutant("S1-takeover", "test_coordinator.py::test_nothing_is_decided_before_all_members_were_heard", "protocol"),
+    _mutant("S1-late", "test_pauses.py::test_a_node_that_wakes_when_it_was_removed_handles_nothing", "sharding"),
+    _mutant("S2", "test_homing.py::test_a_move_that_is_called_off_at_each_step", "protocol"),
+    _mutant("S2-left", "test_moves.py::test_what_a_deadline_leaves_goes_ahead_in_order", "sharding"),
+    _mutant("S3", "test_coordinator.py::test_a_target_that_goes_before_it_has_begun", "protocol"),
+    _mutant("S4", "test_allocation.py::test_sixty_four_shards_on_three_nodes_stop_moving", "model"),
+    _mutant("S4-view", "test_coordinator.py::test_nothing_moves_while_somebody_cannot_be_reached", "protocol"),
+    _mutant("S5", "test_entities.py::test_two_types_do_not_disturb_each_other", "sharding"),
+    _mutant("S5-shape", "test_homing.py::test_another_shape_is_refused_until_nobody_has_the_type", "protocol"),
+    _mutant("C8", "test_nodes.py::test_planned_changes_lose_nothing", "sharding"),
 ]

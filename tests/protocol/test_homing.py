@@ -10,7 +10,7 @@ from casty_trio import LeastShards, RendezvousHash, ShardHost
 from casty_trio.errors import ProtocolError
 from casty_trio.protocol import homing
 from casty_trio.protocol.coordinator import Candidate, Coordinator, Failed
-from casty_trio.protocol.homes import Drain, Forget, Gain, Hand, Homes, Open, Refused, Say, Source
+from casty_trio.protocol.homes import GONE_MOST, Drain, Forget, Gain, Hand, Homes, Open, Refused, Say, Source
 from casty_trio.protocol.homing import Answer, Entry, Hello, Phase, Plan, Query, Refuse, Report
 
 TERM = (1, 1)
@@ -121,8 +121,42 @@ def test_a_move_that_is_called_off_at_each_step() -> None:
     assert homes.routes == [3, 0]
 
 
+def test_a_marker_of_an_older_move_is_none() -> None:
+    """S2: of those that are quicker than the coordinator's word, the latest move's count."""
+    homes = region()
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.START, 0, 2)))
+    homes.marker(1.0, 3, 0, (*TERM, 7))
+    homes.marker(1.0, 1, 0, (*TERM, 5))
+    assert Drain(0) not in homes.receive(1.0, 1, plan(7, Entry(0, 7, Phase.HOLD, 2, 3)))
+    assert Drain(0) in homes.marker(1.0, 1, 0, (*TERM, 7))
+
+
+def test_a_shard_is_to_move_again_while_its_entities_still_drain() -> None:
+    """S2: they go on with that; all have to say anew that nothing is on the way."""
+    homes = region()
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.START, 0, 2)))
+    homes.receive(1.0, 1, plan(2, Entry(0, 2, Phase.HOLD, 2, 3)))
+    for sender in (1, 3):
+        homes.marker(1.0, sender, 0, (*TERM, 2))
+    homes.receive(1.0, 1, plan(3, Entry(0, 3, Phase.OFF, 2, 3)))
+    homes.receive(1.0, 1, plan(4, Entry(0, 4, Phase.HOLD, 2, 3)))
+    assert not any(isinstance(effect, Hand) for effect in homes.drained(2.0, 0))
+    homes.marker(2.0, 1, 0, (*TERM, 4))
+    assert Hand(0, 3, (*TERM, 4)) in homes.marker(2.0, 3, 0, (*TERM, 4))
+
+
+def test_of_members_that_are_gone_the_oldest_are_forgotten() -> None:
+    """S3: no cluster of any age fills the memory; and whoever is told the same again has nothing to do."""
+    homes = Homes(1, 1)
+    homes.set_members(0.0, range(1, GONE_MOST + 10), 1)
+    homes.set_members(0.0, [1], 1)
+    assert len(homes._gone) == GONE_MOST
+    assert 2 not in homes._gone
+    assert homes.set_hosts(0.0, hosts=True) == []
+
+
 def test_another_shape_is_refused_until_nobody_has_the_type() -> None:
-    """S5."""
+    """S5: neither its regions nor their shards hear anything of it."""
     made = active()
     assert not made.deserted
     assert "2 shards and no role" in said(made.receive(1.0, 1, Hello((0, 0), 3)), Refuse)[0].reason

@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocol.shardings import LEAVING, Cluster
 
-SEEDS = range(60)
+SEEDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 40))]
 
 
 def check_all_handled(cluster: Cluster) -> None:

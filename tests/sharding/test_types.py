@@ -105,7 +105,7 @@ def test_numbers_of_shards_that_cannot_be(num_shards: int) -> None:
         Behaviors.sharded(cart, num_shards=num_shards)
 
 
-@pytest.mark.parametrize("num_shards", [1, 65_536])
+@pytest.mark.parametrize("num_shards", [1, pytest.param(65_536, marks=pytest.mark.long)])
 def test_the_least_and_the_most_shards(num_shards: int) -> None:
     """K1: clients are told of both, also of many such types."""
 

@@ -104,7 +104,7 @@ def test_a_run_that_is_not_the_same_again_is_a_failure(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_the_usual_program_for_a_few_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     """L4, L6, W5: nothing is lost without a word, watches end once, order holds; and the load was there at each fault."""
-    assert swarm.main(["--seeds", "100..104"]) == 0
+    assert swarm.main(["--seeds", "100..102"]) == 0
     output = capsys.readouterr().out
     [line] = [line for line in output.splitlines() if line.startswith("asks in flight")]
     assert int(line.split(": ")[1].split(" ")[0]) >= 50

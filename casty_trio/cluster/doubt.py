@@ -1,0 +1,61 @@
+"""The doubt of a node that was paused or blocked: is it still a member? Floor F4: a value that changes.
+
+It ends when most of those that were up, itself included, have answered what it has asked since: nobody answers who has
+removed it. What came in meanwhile may be old, so nothing else counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from casty_trio.protocol.monitoring import Ping, Pong
+
+__all__ = ["Doubt"]
+
+FIRST: Final = 2**52
+"""The detector's own pings have lower numbers."""
+
+AGAIN: Final = 0.5
+"""So many seconds after a question it is asked again: connections may have to be made anew."""
+
+LONGEST: Final = 4.0
+"""So many times what a decision takes a node doubts at most; by then whoever is silent was accused, and is decided on."""
+
+
+class Doubt:
+    """The doubt.
+
+    Parameters:
+        now: when it begins.
+        up: the uids of the members that are up, this node's own among them.
+        patience: how long a view has to be the same before it is decided on, in seconds.
+        number: which of the node's doubts it is.
+
+    Attributes:
+        over: set when it has ended.
+        ping: what all are asked.
+        ask_at: when those that have not answered are to be asked again.
+        until: when it ends in any case.
+    """
+
+    def __init__(self, now: float, up: Sequence[int], patience: float, number: int) -> None:
+        self.over: trio.Event = trio.Event()
+        self.ping: Ping = Ping(FIRST + number)
+        self.ask_at: float = now
+        self.until: float = now + LONGEST * patience
+        self._silent = dict.fromkeys(up)
+        self._most = len(up)
+
+    def ask(self, now: float) -> list[int]:
+        """Whom to ask now."""
+        self.ask_at = now + AGAIN
+        return list(self._silent)
+
+    def answered(self, uid: int, message: object) -> bool:
+        """Somebody says something of that kind; whether most have answered by now."""
+        if isinstance(message, Pong) and message.seq == self.ping.seq:
+            self._silent.pop(uid, None)
+        return 2 * (self._most - len(self._silent) + 1) > self._most  # this node is among the silent

@@ -1,0 +1,87 @@
+"""A node that was paused: what it hosts stands still until it is known whether others host it by now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+from casty_trio import ActorContext, Behavior, Behaviors, NodeDownedError, ShardEnvelope
+from tests.cluster.clusters import Cluster
+from tests.sharding.test_nodes import IDS, Carts, cluster_of, settled
+from tests.sim.shop import GetAll, Msg, Put, to
+
+
+class Handled:
+    """What entities have handled: when, and where."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[float, str, int]] = []
+
+    def opener(self, refs: dict[str, Carts], delay: float) -> Any:
+        def begin(system: Any) -> None:
+            def factory(entity_id: str) -> Behavior[Msg]:
+                async def receive(ctx: ActorContext[Any], message: Any) -> None:
+                    if isinstance(message, Put):
+                        self.all.append((trio.current_time(), system.node_id, message.number))
+                        await trio.sleep(delay)
+                    else:
+                        message.reply_to.tell(())
+
+                return Behaviors.receive(receive)
+
+            refs[system.node_id] = system.spawn(Behaviors.sharded(factory, num_shards=12), "cart")
+
+        return begin
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_node_that_wakes_when_it_was_removed_handles_nothing(seed: int) -> None:
+    """S1, C6: mail that waited for its entities when it was paused, and what has come in meanwhile."""
+
+    async def scenario(cluster: Cluster) -> None:
+        handled, refs = Handled(), dict[str, Carts]()
+        await cluster.form("n1", "n2", "n3", begin=handled.opener(refs, 0.5))
+        await settled(cluster, 3)
+        for number in range(20):
+            for entity in IDS:
+                refs["n3"].tell(ShardEnvelope(entity, Put(number)))
+        await trio.sleep(2)
+        cluster.sim.host("n3").pause()
+        paused = trio.current_time()
+        assert any(node == "n3" for _, node, _ in handled.all)
+        for entity in IDS:
+            refs["n1"].tell(ShardEnvelope(entity, Put(100)))
+        await trio.sleep(40)
+        assert len(cluster.systems["n1"].members) == 2
+        cluster.sim.host("n3").resume()
+        await trio.sleep(20)
+        assert not [each for each in handled.all if each[1] == "n3" and each[0] > paused + 0.01]
+        assert isinstance(cluster.errors["n3"], NodeDownedError)
+
+    cluster_of(3, scenario, seed=seed)
+
+
+def test_a_node_that_wakes_in_time_goes_on() -> None:
+    """S2: as soon as most members have answered; nothing is lost, and all is in order."""
+
+    async def scenario(cluster: Cluster) -> None:
+        handled, refs = Handled(), dict[str, Carts]()
+        await cluster.form("n1", "n2", "n3", begin=handled.opener(refs, 0.1))
+        await settled(cluster, 3)
+        for number in range(20):
+            refs["n3"].tell(ShardEnvelope("user-1", Put(number)))
+        home = cluster.systems["n3"].entity_home("cart", "user-1")
+        assert home is not None
+        await trio.sleep(0.5)
+        cluster.sim.host(home.node_id).pause()
+        await trio.sleep(2.5)
+        cluster.sim.host(home.node_id).resume()
+        woken = trio.current_time()
+        await cluster.systems["n1"].ask(refs["n1"], to("user-1", GetAll), timeout=10)
+        assert [number for _, _, number in handled.all] == list(range(20))
+        assert trio.current_time() < woken + 5.0
+        assert {node for _, node, _ in handled.all} == {home.node_id}
+
+    cluster_of(3, scenario)
