@@ -31,6 +31,7 @@ SeedNodes: TypeAlias = Iterable[Address] | Discovery
 DISCOVERY_INTERVAL: Final = 5.0
 """How often the program is asked where the seeds are, in seconds, if it is to be asked."""
 
+ANEW: Final = "{} was declared down, and starts anew"
 
 FREE_WITHIN: Final = 5.0
 """A node that joins again waits no longer for what it has hosted to end, in seconds: more than anything there is given."""
@@ -288,7 +289,7 @@ class MemberNode(RemoteNode):
         self.log.warning("%s is down, and joins again: %s", self.node_id, why)
         self.let_go()
         self._barriers.close(NodeDownedError(f"{self.node_id} is down: {why}"))
-        self.peers.let_go(f"{self.node_id} was declared down, and starts anew")
+        self.peers.let_go(ANEW.format(self.node_id))
         if self.hosts_nothing:
             self._join_again()
         else:
@@ -302,6 +303,7 @@ class MemberNode(RemoteNode):
         self._join_again()
 
     def _join_again(self) -> None:
+        self.peers.let_go(ANEW.format(self.node_id))  # connections as who it was, made meanwhile
         self.take_new_uid()
         self._barriers.begin_anew()
         self._service.begin_anew()
