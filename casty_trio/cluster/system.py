@@ -26,6 +26,7 @@ from casty_trio.errors import (
     UnknownActorError,
     UsageError,
 )
+from casty_trio.link.held import Held
 from casty_trio.model.address import ActorAddress, AddressMap
 from casty_trio.model.behavior import Behavior, BoundFactory, Broadcasted
 from casty_trio.model.broadcast import BroadcastRef
@@ -374,6 +375,11 @@ class ClusteredActorSystem(MemberNode):
         super().peer_connected(peer)
         for extension in self._extensions:
             extension.peer_connected(peer.uid)
+
+    def take_back(self, peer: Peer, lost: list[Held]) -> list[Held]:
+        for extension in self._extensions:
+            lost = extension.take_back(peer, lost)
+        return lost
 
     def let_go(self) -> None:
         for extension in self._extensions:
