@@ -233,7 +233,11 @@ class MemberNode(RemoteNode):
     async def _hand_over_at_end(self) -> None:
         if self.running and self._ended is None:
             await self.hand_over()
+            await self.part_with_clients()
             self._handed_over = True
+
+    async def part_with_clients(self) -> None:
+        """Have clients send what they have to others, as long as what they have sent here can be passed on."""
 
     async def _leave_at_end(self) -> None:
         """Leave first, so that others hear of it as long as everything works; in a hurry when the block is cancelled."""

@@ -6,9 +6,11 @@ What the cluster looks like goes to every client that subscribed, when it subscr
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, Literal, TypeVar, overload
 
 import cattrs
+import trio
 from msgspec.structs import replace
 
 from casty_trio.actors.ask import AskSlot
@@ -182,6 +184,9 @@ class ClusteredActorSystem(MemberNode):
     def _take_frames(self) -> None:
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self.handlers[Kind.REFRESH] = self._on_refresh
+        self.handlers[Kind.LEAVING] = self._on_leaving
+        self._parting: dict[Connection, None] = {}  # clients that are to send nothing more here
+        self._parted = trio.Event()
         for each in self._extensions:
             self.handlers.update(each.frames())
 
@@ -456,7 +461,26 @@ class ClusteredActorSystem(MemberNode):
             connection.refreshed = now
             self._push(connection, self._state())
 
+    async def part_with_clients(self) -> None:
+        if all(member.uid == self.uid for member in self.members):
+            return  # they have nowhere else to go
+        for connection in self.connections:
+            if connection.subscribed or connection.peer is None:
+                with suppress(LinkClosedError, LinkFullError):
+                    connection.link.write(Kind.LEAVING, b"")
+                    self._parting[connection] = None
+        with trio.move_on_after(self.link_settings.close_timeout):
+            while self._parting:
+                await self._parted.wait()
+
+    def _on_leaving(self, connection: Connection, body: memoryview) -> None:
+        """A client has sent all that it sends here."""
+        self._parting.pop(connection, None)
+        self._parted.set()
+        self._parted = trio.Event()
+
     def connection_ended(self, connection: Connection) -> None:
+        self._on_leaving(connection, memoryview(b""))
         for extension in self._extensions:
             extension.connection_ended(connection)
 
