@@ -31,6 +31,7 @@ from casty_trio.errors import (
     UsageError,
 )
 from casty_trio.link import Link, open_link
+from casty_trio.link.held import Held
 from casty_trio.model.address import ActorAddress, AddressMap, check_name
 from casty_trio.model.checks import check_flag, check_instance
 from casty_trio.model.ref import ActorRef
@@ -289,6 +290,10 @@ class RemoteNode(ActorSystem):
     def peer_connected(self, peer: Peer) -> None:
         """There is a new connection to another node."""
 
+    def take_back(self, peer: Peer, lost: list[Held]) -> list[Held]:
+        """Messages waited for a start of a node that is gone, and were never written; those that nobody sends elsewhere."""
+        return lost
+
     def refused_as_gone(self, peer: Peer) -> None:
         """Another node says that this start of ours was declared gone."""
 
@@ -400,6 +405,10 @@ class RemoteNode(ActorSystem):
         if connection.peer is None and not self._may_name(address, connection):
             raise DecodeError(f"the ref to {escaped(address.path)} is not exposed to clients, and was not sent to this one")
         return self._resolve(address, dial=connection.peer is not None)
+
+    def resolve_own(self, address: ActorAddress) -> ActorRef[Any]:
+        """The ref for an address that this node has written itself."""
+        return self._resolve(address, dial=False)
 
     def _may_name(self, address: ActorAddress, connection: Connection) -> bool:
         """Whether a client may send a ref: that of a service, a reply ref, or one that this connection has brought it."""

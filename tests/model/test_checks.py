@@ -8,7 +8,6 @@ import pytest
 
 from casty_trio import ActorRef, Behaviors, SettingsError
 from casty_trio.model.address import address_map_of
-from casty_trio.model.behavior import behavior_message_types
 from casty_trio.model.checks import (
     check_addresses,
     check_given,
@@ -19,6 +18,7 @@ from casty_trio.model.checks import (
     check_text,
     check_types,
 )
+from casty_trio.model.kinds import behavior_message_types
 
 
 @pytest.mark.parametrize(
