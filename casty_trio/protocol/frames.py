@@ -88,7 +88,7 @@ class Kind:
     MARKER = 42
     LEFTOVER = 43
     HANDOVER = 44
-    LEAVING = 50
+    LEAVING = 51
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.
