@@ -6,11 +6,9 @@ What the cluster looks like goes to every client that subscribed, when it subscr
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from typing import Any, Literal, TypeVar, overload
 
 import cattrs
-import trio
 from msgspec.structs import replace
 
 from casty_trio.actors.ask import AskSlot
@@ -18,6 +16,7 @@ from casty_trio.actors.refs import AskableRef
 from casty_trio.cluster.checked import Checked
 from casty_trio.cluster.extension import installed
 from casty_trio.cluster.member import MemberNode, SeedNodes
+from casty_trio.cluster.parting import Parting
 from casty_trio.cluster.service import ClusterSetup
 from casty_trio.cluster.telling import pack_state, topology_of
 from casty_trio.env import Env
@@ -186,9 +185,7 @@ class ClusteredActorSystem(MemberNode):
     def _take_frames(self) -> None:
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self.handlers[Kind.REFRESH] = self._on_refresh
-        self.handlers[Kind.LEAVING] = self._on_leaving
-        self._parting: dict[Connection, None] = {}  # clients that are to send nothing more here
-        self._parted = trio.Event()
+        self._parting = Parting(self.handlers)
         for each in self._extensions:
             self.handlers.update(each.frames())
 
@@ -461,25 +458,11 @@ class ClusteredActorSystem(MemberNode):
             self._push(connection, self._state())
 
     async def part_with_clients(self) -> None:
-        if all(member.uid == self.uid for member in self.members):
-            return  # they have nowhere else to go
-        for connection in self.connections:
-            if connection.subscribed or connection.peer is None:
-                with suppress(LinkClosedError, LinkFullError):
-                    connection.link.write(Kind.LEAVING, b"")
-                    self._parting[connection] = None
-        with trio.move_on_after(self.link_settings.close_timeout):
-            while self._parting:
-                await self._parted.wait()
-
-    def _on_leaving(self, connection: Connection, body: memoryview) -> None:
-        """A client has sent all that it sends here."""
-        self._parting.pop(connection, None)
-        self._parted.set()
-        self._parted = trio.Event()
+        if any(member.uid != self.uid for member in self.members):  # else they have nowhere else to go
+            await self._parting.ask(self.connections, self.link_settings.close_timeout)
 
     def connection_ended(self, connection: Connection) -> None:
-        self._on_leaving(connection, memoryview(b""))
+        self._parting.over(connection)
         for extension in self._extensions:
             extension.connection_ended(connection)
 

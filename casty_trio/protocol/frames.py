@@ -88,7 +88,7 @@ class Kind:
     DELIVER = 47
     SEND = 48
     LISTINGS = 49
-    LEAVING = 50
+    LEAVING = 51
     SINGLETON = 54
 
 
