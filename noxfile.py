@@ -175,6 +175,18 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def entities(session: nox.Session) -> None:
+    """Restart and kill real nodes while all their entities are asked; call it again to go on, `-- --rounds 1` for less.
+
+    How long entities took to answer again is written into docs/reliability.md.
+    """
+    session.install("-e", ".", *group("test"))
+    results = Path(session.create_tmp()) / "entities.jsonl"
+    arguments = session.posargs or ["--rounds", "3"]
+    session.run("python", "-m", "tests.sharding.processes", "--results", str(results), "--update-docs", *arguments)
+
+
+@nox.session(default=False)
 def planted(session: nox.Session) -> None:
     """Plant bugs in the membership, look for a seed that finds each, and write them into docs/reliability.md."""
     session.install("-e", ".", *group("test"))

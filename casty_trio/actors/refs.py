@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from casty_trio.actors.system import ActorSystem
     from casty_trio.model.mailbox import Mailbox
 
-__all__ = ["AdapterRef", "AskableRef", "BoundedRef", "LocalRef", "ReplySlot", "Room", "WatchableRef", "Watcher"]
+__all__ = [
+    "AdapterRef",
+    "AskableRef",
+    "BoundedRef",
+    "LocalRef",
+    "PassingRef",
+    "ReplySlot",
+    "Room",
+    "WatchableRef",
+    "Watcher",
+]
 
 M = TypeVar("M", contravariant=True)
 
@@ -71,6 +81,17 @@ class Watcher(Protocol):
 
     def hear_end(self, ref: ActorRef[Any], failure: Exception | None) -> None:
         """The actor has ended."""
+
+
+class PassingRef(ActorRef[M]):
+    """A ref to somebody outside, of whose end nobody hears."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """Whether what it is told now is a dead letter."""
 
 
 class AskableRef(ActorRef[M]):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import trio
 from trio.lowlevel import checkpoint
 
-from casty_trio.actors.refs import AdapterRef, AskableRef, LocalRef, ReplySlot, WatchableRef
+from casty_trio.actors.refs import AdapterRef, AskableRef, LocalRef, PassingRef, ReplySlot, WatchableRef
 from casty_trio.errors import ActorStoppedError, CastyError, SystemClosedError, UsageError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.checks import check_given
@@ -200,6 +200,10 @@ class Services:
         """The actor of that address, if it offers any service."""
         return self._exposed.get((path, incarnation))
 
+    def offering(self, name: str) -> Iterable[LocalRef[Any]]:
+        """This system's own actors that offer a service."""
+        return self._offered.get(name, ())
+
     def offered(self) -> list[tuple[str, LocalRef[Any]]]:
         """All services of this system's own actors."""
         return [(name, ref) for name, offered in self._offered.items() for ref in offered]
@@ -230,8 +234,11 @@ class Services:
         """There may be another listing of these services: tell whoever wants it, if there is."""
         for name in names:
             self._listings.pop(name, None)
-            for told in list(self._wanted.get(name, {}).values()):
-                told.tell(self.find(told.key))
+            for subscriber, told in list(self._wanted.get(name, {}).items()):
+                if is_gone(subscriber):
+                    self.unsubscribe(name, cast("ActorRef[Any]", subscriber))
+                else:
+                    told.tell(self.find(told.key))
 
     def close(self) -> None:
         """The system has stopped: iterations end after what they have buffered."""
@@ -364,6 +371,12 @@ class Listings(Listener, AsyncIterator[Listing[M]], Generic[M]):
                 raise StopAsyncIteration
             await self._idle.park()
         return self._buffer.take()
+
+
+def is_gone(subscriber: Any) -> bool:
+    """Whether nobody takes what a subscriber would be told, where its end is not heard of."""
+    passing: bool = isinstance(subscriber, PassingRef | ReplySlot)
+    return passing and bool(subscriber.closed)
 
 
 def owner_of(ref: ActorRef[Any]) -> ActorRef[Any]:

@@ -399,13 +399,16 @@ class ActorSystem(Finding):
         return ActorAddress(self._name, path, None, None, self.uid, incarnation)
 
     def next_incarnation(self) -> int:
-        """A number no other actor or ask of this start of the system has."""
+        """A number no other actor of this start of the system has."""
         self._incarnation += 1
         return self._incarnation
 
     def name_ask(self, slot: AskSlot) -> int:
-        """Give an ask a number under which its reply ref is found while it waits."""
-        number = self.next_incarnation()
+        """Give an ask a number under which its reply ref is found while it waits.
+
+        Nobody can guess it: who could, would answer in the place of whoever was asked.
+        """
+        number = int.from_bytes(self.env.token(8), "big") >> 1 | 1  # so many bits as an incarnation has
         self._named_asks[number] = slot
         return number
 

@@ -140,7 +140,7 @@ class ClientCell:
     def _refuse(self, message: Any, ask: int) -> None:
         if ask:
             self._fail_ask(ask, ActorStoppedError(f"{self.path} has stopped"))
-        elif not isinstance(message, _Failed):
+        elif not isinstance(message, _Failed) and not self.timers.owns(message):
             self.client.drop(message, f"{self.path} has stopped")
 
     def _fail_ask(self, number: int, error: AskError) -> None:
@@ -178,7 +178,9 @@ class ClientCell:
                             raise
                         if directive is Directive.stop:
                             break
-                        if directive is Directive.restart or not begun:
+                        if directive is Directive.resume and not begun:
+                            break  # there is no behaviour to go on with
+                        if directive is Directive.restart:
                             restarted, begun = error, False
         finally:
             await self._end()
@@ -308,6 +310,7 @@ class ClientCell:
             if scope.cancelled_caught:
                 log.error("post_stop of %s took more than %g s, and was cancelled", self.path, timeout)
         finally:
+            self._let_go()  # what post_stop has begun
             if self._ask:
                 self._fail_ask(self._ask, ActorStoppedError(f"{self.path} has stopped"))
             while self._mail:

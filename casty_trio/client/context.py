@@ -82,6 +82,10 @@ class ClientTimers(context.Timers[M]):
             del self._running[tick.name]
         return tick.message, wanted
 
+    def owns(self, message: object) -> bool:
+        """Whether that is what stands in the mailbox for a timer that has fired."""
+        return type(message) is _Tick
+
     def _start(self, name: str, delay: float, message: M, interval: float | None) -> None:
         check_seconds(f"the delay of timer {name!r}", delay)
         self.cancel(name)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -24,12 +26,16 @@ from casty_trio.errors import (
 from casty_trio.link import Link
 from casty_trio.link.held import HeldMessages
 from casty_trio.model.member import Member
+from casty_trio.protocol.frames import Kind
 
 if TYPE_CHECKING:
     from casty_trio.client.client import ClusterClient
     from casty_trio.client.routes import Routes
 
 __all__ = ["DirectStream"]
+
+PARTING: Final = 2.0
+"""After so many seconds what a node that leaves was sent has come to where it belongs, by way of that node."""
 
 log: logging.Logger = logging.getLogger("casty_trio.client")
 
@@ -52,6 +58,8 @@ class DirectStream:
         self._link: Link | None = None  # once what waited for it has gone ahead
         self._dialling = anyio.CancelScope()
         self._opened = anyio.Event()  # there is a connection, or there will be none
+        self._parting: Link | None = None  # the node leaves: what is for it is kept for a while
+        self._parted = False  # and then goes elsewhere
         self._why = ""  # it is not wanted any more, if it is not
         limits = client.link_settings
         self._held = HeldMessages(limits.queue, largest=limits.max_message)
@@ -77,6 +85,9 @@ class DirectStream:
                 return
         self._held.check(body)
         held = held_of(kind, body)
+        if self._parted:
+            self._client.stream.write_held(held)
+            return
         if not self._held.fits(held):
             raise LinkFullError(f"too much waits for the connection to {self.member.node_id} already")
         self._held.add(held)
@@ -86,7 +97,7 @@ class DirectStream:
         if self._link is None:
             await checkpoint()
             waiting = held_of(kind, body)
-            while self._link is None and not self.ended and not self._held.fits(waiting):
+            while self._link is None and not (self.ended or self._parted) and not self._held.fits(waiting):
                 await self._opened.wait()
         if self._link is None:
             await self._send_otherwise(kind, body)
@@ -97,29 +108,50 @@ class DirectStream:
             await self._send_otherwise(kind, body)
 
     async def _send_otherwise(self, kind: int, body: bytes) -> None:
-        if self.ended:
+        if self.ended or self._parted:
             await self._client.stream.send(kind, body)
         else:
             self.write(kind, body)
 
     def write_control(self, kind: int, body: bytes) -> None:
         """Queue a control frame, if there is a connection."""
-        if self._link is not None:
-            self._link.write_control(kind, body)
+        link = self._link or self._parting
+        if link is not None:
+            link.write_control(kind, body)
+
+    def part(self) -> None:
+        """The node is about to leave, and passes on what it has: send it nothing more, and go on elsewhere behind that."""
+        if self._link is None:
+            return
+        with suppress(LinkClosedError, LinkFullError):
+            self._link.write(Kind.LEAVING, b"")
+        self._parting, self._link = self._link, None
+        self._opened = anyio.Event()
+        self._client.after(PARTING, self._hand_over)
+
+    def _hand_over(self) -> None:
+        if not self.ended:
+            self._parted = True
+            self._opened.set()
+            self._routes.parted(self)
+            for held in self._held.clear():
+                self._client.stream.write_held(held)
 
     def give_up(self, reason: str) -> None:
         """Nobody can count on the node any more: end at once."""
         self._why = reason
         self._dialling.cancel()
-        if self._link is not None:
-            self._link.abandon(reason)
+        link = self._link or self._parting
+        if link is not None:
+            link.abandon(reason)
 
     def close(self) -> None:
         """Flush what is queued, and say goodbye."""
         self._why = "the client leaves"
         self._dialling.cancel()
-        if self._link is not None:
-            self._link.close(self._why)
+        link = self._link or self._parting
+        if link is not None:
+            link.close(self._why)
 
     async def run(self) -> None:
         """The life of the connection."""
@@ -129,7 +161,7 @@ class DirectStream:
             link, reason = await self._dial()
             if link is not None:
                 self._flush(link)
-                reason = await link.run(self._client.on_frame)
+                reason = await link.run(partial(self._client.inbound.on_frame, self))
         finally:
             self._finish(link, reason)
 

@@ -19,6 +19,7 @@ from casty_trio.protocol.handshake import escaped
 
 if TYPE_CHECKING:
     from casty_trio.client.client import ClusterClient
+    from casty_trio.client.routes import Stream
 
 __all__ = ["Inbound"]
 
@@ -42,7 +43,7 @@ class Inbound:
         self.shards: dict[str, int] = {}
         self.ready: anyio.Event = anyio.Event()
 
-    def on_frame(self, kind: int, body: memoryview) -> None:
+    def on_frame(self, stream: Stream, kind: int, body: memoryview) -> None:
         """Handle a frame.
 
         Raises:
@@ -59,6 +60,8 @@ class Inbound:
             self._on_message(wire.unpack_actor(body))
         elif kind == Kind.STATE:
             self._on_state(wire.unpack(wire.StateFrame, body))
+        elif kind == Kind.LEAVING:
+            stream.part()
         elif kind == Kind.LISTINGS:
             self._client.services.on_frame(body)
         else:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
-from casty_trio.errors import CastyError
+from casty_trio.errors import CastyError, SystemClosedError
 from casty_trio.link.parking import Parking, parking_class
 from casty_trio.model.checks import check_count, check_given, refuse
 from casty_trio.model.client_events import ClientEvent, MessageDropped
@@ -81,6 +81,7 @@ class ClientEventStream:
         self._listeners: dict[tuple[object, type[Event]], Listener] = {}
         self._iterations: dict[_Iteration[Any], None] = {}
         self._publishing = False
+        self._closed = False
 
     def subscribe(self, ref: ActorRef[E], event_type: type[E]) -> None:
         """Tell an actor every event of a class, its subclasses included, until `unsubscribe`; the present state first.
@@ -110,6 +111,8 @@ class ClientEventStream:
         """As `ClusterClient.events`."""
         check_event_type(event_type)
         iteration = _Iteration[E](capacity)
+        if self._closed:
+            raise SystemClosedError("the client has left its block: there will be no more events")
         self._iterations[iteration] = None
         self._add(iteration, event_type, iteration.offer)
         try:
@@ -134,6 +137,7 @@ class ClientEventStream:
 
     def close(self) -> None:
         """End all iterations after what they have buffered."""
+        self._closed = True
         for iteration in list(self._iterations):
             iteration.close()
         self._listeners.clear()

@@ -83,8 +83,7 @@ class ClientParts:
         self.actors: ClientActors = ClientActors(client)
         self.inbound: Inbound = Inbound(client)
         self.services: ClientServices = ClientServices(client)
-        self.on_frame: Callable[[int, memoryview], None] = self.inbound.on_frame
-        self.stream: ClientStream = ClientStream(client, self.on_frame)
+        self.stream: ClientStream = ClientStream(client)
         self.routes: Routes = Routes(client)
         self._deadlines = Deadlines()
         self._dropped = 0

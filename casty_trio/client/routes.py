@@ -132,10 +132,7 @@ class Routes:
     def ended(self, stream: DirectStream, *, worked: bool) -> None:
         """A stream carries nothing any more."""
         uid = stream.member.uid
-        for pin in self._pins.values():
-            if pin.stream is stream:  # what it did not write goes through the contact
-                pin.stream = self._client.stream
-                pin.use(anyio.current_time(), 0)
+        self.parted(stream)
         if self._direct.get(uid) is stream:
             del self._direct[uid]
         if worked:
@@ -146,6 +143,13 @@ class Routes:
             self._shunned[uid] = (times, anyio.current_time() + pause)
         if not self._direct:
             self._empty.set()
+
+    def parted(self, stream: DirectStream) -> None:
+        """A stream takes nothing more: what it did not write goes through the contact."""
+        for pin in self._pins.values():
+            if pin.stream is stream:
+                pin.stream = self._client.stream
+                pin.use(anyio.current_time(), 0)
 
     def close(self) -> None:
         """Send what is queued on each stream, and say goodbye there."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from anyio.lowlevel import checkpoint
 
 from casty_trio.client.refs import ClientRef
-from casty_trio.errors import ProtocolError
+from casty_trio.errors import ProtocolError, SystemClosedError
 from casty_trio.link.parking import Parking, parking_class
 from casty_trio.model.listings import ListingBuffer
 from casty_trio.model.services import Listing, ServiceEntry, ServiceKey, check_key, listing_of
@@ -63,6 +63,7 @@ class ClientServices:
         self._parts: list[ServicesFrame] = []
         self._iterations: dict[ClientListings[Any], None] = {}
         self._registry: tuple[ServiceEntry, ...] | None = ()
+        self._closed = False
 
     @property
     def registry(self) -> tuple[ServiceEntry, ...]:
@@ -81,6 +82,8 @@ class ClientServices:
         """The listing and its changes, for as long as the block lasts."""
         check_key(key)
         iteration = ClientListings[M](key, capacity)
+        if self._closed:
+            raise SystemClosedError("the client has left its block: there will be no more listings")
         self._iterations[iteration] = None
         iteration.put(self.find(key))
         try:
@@ -91,6 +94,7 @@ class ClientServices:
 
     def close(self) -> None:
         """The client has left its block: iterations end after what they have buffered."""
+        self._closed = True
         for iteration in list(self._iterations):
             iteration.close()
 
@@ -101,9 +105,11 @@ class ClientServices:
             ProtocolError: it is nothing of that kind, or does not follow from what it told before.
         """
         frame = listings.unpack(body)
+        if self._parts and frame.version != self._parts[0].version:
+            self._parts.clear()  # the link was full before the last of them: they are told anew, as they are now
         self._parts.append(frame)
         if frame.more:
-            self._check_size(sum(len(part.added) for part in self._parts))
+            self._check_size(sum(1 + len(part.added) + len(part.removed) for part in self._parts))
             return
         parts, self._parts = self._parts, []
         self._take(frame, parts)

@@ -47,6 +47,9 @@ __all__ = ["ClientStream", "held_of"]
 PASSING = frozenset({"closed", "timeout", "busy"})
 """Refusals that are no news to a client that looks for a node that has just gone."""
 
+IDLE: Final = 0.05
+"""How often it is looked whether a contact that leaves still owes replies, in seconds."""
+
 log: logging.Logger = logging.getLogger("casty_trio.client")
 
 
@@ -58,9 +61,8 @@ class ClientStream:
         flushed_at: when what was held was sent last, in the event loop's time.
     """
 
-    def __init__(self, client: ClusterClient, on_frame: Callable[[int, memoryview], None]) -> None:
+    def __init__(self, client: ClusterClient) -> None:
         self._client = client
-        self._on_frame = on_frame
         self._link: Link | None = None
         self._open: Link | None = None  # the same, from the moment that what was held has gone ahead
         self._contact: Contact = ("", 0)  # where it was dialled
@@ -68,7 +70,7 @@ class ClientStream:
         self._held = HeldMessages(limits.queue, largest=limits.max_message, most=settings.buffer)
         self._rounds = 0  # in vain, over the contact points
         self._lost_at = -math.inf  # when there was a contact last
-        self._leaving = False
+        self._leaving = self._parting = False
         self._ended = anyio.Event()
         self._alarm: Alarm | None = None  # for a contact that does not tell the state, and then for asking it again
         self.connections: int = 0
@@ -163,7 +165,7 @@ class ClientStream:
     def settle(self) -> None:
         """The node has told the state of the cluster: it is the contact. Send what waited, in order, before anything new."""
         link = self._link
-        if link is None or link is self._open:
+        if link is None or link is self._open or self._parting:
             return
         self._open = link
         self._rounds = 0
@@ -171,6 +173,22 @@ class ClientStream:
         self._arm(self._client.settings.refresh, self._refresh)
         self._client.announce(Connected(link.peer_name, *self._contact))
         self._flush_held(link)
+
+    def part(self) -> None:
+        """The contact is about to leave: send it nothing more, and look for another when it has answered all asks."""
+        link = self._open
+        if link is not None:
+            with suppress(LinkClosedError, LinkFullError):
+                link.write(Kind.LEAVING, b"")
+            self._open, self._parting = None, True
+            self._part_when_idle(link)
+
+    def _part_when_idle(self, link: Link) -> None:
+        kept = {held.ask for held in self._held}
+        if any(ask.via is self and number not in kept for number, ask in self._client.asks.open.items()):
+            self._arm(IDLE, partial(self._part_when_idle, link))
+        else:
+            link.close("the node leaves")
 
     def _flush_held(self, link: Link) -> None:
         if self._held:
@@ -315,7 +333,7 @@ class ClientStream:
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""
-        useful = False
+        useful = self._parting = False
         self._link = link
         self.connections += 1
         if self._leaving:
@@ -323,9 +341,9 @@ class ClientStream:
         else:
             self._subscribe(link)
         try:
-            reason = await link.run(self._on_frame)
+            reason = await link.run(partial(self._client.inbound.on_frame, self))
         finally:
-            useful = self._open is not None
+            useful = self._open is not None or self._parting
             if self._alarm is not None:
                 self._alarm.close()
             self._link = self._open = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from trio.lowlevel import checkpoint
 
 from casty_trio.errors import UsageError
+from casty_trio.link.held import Held
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.events import Event
 from casty_trio.model.kinds import Behavior
@@ -21,7 +22,7 @@ from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import ServiceEntry
 from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol.wire import ShardTypeState
-from casty_trio.remote import Connection, FrameHandler
+from casty_trio.remote import Connection, FrameHandler, Peer
 
 if TYPE_CHECKING:
     from casty_trio.cluster.system import ClusteredActorSystem
@@ -56,6 +57,10 @@ class Extension:
     def peer_connected(self, uid: int) -> None:
         """There is a new connection to another node."""
         return
+
+    def take_back(self, peer: Peer, lost: list[Held]) -> list[Held]:
+        """Messages waited for a start of a node that is gone, and were never written; the rest is what it does not take."""
+        return lost
 
     def client_subscribed(self, connection: Connection) -> None:
         """A client wants to know what the cluster looks like; of that it is told after this."""

@@ -31,6 +31,7 @@ SeedNodes: TypeAlias = Iterable[Address] | Discovery
 DISCOVERY_INTERVAL: Final = 5.0
 """How often the program is asked where the seeds are, in seconds, if it is to be asked."""
 
+ANEW: Final = "{} was declared down, and starts anew"
 
 FREE_WITHIN: Final = 5.0
 """A node that joins again waits no longer for what it has hosted to end, in seconds: more than anything there is given."""
@@ -238,10 +239,14 @@ class MemberNode(RemoteNode):
     async def _hand_over_at_end(self) -> None:
         if self.running and self._ended is None:
             await self.hand_over()
+            await self.part_with_clients()
             self._handed_over = True
 
     def _start_above(self) -> None:
         """Start what stands on the cluster and runs all the time."""
+
+    async def part_with_clients(self) -> None:
+        """Have clients send what they have to others, as long as what they have sent here can be passed on."""
 
     async def _leave_at_end(self) -> None:
         """Leave first, so that others hear of it as long as everything works; in a hurry when the block is cancelled."""
@@ -297,7 +302,7 @@ class MemberNode(RemoteNode):
         self.log.warning("%s is down, and joins again: %s", self.node_id, why)
         self.let_go()
         self._barriers.close(NodeDownedError(f"{self.node_id} is down: {why}"))
-        self.peers.let_go(f"{self.node_id} was declared down, and starts anew")
+        self.peers.let_go(ANEW.format(self.node_id))
         if self.hosts_nothing:
             self._join_again()
         else:
@@ -312,6 +317,7 @@ class MemberNode(RemoteNode):
         self._join_again()
 
     def _join_again(self) -> None:
+        self.peers.let_go(ANEW.format(self.node_id))  # connections as who it was, made meanwhile
         self.take_new_uid()
         self._barriers.begin_anew()
         self._service.begin_anew()

@@ -6,9 +6,11 @@ What the cluster looks like goes to every client that subscribed, when it subscr
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, Literal, TypeVar, overload
 
 import cattrs
+import trio
 from msgspec.structs import replace
 
 from casty_trio.actors.ask import AskSlot
@@ -17,6 +19,7 @@ from casty_trio.cluster.checked import Checked
 from casty_trio.cluster.extension import installed
 from casty_trio.cluster.member import MemberNode, SeedNodes
 from casty_trio.cluster.service import ClusterSetup
+from casty_trio.cluster.telling import pack_state, topology_of
 from casty_trio.env import Env
 from casty_trio.errors import (
     LinkClosedError,
@@ -26,6 +29,7 @@ from casty_trio.errors import (
     UnknownActorError,
     UsageError,
 )
+from casty_trio.link.held import Held
 from casty_trio.model.address import ActorAddress, AddressMap
 from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import (
@@ -44,6 +48,7 @@ from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.services import ServiceEntry
 from casty_trio.model.settings import AccessSettings, LinkSettings
 from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol import wire
@@ -181,6 +186,9 @@ class ClusteredActorSystem(MemberNode):
     def _take_frames(self) -> None:
         self.handlers[Kind.SUBSCRIBE] = self._on_subscribe
         self.handlers[Kind.REFRESH] = self._on_refresh
+        self.handlers[Kind.LEAVING] = self._on_leaving
+        self._parting: dict[Connection, None] = {}  # clients that are to send nothing more here
+        self._parted = trio.Event()
         for each in self._extensions:
             self.handlers.update(each.frames())
 
@@ -375,6 +383,11 @@ class ClusteredActorSystem(MemberNode):
         for extension in self._extensions:
             extension.peer_connected(peer.uid)
 
+    def take_back(self, peer: Peer, lost: list[Held]) -> list[Held]:
+        for extension in self._extensions:
+            lost = extension.take_back(peer, lost)
+        return lost
+
     def let_go(self) -> None:
         for extension in self._extensions:
             extension.node_downed()
@@ -406,13 +419,10 @@ class ClusteredActorSystem(MemberNode):
         return (self._topology(), *(event for extension in self._extensions for event in extension.present()))
 
     def _topology(self) -> TopologySnapshot:
-        state = self.cluster_state
-        homes = tuple(
-            (shards.name, tuple(state.members[home] if 0 <= home < len(state.members) else None for home in shards.homes))
-            for shards in self._shard_types()
-        )
-        registry = tuple(entry for extension in self._extensions for entry in extension.services())
-        return TopologySnapshot(state.members, state.leader, state.unreachable, homes, registry)
+        registry: tuple[ServiceEntry, ...] = ()
+        for extension in self._extensions:
+            registry += extension.services()  # of one only: it is the very same tuple as before
+        return topology_of(self.cluster_state, self._shard_types(), registry)
 
     # --- Clients -----------------------------------------------------------------------------------------------------
 
@@ -450,7 +460,26 @@ class ClusteredActorSystem(MemberNode):
             connection.refreshed = now
             self._push(connection, self._state())
 
+    async def part_with_clients(self) -> None:
+        if all(member.uid == self.uid for member in self.members):
+            return  # they have nowhere else to go
+        for connection in self.connections:
+            if connection.subscribed or connection.peer is None:
+                with suppress(LinkClosedError, LinkFullError):
+                    connection.link.write(Kind.LEAVING, b"")
+                    self._parting[connection] = None
+        with trio.move_on_after(self.link_settings.close_timeout):
+            while self._parting:
+                await self._parted.wait()
+
+    def _on_leaving(self, connection: Connection, body: memoryview) -> None:
+        """A client has sent all that it sends here."""
+        self._parting.pop(connection, None)
+        self._parted.set()
+        self._parted = trio.Event()
+
     def connection_ended(self, connection: Connection) -> None:
+        self._on_leaving(connection, memoryview(b""))
         for extension in self._extensions:
             extension.connection_ended(connection)
 
@@ -470,14 +499,7 @@ class ClusteredActorSystem(MemberNode):
         return tuple(state for extension in self._extensions for state in extension.shard_types())
 
     def _state(self) -> bytes:
-        state = self.cluster_state
-        members = state.members or (self.self_node,)  # it serves its clients before it is in a cluster, too
-        silent = {member.uid for member in state.unreachable}
-        rows = tuple(
-            wire.MemberState(m.node_id, m.host, m.port, m.uid, str(m.status), m.roles, m.uid in silent) for m in members
-        )
-        leader = state.members.index(state.leader) if state.leader is not None else -1
-        return wire.pack(wire.StateFrame(self._state_version, rows, leader, self._shard_types()))
+        return pack_state(self._state_version, self.cluster_state, self.self_node, self._shard_types())
 
 
 def _check_membership(quorum: object, downing: object, on_downed: object) -> None:

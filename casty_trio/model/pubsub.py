@@ -98,7 +98,8 @@ class PubSub(ABC):
         Parameters:
             topic: which.
             message: what.
-            timeout: how long to wait for that, in seconds; what is not said by then counts as not delivered.
+            timeout: how long to wait for that, in seconds; what is not said by then counts as not delivered, as does what a
+                node can say no more, for the connection to it has ended.
 
         Raises:
             EncodeError: as `publish`.

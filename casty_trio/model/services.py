@@ -96,7 +96,10 @@ class Find(msgspec.Struct, Generic[M], frozen=True):
 
 
 class Subscribe(msgspec.Struct, Generic[M], frozen=True):
-    """To the receptionist: tell ``reply_to`` the present `Listing`, and another one whenever it changes, until it stops."""
+    """To the receptionist: tell ``reply_to`` the present `Listing`, and another one whenever it changes, until it stops.
+
+    Where that is an actor of a client, until there is a change while the client is not connected to this node.
+    """
 
     key: ServiceKey[M]
     reply_to: ActorRef[Listing[M]]

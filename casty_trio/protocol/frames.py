@@ -88,6 +88,7 @@ class Kind:
     DELIVER = 47
     SEND = 48
     LISTINGS = 49
+    LEAVING = 50
     SINGLETON = 54
 
 

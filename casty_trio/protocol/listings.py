@@ -17,13 +17,13 @@ from casty_trio.model.address import ActorAddress
 from casty_trio.model.services import ServiceEntry
 from casty_trio.protocol.buckets import LONGEST_NAME, LONGEST_PATH
 
-__all__ = ["MOST_SERVICES", "ServiceRow", "ServicesFrame", "frames_of", "pack", "row_of", "unpack"]
+__all__ = ["MOST_SERVICES", "PART", "ServiceRow", "ServicesFrame", "frames_of", "pack", "row_of", "unpack"]
 
 MOST_SERVICES: Final = 1_000_000
 """So many services a client knows at most."""
 
 PART: Final = 256 * 1024
-"""About so many bytes are told in one part."""
+"""About so many bytes are told in one part, where messages may be as large."""
 
 
 class ServiceRow(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -81,10 +81,12 @@ def row_of(entry: ServiceEntry) -> ServiceRow:
     return ServiceRow(entry.key, address.host or "", address.port or 0, address.uid, address.path, address.incarnation)
 
 
-def frames_of(base: int, version: int, added: Iterable[ServiceEntry], removed: Iterable[ServiceEntry] = ()) -> list[bytes]:
-    """The bodies that tell of a change, in order."""
-    parts = list(_parts((True, row_of(entry)) for entry in added))
-    parts += _parts((False, row_of(entry)) for entry in removed)
+def frames_of(
+    base: int, version: int, added: Iterable[ServiceEntry], removed: Iterable[ServiceEntry] = (), *, part: int = PART
+) -> list[bytes]:
+    """The bodies that tell of a change, in order, each of about ``part`` bytes at most."""
+    parts = list(_parts(((True, row_of(entry)) for entry in added), part))
+    parts += _parts(((False, row_of(entry)) for entry in removed), part)
     parts = parts or [[]]
     last = len(parts) - 1
     return [
@@ -93,21 +95,21 @@ def frames_of(base: int, version: int, added: Iterable[ServiceEntry], removed: I
                 base,
                 version,
                 number < last,
-                tuple(row for is_new, row in part if is_new),
-                tuple(row for is_new, row in part if not is_new),
+                tuple(row for is_new, row in rows if is_new),
+                tuple(row for is_new, row in rows if not is_new),
             )
         )
-        for number, part in enumerate(parts)
+        for number, rows in enumerate(parts)
     ]
 
 
-def _parts(rows: Iterable[tuple[bool, ServiceRow]]) -> Iterator[list[tuple[bool, ServiceRow]]]:
+def _parts(rows: Iterable[tuple[bool, ServiceRow]], most: int) -> Iterator[list[tuple[bool, ServiceRow]]]:
     part: list[tuple[bool, ServiceRow]] = []
     size = 0
     for is_new, row in rows:
         part.append((is_new, row))
         size += 4 * (len(row.key) + len(row.host) + len(row.path)) + 32
-        if size >= PART:
+        if size >= most:
             yield part
             part, size = [], 0
     if part:

@@ -38,12 +38,19 @@ PATHS = ""
 
 
 class Pending:
-    """A publication whose confirmations are still to come, by the uid of the node."""
+    """A publication whose confirmations are still to come, by the connections that carried it."""
 
     def __init__(self) -> None:
         self.delivered: int = 0
-        self.missing: set[int] = set()
+        self.missing: dict[Connection, None] = {}
         self.over: trio.Event = trio.Event()
+
+    def settle(self, connection: Connection, delivered: int) -> None:
+        """The node on that connection has so many; or it will not tell, for the connection has ended."""
+        if self.missing.pop(connection, self) is not self:
+            self.delivered += delivered
+            if not self.missing:
+                self.over.set()
 
 
 class Topics(Extension, PubSub):
@@ -91,6 +98,8 @@ class Topics(Extension, PubSub):
 
     def connection_ended(self, connection: Connection) -> None:
         self._guests.ended(connection)
+        for pending in self._pending.values():
+            pending.settle(connection, 0)
 
     def present(self) -> Iterable[Event]:
         return self._guests.present()
@@ -212,20 +221,20 @@ class Topics(Extension, PubSub):
         check_seconds("timeout", timeout)
         name = _name(topic)
         here, there = self.copies(name)
-        self._numbers += 1
-        pending = self._pending[self._numbers] = Pending()
+        self._numbers = number = self._numbers + 1
+        pending = self._pending[number] = Pending()
         try:
-            self._ask_nodes(self._numbers, pending, message, there)
+            self._ask_nodes(number, pending, message, there)
             pending.delivered += sum(self._tell(ref, message) for ref in here)
             if not here and not there:
                 self._nobody(message, f"/$topics/{quote_name(name)}", "nobody has subscribed")
             await trio.lowlevel.checkpoint()
             with trio.move_on_after(timeout):
-                while pending.missing:
+                if pending.missing:
                     await pending.over.wait()
             return Delivery(len(here) + len(there), pending.delivered)
         finally:
-            self._pending = {number: each for number, each in self._pending.items() if each is not pending}
+            del self._pending[number]
 
     def deliver(self, message: Any, here: list[Subscriber], there: list[ActorAddress], path: str, why: str) -> int:
         """Send the copies of a message; how many there are. Where there are none, it is a dead letter."""
@@ -277,7 +286,7 @@ class Topics(Extension, PubSub):
                     raise LinkClosedError("there is no connection to its node")
                 frame = Deliver(number, targets, name, publications.raw(body))
                 connection.link.write(Kind.DELIVER, publications.pack(frame))
-                pending.missing.add(uid)
+                pending.missing[connection] = None
             except (LinkFullError, LinkClosedError) as error:
                 for address in addresses:
                     self.system.dead_letter(message, self.system.peers.ref(address, dial=False), str(error))
@@ -299,14 +308,10 @@ class Topics(Extension, PubSub):
 
     def _on_delivered(self, connection: Connection, body: memoryview) -> None:
         of_node(connection)
-        answer, uid = publications.unpack_delivered(body), connection.link.peer.uid
+        answer = publications.unpack_delivered(body)
         pending = self._pending.get(answer.number)
-        if pending is None or uid not in pending.missing:
-            return
-        pending.missing.remove(uid)
-        pending.delivered += answer.count
-        if not pending.missing:
-            pending.over.set()
+        if pending is not None:
+            pending.settle(connection, answer.count)
 
 
 def _nothing() -> None:

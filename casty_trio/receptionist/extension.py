@@ -33,9 +33,12 @@ class Receptionist(Extension, Beyond):
     def __init__(self, system: ClusteredActorSystem) -> None:
         super().__init__(system)
         interval = system.all_settings.receptionist.compare_interval
-        self._entries: tuple[ServiceEntry, ...] | None = None  # all services, while nothing changes
+        self._uid = system.uid
+        self._by_key: dict[str, tuple[ServiceEntry, ...]] = {}  # all services; of what does not change they are the same
+        self._stale: dict[str, None] = {}  # keys under which they may be others by now
+        self._entries: tuple[ServiceEntry, ...] | None = None  # all of them, while nothing changes
         self._registry = RegistryService(system, Kind.SERVICES, interval, self._changed, self._settled)
-        self._clients = ClientListings(system, self.services)
+        self._clients = ClientListings(system, self._keys)
         system.services.beyond = self
 
     # --- As an extension ----------------------------------------------------------------------------------------------
@@ -47,7 +50,9 @@ class Receptionist(Extension, Beyond):
         self.system.start_service(self._registry.run, "services")
 
     def cluster_changed(self) -> None:
-        self._entries = None  # this node may be another member now
+        if self._uid != self.system.uid:  # this node is another member now
+            self._uid = self.system.uid
+            self._mark(self._by_key)
         self._registry.cluster_changed()
 
     def peer_connected(self, uid: int) -> None:
@@ -73,13 +78,28 @@ class Receptionist(Extension, Beyond):
 
     def services(self) -> tuple[ServiceEntry, ...]:
         if self._entries is None:
-            registry, here = self._registry, self.system.services.offered()
-            there = [ServiceEntry(key, address) for key in registry.names() for _, address in registry.found(key)]
-            self._entries = tuple(sorted((*(ServiceEntry(name, ref.address) for name, ref in here), *there)))
+            by_key = self._keys()
+            self._entries = tuple(entry for key in sorted(by_key) for entry in by_key[key])
         return self._entries
 
-    def _changed(self, names: tuple[str, ...]) -> None:
+    def _keys(self) -> Mapping[str, tuple[ServiceEntry, ...]]:
+        for key in self._stale:
+            here = [ref.address for ref in self.system.services.offering(key)]
+            there = [address for _, address in self._registry.found(key)]
+            entries = sorted(ServiceEntry(key, address) for address in (*here, *there))
+            if entries:
+                self._by_key[key] = tuple(entries)
+            else:
+                self._by_key.pop(key, None)
+        self._stale.clear()
+        return self._by_key
+
+    def _mark(self, keys: Iterable[str]) -> None:
+        self._stale.update(dict.fromkeys(keys))
         self._entries = None
+
+    def _changed(self, names: tuple[str, ...]) -> None:
+        self._mark(names)
         self.system.services.changed(names)
 
     # --- What the local receptionist asks -----------------------------------------------------------------------------
@@ -100,11 +120,11 @@ class Receptionist(Extension, Beyond):
         self._check_room(entry)
         with suppress(UnsupportedTypeError):  # such an actor may take other messages that can be sent
             self.system.codec.register(*behavior_message_types(ref.cell.initial))
-        self._entries = None
+        self._mark((name,))
         self._registry.add(entry)
 
     def deregister(self, name: str, ref: LocalRef[Any]) -> None:
-        self._entries = None
+        self._mark((name,))
         self._registry.remove(entry_of(name, ref))
 
     def refs(self, name: str) -> Iterable[ActorRef[Any]]:

@@ -25,7 +25,6 @@ __all__ = ["Connection"]
 OVERTAKEN = 10_000
 """How many cancellations may wait for the asks they overtook; further ones are ignored."""
 
-
 LENT = 10_000
 """So many refs that a client was sent are remembered."""
 
@@ -186,6 +185,7 @@ class Connection:
         return address in self._lent
 
     def _lend(self, address: ActorAddress) -> None:
+        self._lent.pop(address, None)  # it is the latest again
         self._lent[address] = None
         if len(self._lent) > LENT:
             del self._lent[next(iter(self._lent))]

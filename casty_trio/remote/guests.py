@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio.lowlevel import checkpoint
 
+from casty_trio.actors.refs import PassingRef
 from casty_trio.errors import LinkClosedError, LinkFullError
 from casty_trio.model.address import ActorAddress
-from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 
@@ -29,7 +29,7 @@ GUEST_PATH: Final = re.compile(r"/\$guests/([0-9]{1,19})(/[^/]{1,255})")
 GONE: Final = "its client is not connected to this node"
 
 
-class GuestRef(ActorRef[Any]):
+class GuestRef(PassingRef[Any]):
     """An actor of a client.
 
     Args:
@@ -50,6 +50,10 @@ class GuestRef(ActorRef[Any]):
     @property
     def address(self) -> ActorAddress:
         return self._node.address_of(f"/$guests/{self.uid}{self._path}", self._incarnation)
+
+    @property
+    def closed(self) -> bool:
+        return self._node.connection_of(self.uid) is None
 
     def tell(self, message: Any) -> None:
         connection = self._node.connection_of(self.uid)

@@ -31,6 +31,7 @@ from casty_trio.errors import (
     UsageError,
 )
 from casty_trio.link import Link, open_link
+from casty_trio.link.held import Held
 from casty_trio.model.address import ActorAddress, AddressMap, check_name
 from casty_trio.model.checks import check_flag, check_instance
 from casty_trio.model.ref import ActorRef
@@ -100,6 +101,7 @@ class RemoteNode(ActorSystem):
         self.link_settings: LinkSettings = self.all_settings.link
         self.credentials: Credentials = Credentials(tls, secret, name, "node", node_id, env=self.env)
         self.connections: dict[Connection, None] = {}
+        self._by_uid: dict[int, dict[Connection, None]] = {}  # the same
         self.protocol_errors: int = 0
         self.peers: Peers = Peers(self, address_map)
         own: dict[int, FrameHandler] = {Kind.ACTOR: self._on_actor, Kind.CANCEL: self._on_cancel}
@@ -235,6 +237,7 @@ class RemoteNode(ActorSystem):
         """A connection after its handshake; ``dial`` is the number that this end gave it, or the other; serve it."""
         connection = Connection(self, link, peer, dial, their_dial)
         self.connections[connection] = None
+        self._by_uid.setdefault(link.peer.uid, {})[connection] = None
         refusal: str | None = None
         if link.session.identity.uid != self.uid:
             refusal = f"{self.node_id} has started anew"
@@ -261,13 +264,21 @@ class RemoteNode(ActorSystem):
             else:
                 self.log.debug("connection to %s ended: %s", link.peer_name, reason)
         finally:
-            del self.connections[connection]
+            self._forget(connection)
             connection.close_slots()
             self.connection_ended(connection)
             if peer is not None:
                 peer.detach(connection, link.reason)
             self._connection_ended.set()
             self._connection_ended = trio.Event()
+
+    def _forget(self, connection: Connection) -> None:
+        del self.connections[connection]
+        uid = connection.link.peer.uid
+        same = self._by_uid[uid]
+        del same[connection]
+        if not same:
+            del self._by_uid[uid]
 
     def connection_ended(self, connection: Connection) -> None:
         """There is one connection less."""
@@ -278,6 +289,10 @@ class RemoteNode(ActorSystem):
 
     def peer_connected(self, peer: Peer) -> None:
         """There is a new connection to another node."""
+
+    def take_back(self, peer: Peer, lost: list[Held]) -> list[Held]:
+        """Messages waited for a start of a node that is gone, and were never written; those that nobody sends elsewhere."""
+        return lost
 
     def refused_as_gone(self, peer: Peer) -> None:
         """Another node says that this start of ours was declared gone."""
@@ -391,6 +406,10 @@ class RemoteNode(ActorSystem):
             raise DecodeError(f"the ref to {escaped(address.path)} is not exposed to clients, and was not sent to this one")
         return self._resolve(address, dial=connection.peer is not None)
 
+    def resolve_own(self, address: ActorAddress) -> ActorRef[Any]:
+        """The ref for an address that this node has written itself."""
+        return self._resolve(address, dial=False)
+
     def _may_name(self, address: ActorAddress, connection: Connection) -> bool:
         """Whether a client may send a ref: that of a service, a reply ref, or one that this connection has brought it."""
         path = address.path
@@ -430,15 +449,15 @@ class RemoteNode(ActorSystem):
         if match is None:
             return None
         uid, number = int(match[1]), int(match[2])
-        for connection in self.connections:
-            if connection.link.peer.uid == uid and number in connection.slots:
+        for connection in self._by_uid.get(uid, ()):
+            if number in connection.slots:
                 return connection.slots[number]
         newest = self.connection_of(uid)
         return RemoteSlot(newest, number, math.inf) if newest is not None else None
 
     def connection_of(self, uid: int) -> Connection | None:
         """A client's connection: the newest, when it is back before its last one has ended."""
-        return next((each for each in reversed(self.connections) if each.link.peer.uid == uid), None)
+        return next(reversed(self._by_uid.get(uid, {})), None)
 
 
 class _Refused:

@@ -390,11 +390,14 @@ class Peer:
 
     def lose(self, uid: int, reason: str, *, every: bool = False) -> None:
         """Whatever waits for that start of the node waits in vain; with ``every``, whatever waits for any."""
+        lost: list[Held] = []
         for held in self.held.clear():
             if every or held.uid == uid:
-                self.drop(held, reason)
+                lost.append(held)
             else:
                 self.held.add(held)
+        for held in self.node.take_back(self, lost):
+            self.drop(held, reason)
         self.watches.lose(uid, reason, every=every)
 
     def close(self, reason: str) -> None:

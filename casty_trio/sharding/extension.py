@@ -18,6 +18,7 @@ from casty_trio.errors import (
     UnknownMessageTypeError,
     UsageError,
 )
+from casty_trio.link.held import Held
 from casty_trio.model.behavior import Behaviors
 from casty_trio.model.kinds import Behavior, Sharded
 from casty_trio.model.mailbox import Mailbox
@@ -27,9 +28,10 @@ from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol import homing, refs, wire
 from casty_trio.protocol.coordinator import Candidate
 from casty_trio.protocol.frames import Kind
-from casty_trio.remote import REFUSED, Connection, FrameHandler, Peer, of_node
+from casty_trio.remote import REFUSED, Connection, FrameHandler, Peer, of_node, read_back
 from casty_trio.sharding.coordination import Coordination
 from casty_trio.sharding.region import EntityRef, Region, RegionCell, RegionRef
+from casty_trio.sharding.routing import Mail
 
 __all__ = ["Sharding"]
 
@@ -110,6 +112,19 @@ class Sharding(Extension):
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes] | None:
         return refs.pack_entity(ref.shard_type, ref.entity_id) if isinstance(ref, EntityRef) else None
 
+    def take_back(self, peer: Peer, lost: list[Held]) -> list[Held]:
+        rest, living, mails = list[Held](), self._living(), dict[str, list[Mail]]()
+        for held in lost:
+            frame = wire.unpack_entity(held.body) if held.kind == Kind.ENTITY else None
+            read = read_back(peer, frame) if frame is not None and frame.shard_type in living else None
+            if frame is None or read is None:
+                rest.append(held)
+            else:
+                mails.setdefault(frame.shard_type, []).append((frame.entity_id, *read))
+        for name, returned in mails.items():
+            living[name].routing.take_back(returned)
+        return rest
+
     def cluster_changed(self) -> None:
         members = self.system.members
         if all(member.uid != self.system.uid for member in members):
@@ -127,7 +142,7 @@ class Sharding(Extension):
     def node_downed(self) -> None:
         self._forget_members()
         for region in self._living().values():
-            region.routing.forget()
+            region.routing.node_downed()
 
     def node_left(self) -> None:
         self._forget_members()

@@ -122,6 +122,22 @@ class Routing:
         self._parked.setdefault(shard, deque()).append(mail)
         self._waiting += 1
 
+    def take_back(self, mails: Iterable[Mail]) -> None:
+        """Hold messages again that waited for a home which is gone: ahead of what has come since, in their order."""
+        if self._refusal is not None:
+            for mail in mails:
+                self._lose(mail, self._refusal)
+            return
+        since, self._parked, self._waiting = self._parked, {}, 0
+        for mail in mails:
+            self._park(shard_of(mail[0], self.num_shards), mail)
+        for shard, parked in since.items():
+            for mail in parked:
+                self._park(shard, mail)
+        for shard in list(self._parked):
+            if self.homes.routes[shard]:  # to a home that is gone nothing is sent: it is held again
+                self._release(shard)
+
     def _release(self, shard: int) -> None:
         """Let go what was held for a shard, in order; it may have to be held again."""
         parked = self._parked.pop(shard, None)
@@ -140,8 +156,8 @@ class Routing:
         """Send mail to the node that has the shard."""
         entity_id, message, slot = mail
         peer = self._sharding.peer_of(uid)
-        if peer is None:
-            self._lose(mail, UnknownActorError("its home is no member any more"))
+        if peer is None or (peer.uid != uid and peer.why_gone(uid) is not None):  # it will have another home
+            self._park(shard_of(entity_id, self.num_shards), mail)
             return
         number = peer.open_ask(slot) if slot is not None else 0
         name, body = self._system.codec.encode(message, peer.write_ref)
@@ -374,11 +390,15 @@ class Routing:
         """The node is no member any more, and will be none again."""
         self._end(ActorStoppedError(reason))
         self._may_host = False
-        self.forget()
+        self._forget()
 
-    def forget(self) -> None:
-        """This start of the node is no member any more: nothing is hosted, and no home is known."""
+    def node_downed(self) -> None:
+        """This start of the node is no member any more: others will soon host what it has."""
         self._region.stop_entities(at_once=True)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is hosted, and no home is known."""
         self._me = 0
         self.homes = Homes(0, self.num_shards, hosts=False)
         self._drains.clear()

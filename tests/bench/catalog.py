@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Literal
 
-from tests.bench.programs.measuring import BRANCHES, CLUSTERS, IDLE_NODES, LEAVES
+from tests.bench.programs.measuring import BRANCHES, CLUSTERS, IDLE_NODES, LEAVES, MANY_ENTITIES, NODES
 
 __all__ = ["CLUSTER_ROWS", "PROGRAMS", "ROWS", "SOURCES", "Figure", "Program", "Row", "Source", "programs_of", "select"]
 
@@ -64,6 +64,9 @@ OURS_ACTORS_ASYNC = Program("casty_trio", "local", ("actors", "async"))
 OURS_TREE = Program("casty_trio", "tree")
 OURS_CLIENT = Program("casty_trio", "client", ("trio",))
 OURS_CLIENT_ASYNCIO = Program("casty_trio", "client", ("asyncio",))
+OURS_CLIENT_NODES = Program("casty_trio", "client", ("trio", str(NODES)))
+OURS_ENTITIES = Program("casty_trio", "entities")
+OURS_POPULATION = Program("casty_trio", "population")
 OURS_REMOTE = Program("casty_trio", "remote", ("plain",))
 OURS_REMOTE_TLS = Program("casty_trio", "remote", ("tls",))
 OURS_FORMING = tuple(Program("casty_trio", "cluster", ("form", str(count))) for count in CLUSTERS)
@@ -96,17 +99,23 @@ PROGRAMS = (
     OURS_CLIENT,
     LIMIT_REMOTE,
     OURS_CLIENT_ASYNCIO,
+    OURS_CLIENT_NODES,
     OURS_REMOTE_TLS,
     XOSCAR_REMOTE,
+    OURS_ENTITIES,
+    OURS_POPULATION,
     *OURS_FORMING,
     OURS_IDLE,
 )
 
 
 TREE = f"tree of {1 + BRANCHES * (1 + LEAVES):_} actors, supervised and watched".replace("_", " ")
+POPULATION = f"{MANY_ENTITIES:_} entities on one node".replace("_", " ")
 SPAWN, MEMORY = "spawn and first message", "memory per idle actor"
 TELL, ASK, ASK_64, SPAWNED, KIB = "tell_per_s", "ask_per_s", "ask_64_per_s", "spawn_per_s", "kib_per_actor"
 CONTROL = "control_p99_ms"
+ENTITY_GOAL = 0.67
+"""A tell to an entity takes at most one and a half times as long as one to an actor that is none."""
 
 
 def row(name: str, title: str, goal: float | None, **figures: tuple[Program, str]) -> Row:
@@ -130,12 +139,8 @@ def tell_row(name: str, title: str, goal: float | None, ours: Program) -> Row:
     )
 
 
-def client_rows(ours: Program, suffix: str, library: str) -> list[Row]:
-    kinds: list[tuple[str, str, str, float | None]] = [
-        ("ask", ASK, "ask, one caller", 0.75),
-        ("ask_64", ASK_64, "ask, 64 callers", 0.55),
-        ("tell", TELL, "tell", None),
-    ]
+def client_rows(ours: Program, suffix: str, library: str, goals: Sequence[float | None] = (0.75, 0.55, None)) -> list[Row]:
+    kinds = [("ask", ASK, "ask, one caller"), ("ask_64", ASK_64, "ask, 64 callers"), ("tell", TELL, "tell")]
     return [
         row(
             f"client_{kind}{suffix}",
@@ -145,8 +150,14 @@ def client_rows(ours: Program, suffix: str, library: str) -> list[Row]:
             limit=(LIMIT_REMOTE, key),
             xoscar=(XOSCAR_REMOTE, key),
         )
-        for kind, key, title, goal in kinds
+        for (kind, key, title), goal in zip(kinds, goals, strict=True)
     ]
+
+
+def entity_row(name: str, title: str, key: str) -> Row:
+    """A tell to an entity of this node; its limit is a tell to any actor of this node, in the same process."""
+    plain = (OURS_ENTITIES, "plain_tell_per_s")
+    return row(name, f"{title}; the limit is a plain actor", ENTITY_GOAL, casty_trio=(OURS_ENTITIES, key), limit=plain)
 
 
 def remote_rows(ours: Program, suffix: str, over: str, goals: Sequence[float | None]) -> list[Row]:
@@ -240,6 +251,11 @@ ROWS = (
     *remote_rows(OURS_REMOTE_TLS, "_tls", "TLS", (None, None, None)),
     *client_rows(OURS_CLIENT, "", "Trio"),
     *client_rows(OURS_CLIENT_ASYNCIO, "_asyncio", "asyncio"),
+    *client_rows(OURS_CLIENT_NODES, f"_{NODES}_nodes", f"Trio, {NODES} nodes", (None, None, None)),
+    entity_row("entity_tell", "tell to an entity of this node", "entity_tell_per_s"),
+    entity_row("entity_tell_envelope", "tell to an entity of this node, in an envelope", "envelope_tell_per_s"),
+    row("entity_start", f"{POPULATION}: first messages", None, casty_trio=(OURS_POPULATION, "entities_per_s")),
+    row("entity_memory", f"{POPULATION}: memory of each", None, casty_trio=(OURS_POPULATION, "entity_kib_per_actor")),
     *CLUSTER_ROWS,
 )
 
@@ -257,11 +273,11 @@ def select(patterns: Sequence[str], backend: str = "both") -> list[Row]:
     for pattern in patterns:
         if not any(fnmatch(row.name, pattern) for row in ROWS):
             raise ValueError(f"no row is called {pattern!r}; there are {', '.join(row.name for row in ROWS)}")
-    other = {"trio": OURS_CLIENT_ASYNCIO, "asyncio": OURS_CLIENT}.get(backend)
+    others = {"trio": (OURS_CLIENT_ASYNCIO,), "asyncio": (OURS_CLIENT, OURS_CLIENT_NODES)}.get(backend, ())
     return [
         row
         for row in ROWS
-        if row.figures["casty_trio"].program != other
+        if row.figures["casty_trio"].program not in others
         and (not patterns or any(fnmatch(row.name, pattern) for pattern in patterns))
     ]
 

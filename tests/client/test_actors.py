@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from casty_trio import (
+    ActorAddress,
     ActorFailedError,
     ActorRef,
     ActorSettings,
@@ -25,15 +26,20 @@ from casty_trio import (
     Connected,
     Directive,
     InvalidNameError,
+    Listing,
     NameInUseError,
     NotSupportedOnClientError,
     OneForOneStrategy,
     SelfAskError,
+    ServiceKey,
     Settings,
     ShardEnvelope,
+    Subscribe,
     SystemClosedError,
     UsageError,
 )
+from casty_trio.client.refs import ClientRef
+from casty_trio.remote.guests import GuestRef
 from casty_trio.testing import Simulation, simulate
 from tests.sim.shop import NAME, PORT, Ctx, make_client, make_node
 
@@ -255,6 +261,73 @@ def test_another_client_does_not_reach_it() -> None:
     press(program)
 
 
+def test_nobody_answers_in_its_place() -> None:
+    """K2, K7: the reply ref of a node's own ask has a number that another client cannot guess."""
+
+    async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient) -> None:
+        asked = trio.Event()
+
+        async def receive(ctx: Ctx, message: News | Question) -> None:
+            assert isinstance(message, Question)
+            asked.set()
+            await anyio.sleep(0.5)
+            message.reply_to.tell("genuine")
+
+        papers = papers_of(client)
+        papers.tell(ShardEnvelope("daily", Follow(client.spawn(Behaviors.receive(receive)))))
+
+        async def forge(other: ClusterClient) -> None:
+            await asked.wait()
+            for number in range(1, 500):
+                ClientRef(other, ActorAddress(NAME, f"/$asks/{number}", "node-1", PORT, node.uid, number)).tell("forged")
+
+        async with make_client(sim, 2) as other, trio.open_nursery() as nursery:
+            nursery.start_soon(forge, other)
+            assert await client.ask(papers, to(lambda r: AskThem("well?", r))) == "genuine"
+
+    press(program)
+
+
+def test_a_node_finds_its_clients_among_many_and_forgets_them() -> None:
+    """K2: the newest connection of each; nothing is kept of one that has gone."""
+
+    async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient) -> None:
+        uid, [first] = client.identity.uid, node.connections
+        assert node.connection_of(uid) is first
+        async with make_client(sim, 2) as other:
+            [_, second] = node.connections
+            assert node.connection_of(other.identity.uid) is second
+            assert node.connection_of(uid) is first
+        await trio.sleep(1)
+        assert node.connection_of(other.identity.uid) is None
+        assert len(node._by_uid) == 1
+
+    press(program)
+
+
+def test_it_gets_listings_for_as_long_as_its_client_is_there() -> None:
+    """R2: what a node's actor subscribes it to is over with the first change after its client has gone."""
+    key: ServiceKey[Any] = ServiceKey("any")
+    heard = list[Any]()
+
+    async def program(sim: Simulation, node: ClusteredActorSystem, client: ClusterClient) -> None:
+        async with make_client(sim, 2, messages=[Listing]) as other:
+            local: ActorRef[Any] = other.spawn(Behaviors.receive(lambda ctx, listing: heard.append(listing)), "listener")
+            guest = GuestRef(node, other.identity.uid, local.path, local.address.incarnation)
+            node.codec.register(Listing)
+            node.receptionist.tell(Subscribe(key, guest))
+            node.spawn(Behaviors.discoverable(newspaper("a"), key=key))
+            await trio.sleep(1)
+            assert [len(listing.instances) for listing in heard] == [0, 1]
+        await trio.sleep(1)
+        for _ in range(2):
+            node.spawn(Behaviors.discoverable(newspaper("a"), key=key))
+        assert guest not in node.services._interests
+        assert node.statistics().dead_letters == 0
+
+    press(program)
+
+
 def test_it_is_reached_again_after_a_new_connection_to_the_same_node() -> None:
     """K2: the ref the cluster holds names the client, not the connection."""
     read = list[str]()
@@ -433,6 +506,48 @@ def test_timers_and_background_work() -> None:
             (3.0, "tick"),
         ] or {what for _, what in turns[2:4]} == {"PAGE", "no lost"}
         assert len(turns) == 6
+
+    alone(program)
+
+
+def test_what_begins_with_a_failure_has_nothing_to_resume() -> None:
+    """As on a node, it stops."""
+    begun = list[int]()
+
+    def begin(ctx: Ctx) -> Behavior[int]:
+        begun.append(1)
+        if len(begun) > 10:
+            return Behaviors.ignore()
+        raise RuntimeError("kaputt")
+
+    async def program(client: ClusterClient) -> None:
+        strategy = OneForOneStrategy(decider=lambda failure: Directive.resume)
+        client.spawn(Behaviors.supervise(Behaviors.setup(begin), strategy))
+        await trio.sleep(1)
+        assert len(begun) == 1
+        assert client.statistics().actors == 0
+
+    alone(program)
+
+
+def test_nothing_outlives_it() -> None:
+    """Not what its last hook begins either; and a timer that has fired is no message that is lost."""
+
+    def begin_again(ctx: Ctx) -> None:
+        ctx.timers.periodic("tick", 0.1, "tick")
+        ctx.pipe_to_self(anyio.sleep(math.inf))
+
+    def receive(ctx: Ctx, message: str) -> Behavior[str]:
+        ctx.timers.once("soon", 0.0, "soon")
+        return Behaviors.stopped()
+
+    async def program(client: ClusterClient) -> None:
+        ref: Any = client.spawn(Behaviors.with_lifecycle(Behaviors.receive(receive), post_stop=begin_again))
+        ref.tell("go")
+        await trio.sleep(5)
+        assert client.statistics().actors == client.statistics().dropped == 0
+        assert not ref.cell.behind
+        assert client._deadlines._heap.open == 1  # the refresh of the state
 
     alone(program)
 

@@ -35,7 +35,7 @@ from casty_trio.testing import Conditions, Simulation, simulate
 from tests.client.pretenders import pretender
 from tests.sim.shop import PORT, Carts, GetAll, Host, Ignore, Put, carts_of, make_client, make_node, open_shop, to
 
-ADDRESSES = tuple((f"node-{number}", PORT) for number in range(1, 4))
+ADDRESSES = tuple((f"node-{number}", PORT) for number in range(1, 5))
 
 
 def cluster(
@@ -80,12 +80,12 @@ def isolate(sim: Simulation, *, stalled: bool = True, nodes: int = 3) -> None:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_it_survives_all_the_nodes_it_was_given(how: str) -> None:
-    """K3: given one of three, it goes on with those it has learnt, though its first contact never comes back."""
+    """K3: given one of four, it goes on with those it has learnt, though its first contact never comes back."""
 
     async def program(sim: Simulation, hosts: list[Host], client: ClusterClient) -> None:
         carts = carts_of(client)
         assert set(client.contact_points) == set(ADDRESSES)
-        for left in (2, 1):
+        for left in (3, 2):
             contact = contact_of(hosts, client)
             async with client.events(Connected) as connections:
                 await anext(connections)  # the present one
@@ -93,16 +93,24 @@ def test_it_survives_all_the_nodes_it_was_given(how: str) -> None:
                     before = trio.current_time()
                     nursery.start_soon(contact.stop if how == "stop" else contact.kill)
                     await anext(connections)
-                    assert trio.current_time() - before < 5 if how == "stop" else 2
+                    assert trio.current_time() - before < 5
             hosts.remove(contact)
             assert len(hosts) == left
-            assert await client.ask(carts, to("a", GetAll)) == ()
+            for host in hosts:  # a majority of them is to outlive the next one, too
+                with trio.fail_after(20):
+                    while len(host.node.members) > left:  # noqa: ASYNC110 - several systems have to bring it about
+                        await trio.sleep(0.1)
+            for number in range(20):
+                assert await client.ask(carts, to(f"{number}", GetAll), timeout=20) == ()
 
-    cluster(program)
+    cluster(program, size=4, contacts=4)
 
 
 def test_under_load_only_what_was_written_to_the_dead_contact_is_lost() -> None:
-    """K3 and K5: the contact is killed while asks come all the time: each ends, few of them with an unknown outcome."""
+    """K3 and K5: the contact is killed while asks come all the time: each ends, few of them with an unknown outcome.
+
+    Entities that lived there answer when the node was removed: after 6 s to notice, 3 s to be sure, and 3 s of margin.
+    """
     outcomes = list[str]()
 
     async def program(sim: Simulation, hosts: list[Host], client: ClusterClient) -> None:
@@ -110,7 +118,7 @@ def test_under_load_only_what_was_written_to_the_dead_contact_is_lost() -> None:
 
         async def ask(number: int) -> None:
             try:
-                await client.ask(carts, to(f"{number % 7}", GetAll))
+                await client.ask(carts, to(f"{number % 7}", GetAll), timeout=30)
                 outcomes.append("answered")
             except OutcomeUnknownError:
                 outcomes.append("unknown")

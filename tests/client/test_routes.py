@@ -1,6 +1,6 @@
 """Straight to the node where an entity lives: the streams of a client beside that to its contact."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ import trio
 
 from casty_trio import (
     ActorRef,
+    AllocationStrategy,
     AskTimeoutError,
     Behavior,
     Behaviors,
@@ -18,11 +19,12 @@ from casty_trio import (
     HandshakeError,
     MailboxFullError,
     OutcomeUnknownError,
+    Settings,
     ShardEnvelope,
+    ShardHost,
+    ShardingSettings,
 )
 from casty_trio.client.routes import SETTLED
-from casty_trio.protocol import wire
-from casty_trio.sharding import Sharding
 from casty_trio.testing import Conditions, Simulation, simulate
 from tests.sim.shop import PORT, Ctx, make_client, make_node, small_link
 
@@ -61,11 +63,25 @@ Question = Where | Note | Notes | Mute
 Desks = ActorRef[ShardEnvelope[Question]]
 
 
-def spawn_desks(node: ClusteredActorSystem) -> None:
-    """Entities that know which node they are on; each node has its own."""
+class Told(AllocationStrategy):
+    """Shards are where a list says, which may change: the numbers of nodes, from 0."""
+
+    def __init__(self, homes: list[int]) -> None:
+        self._homes = homes
+
+    def allocate(self, shard: int, hosts: Sequence[ShardHost]) -> ShardHost:
+        return next((host for host in hosts if host.node_id == f"node-{self._homes[shard] + 1}"), hosts[0])
+
+    def rebalance(self, hosts: Sequence[ShardHost], moving: int) -> Mapping[int, ShardHost]:
+        at = {shard: host for host in hosts for shard in host.shards}
+        return {shard: goal for shard in sorted(at) if (goal := self.allocate(shard, hosts)) != at[shard]}
+
+
+def spawn_desks(node: ClusteredActorSystem, homes: list[int], written: dict[str, list[int]]) -> None:
+    """Entities that know which node they are on; what they put down is there for the next one of their name."""
 
     def desk(entity_id: str) -> Behavior[Question]:
-        notes = list[int]()
+        notes = written.setdefault(entity_id, [])
 
         def receive(ctx: Ctx, message: Question) -> None:
             match message:
@@ -80,7 +96,7 @@ def spawn_desks(node: ClusteredActorSystem) -> None:
 
         return Behaviors.receive(receive)
 
-    node.spawn(Behaviors.sharded(desk, num_shards=SHARDS), "desk")
+    node.spawn(Behaviors.sharded(desk, num_shards=SHARDS, allocation=Told(homes)), "desk")
 
 
 def at(entity_id: str, make: Callable[..., Any]) -> Callable[[ActorRef[Any]], ShardEnvelope[Any]]:
@@ -90,29 +106,39 @@ def at(entity_id: str, make: Callable[..., Any]) -> Callable[[ActorRef[Any]], Sh
 Program = Callable[[Simulation, list[ClusteredActorSystem], ClusterClient, Desks], Awaitable[object]]
 
 
+def sent_on(node: ClusteredActorSystem) -> int:
+    """How many messages for desks a node has sent to another."""
+    statistics = node.sharding_statistics("desk")
+    return statistics.sent
+
+
+async def told(client: ClusterClient, homes: list[int]) -> None:
+    """Wait until the client knows that the shards are where the list says."""
+    wanted = [f"node-{home + 1}" for home in homes]
+    while [home and home.node_id for home in dict(client.topology.shard_homes).get("desk", ())] != wanted:  # noqa: ASYNC110
+        await trio.sleep(0.05)
+
+
 def spread(program: Program, homes: list[int], **settings: Any) -> None:
-    """Simulate two nodes that tell their clients where the shards live: ``homes`` says on which of them, and may change."""
-
-    def shard_types(self: Sharding) -> tuple[wire.ShardTypeState, ...]:
-        uids = [member.uid for member in self.system.cluster_state.members]
-        places = tuple(uids.index(nodes[home].uid) if home >= 0 and nodes[home].uid in uids else -1 for home in homes)
-        return (wire.ShardTypeState("desk", SHARDS, places),)
-
-    nodes = list[ClusteredActorSystem]()
+    """Simulate two nodes with shards that are where ``homes`` says: on which of them; it may change."""
+    seeds, quick = [("node-1", PORT)], Settings(sharding=ShardingSettings(rebalance_interval=0.5))
 
     async def scenario(sim: Simulation) -> None:
-        nodes.append(make_node(sim, 1))
-        nodes.append(make_node(sim, 2, seed_nodes=[("node-1", PORT)], required_quorum=2))
+        written = dict[str, list[int]]()
+        nodes = [
+            make_node(sim, number, seed_nodes=seeds, required_quorum=number, on_downed="rejoin", settings=quick)
+            for number in (1, 2)
+        ]
         async with nodes[0] as one, nodes[1] as two:
-            spawn_desks(one)
-            spawn_desks(two)
+            spawn_desks(one, homes, written)
+            spawn_desks(two, homes, written)
             async with make_client(sim, **settings) as client:
                 desks: Desks = client.entity_ref("desk", num_shards=SHARDS)
+                await told(client, homes)
+                await trio.sleep(SETTLED)
                 await program(sim, nodes, client, desks)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sharding, "shard_types", shard_types)
-        simulate(scenario, 1)
+    simulate(scenario, 1)
 
 
 def test_each_message_goes_straight_to_its_node() -> None:
@@ -138,16 +164,12 @@ def test_order_survives_a_change_of_home() -> None:
     async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
         desks.tell(ShardEnvelope("a", Note(1)))
         homes[:] = [1] * SHARDS
-        for node in nodes:
-            node.state_changed()
-        await trio.sleep(0.5)
+        await told(client, homes)
         desks.tell(ShardEnvelope("a", Note(2)))
         assert await client.ask(desks, at("a", Notes)) == (1, 2)  # it still goes where the tells went
         assert await client.ask(desks, at("a", Where)) == "node-2"  # an answer: everything before has arrived
         homes[:] = [0] * SHARDS
-        for node in nodes:
-            node.state_changed()
-        await trio.sleep(0.1)
+        await told(client, homes)
         desks.tell(ShardEnvelope("a", Note(3)))
         await trio.sleep(SETTLED)
         assert await client.ask(desks, at("a", Notes)) == (1, 2, 3)
@@ -165,9 +187,10 @@ def test_a_node_that_cannot_be_reached_is_reached_through_the_contact() -> None:
         before = trio.current_time()
         assert await client.ask(desks, at("a", Notes)) == tuple(range(10))
         assert 2.9 < trio.current_time() - before < 3.2
-        assert await client.ask(desks, at("a", Where)) == "node-1"
+        assert await client.ask(desks, at("a", Where)) == "node-2"
         assert trio.current_time() - before < 3.3
         assert client.statistics().streams == 0
+        assert sent_on(nodes[0]) == 12
 
     spread(program, [1] * SHARDS)
 
@@ -186,7 +209,7 @@ def test_a_stream_that_breaks_hands_over_what_it_did_not_write() -> None:
             nursery.start_soon(unknown)
             await trio.sleep(0.5)
             sim.network.cut("client-1", "node-2")
-        assert await client.ask(desks, at("a", Where)) in ("node-1", "node-2")
+        assert await client.ask(desks, at("a", Where)) == "node-2"
         assert client.statistics().connections == 1
 
     spread(program, [1] * SHARDS)
@@ -194,6 +217,7 @@ def test_a_stream_that_breaks_hands_over_what_it_did_not_write() -> None:
 
 def test_asks_of_a_node_that_is_declared_unreachable_end() -> None:
     """K5: as soon as the contact says so, though the client's own connection has nothing to complain of yet."""
+    homes = [1] * SHARDS
 
     async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
         assert await client.ask(desks, at("a", Where)) == "node-2"
@@ -203,9 +227,11 @@ def test_asks_of_a_node_that_is_declared_unreachable_end() -> None:
         with pytest.raises(OutcomeUnknownError, match="cannot be reached"):
             await client.ask(desks, at("a", Mute), timeout=60)
         assert trio.current_time() - before < 9
+        homes[:] = [0] * SHARDS
+        await told(client, homes)
         assert await client.ask(desks, at("a", Where)) == "node-1"
 
-    spread(program, [1] * SHARDS)
+    spread(program, homes)
 
 
 def test_waiting_for_room() -> None:
@@ -247,9 +273,12 @@ def test_what_was_not_written_goes_through_the_contact(how: str) -> None:
             nursery.start_soon(keep_telling)
             await trio.sleep(0.3)
             sim.network.cut("client-1", "node-2")
-        rest = await client.ask(desks, at("a", Notes), timeout=60)
-        assert rest == tuple(range(rest[0], 1_500))
-        assert rest[0] > 0
+        notes = await client.ask(desks, at("a", Notes), timeout=60)
+        lost = sorted(set(range(1_500)) - set(notes))  # they were being written
+        written, rest = [note for note in notes if note < lost[0]], [note for note in notes if note > lost[0]]
+        assert lost == list(range(lost[0], rest[0]))
+        assert written == list(range(lost[0]))
+        assert rest == list(range(rest[0], 1_500))
         assert client.statistics().dropped == 0
 
     spread(program, [1] * SHARDS, link=small_link())
@@ -277,7 +306,8 @@ def test_a_refusal_of_the_other_node_is_no_reason_to_end() -> None:
 
     async def program(sim: Simulation, nodes: list[ClusteredActorSystem], client: ClusterClient, desks: Desks) -> None:
         nodes[1].door.admit = lambda visit: HandshakeError("busy", "not now")  # type: ignore[method-assign]
-        assert await client.ask(desks, at("a", Where)) == "node-1"
+        assert await client.ask(desks, at("a", Where)) == "node-2"
+        assert sent_on(nodes[0]) == 1
         with pytest.raises(AskTimeoutError):
             await client.ask(desks, at("a", Mute), timeout=0.5)
 

@@ -284,6 +284,37 @@ def test_a_publication_that_is_confirmed() -> None:
     run(scenario)
 
 
+def test_a_confirmation_of_a_node_that_has_gone_is_not_waited_for() -> None:
+    """P1: nobody will say what it has; those of the others are waited for."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim) as nodes:
+            await nodes.form(*THREE)
+            listeners = Listeners(nodes)
+            for node in THREE:
+                listeners.subscribe(node, "a")
+            await trio.sleep(0.2)
+            pubsub = nodes.systems["n1"].pubsub
+            done: list[Delivery] = []
+
+            async def publish() -> None:
+                done.append(await pubsub.publish_confirmed(NEWS, News(1), timeout=100))
+
+            nodes.split(["n1"], ["n2"])
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(publish)
+                await trio.sleep(0.5)
+                assert not done
+                sim.host("n2").crash()
+                with trio.fail_after(40):
+                    while not done:  # noqa: ASYNC110 - the failure detector has to bring it about
+                        await trio.sleep(0.1)
+            assert done == [Delivery(3, 2)]
+            assert not pubsub._pending  # type: ignore[attr-defined]
+
+    run(scenario)
+
+
 def test_an_adapter_subscribes_and_ends_with_its_actor() -> None:
     async def scenario(sim: Simulation) -> None:
         async with cluster(sim) as nodes:

@@ -15,8 +15,10 @@ from casty_trio import (
     ActorRef,
     Behavior,
     Behaviors,
+    ClientEvent,
     ClusterClient,
     ClusteredActorSystem,
+    LinkSettings,
     Listing,
     RequestRefusedError,
     ServiceKey,
@@ -187,7 +189,7 @@ def test_an_iteration_ends_with_the_client() -> None:
     async def program(sim: Simulation, nodes: Cluster, client: ClusterClient) -> None:
         manager = client.subscribe(ECHO, capacity=1)
         listings = await manager.__aenter__()
-        kept.extend([manager, listings, client])
+        kept.extend([manager, listings, client, client.subscribe(ECHO), client.events(ClientEvent)])
         with pytest.raises(SettingsError, match="capacity"):
             async with client.subscribe(ECHO, capacity=0):
                 pass
@@ -197,11 +199,14 @@ def test_an_iteration_ends_with_the_client() -> None:
     with_client(program, names=("n1",))
 
     async def rest() -> None:
-        manager, listings, client = kept
+        manager, listings, client, *late = kept
         assert [places(each) async for each in listings] == [["n1/echo"]]
         await manager.__aexit__(None, None, None)
         with pytest.raises(SystemClosedError):
             client.lookup(ECHO)
+        for each in late:  # nobody would end it
+            with pytest.raises(SystemClosedError, match="there will be no more"):
+                await each.__aenter__()
 
     trio.run(rest)
 
@@ -260,6 +265,27 @@ def test_a_client_may_send_back_the_refs_it_was_sent_and_those_of_services() -> 
     with_client(program, names=("n1", "n2"), start=lambda system: begin(system, told))
 
 
+def test_which_of_the_refs_it_was_sent_a_client_may_send_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """K7: the latest, on the connection that brought them; the node remembers no more than that."""
+    monkeypatch.setattr("casty_trio.remote.connection.LENT", 3)
+
+    async def program(sim: Simulation, nodes: Cluster, client: ClusterClient) -> None:
+        one, two = (each.ref for each in client.lookup(ECHO).instances)
+        first, second, third = [await client.ask(one, Open) for _ in range(3)]
+        [connection] = [each for each in nodes.systems["n1"].connections if each.peer is None]
+        reads: Any = nodes.systems["n1"].lookup(first.path)
+        connection.write_ref(reads)  # sent once more: it is the latest now
+        fourth = await client.ask(one, Open)
+        assert len(connection._lent) == 3
+        for ref in (first, third, fourth):
+            assert await send_on(client, one, ref)
+        for service, ref in ((one, second), (two, first)):
+            with pytest.raises(RequestRefusedError, match="was not sent to this one"):
+                await send_on(client, service, ref)
+
+    with_client(program, names=("n1", "n2"))
+
+
 def test_a_message_for_a_service_of_another_node_reaches_nobody_else() -> None:
     """W8: when the client has no way there, it is refused, though another actor of that path and incarnation lives here."""
 
@@ -308,10 +334,36 @@ def test_many_services_come_in_parts_and_change_one_by_one() -> None:
     with_client(program, names=("n1",), start=start)
 
 
+MANY: ServiceKey[str] = ServiceKey("many")
 ROW = ServiceRow("a", "n1", 1, 2, "/a", 3)
 
 
-def test_what_does_not_follow_is_refused() -> None:
+def test_more_services_than_a_link_holds() -> None:
+    """R1, K1: the client is ready, and hears of all as fast as its link takes it."""
+    small = LinkSettings(max_frame=16_384, max_message=32_768, queue=32_768)
+
+    def start(system: ClusteredActorSystem) -> None:
+        for number in range(600):
+            system.spawn(Behaviors.discoverable(Behaviors.ignore(), key=MANY), f"{'p' * 100}{number}")
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim, messages=[str, Say, Open, Tell], link=small) as nodes:
+            await nodes.form("n1", begin=start)
+
+            async def outside(env: Any, _: str) -> None:
+                async with ClusterClient([("n1", PORT)], NAME, env=env) as client, client.subscribe(MANY) as told:
+                    async for listing in told:
+                        if len(listing.instances) == 600:
+                            break
+                    assert client.statistics().connections == 1
+
+            with trio.fail_after(30):
+                await sim.host("c1").run(outside)
+
+    run(scenario)
+
+
+def test_what_does_not_follow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """W2: a node that tells what cannot be is cut off, and the next connection begins anew."""
 
     async def program(sim: Simulation, nodes: Cluster, client: ClusterClient) -> None:
@@ -329,6 +381,15 @@ def test_what_does_not_follow_is_refused() -> None:
         services.disconnected()
         services.on_frame(memoryview(listings.pack(ServicesFrame(0, 2, False, (), ()))))
         assert not services.registry
+        services.on_frame(memoryview(listings.pack(ServicesFrame(0, 3, True, (ROW,), ()))))
+        services.on_frame(memoryview(listings.pack(ServicesFrame(0, 4, False, (), ()))))  # a full link kept the rest of it
+        assert not services.registry
+        monkeypatch.setattr("casty_trio.client.services.MOST_SERVICES", 50)
+        for _ in range(50):
+            services.on_frame(memoryview(listings.pack(ServicesFrame(4, 5, True, (), ()))))
+        with pytest.raises(ProtocolError, match="more than 50 services"):
+            services.on_frame(memoryview(listings.pack(ServicesFrame(4, 5, True, (), ()))))
+        services.disconnected()
         for body in (b"\xc1", b"\x95\x00\x00\xc2\x90\x90", listings.pack(ServicesFrame(-1, 1, False, (), ()))):
             with pytest.raises(ProtocolError, match="malformed"):
                 services.on_frame(memoryview(body))

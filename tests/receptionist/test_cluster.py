@@ -317,3 +317,31 @@ def test_a_node_that_says_too_much_is_cut_off() -> None:
                 buckets.unpack(b"\x93\x01\x01")
 
     run(scenario)
+
+
+def test_a_change_costs_what_has_changed() -> None:
+    """R1: of all other services the very same values are told again, so that nobody has to look at them."""
+    keys: list[ServiceKey[Say]] = [ServiceKey(f"k{number}") for number in range(20)]
+
+    def begin(system: ClusteredActorSystem) -> None:
+        for key in keys:
+            system.spawn(Behaviors.discoverable(echo(), key=key))
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim) as nodes:
+            await nodes.form("n1", "n2", begin=begin)
+            await trio.sleep(1)
+            one, two = nodes.systems["n1"], nodes.systems["n2"]
+            registry = {entry: entry for entry in one._topology().registry}
+            assert len(registry) == 40
+            assert list(registry) == sorted(registry)
+            two.spawn(Behaviors.discoverable(echo(), key=keys[7]))
+            await trio.sleep(1)
+            after = one._topology().registry
+            assert list(after) == sorted(after)
+            assert len(after) == 41
+            assert [entry.key for entry in after if registry.get(entry) is not entry] == ["k7"] * 3
+            one.spawn(Behaviors.discoverable(echo(), key=keys[3]))
+            assert len(one.services.find(keys[3]).instances) == 3
+
+    run(scenario)

@@ -54,6 +54,18 @@ def collector(heard: list[list[str]]) -> Behavior[Listing[str]]:
     return Behaviors.receive(receive)
 
 
+async def test_an_ask_that_subscribes_is_forgotten() -> None:
+    """R2: it has its answer, and nobody would hear the next."""
+    async with ActorSystem("demo") as system:
+        first: Listing[str] = await system.ask(system.receptionist, lambda reply_to: Subscribe(ECHO, reply_to))
+        assert not first
+        system.spawn(Behaviors.discoverable(echo(), key=ECHO), "a")
+        system.spawn(Behaviors.discoverable(echo(), key=ECHO), "b")
+        assert not system.services._wanted
+        assert len(system.services._interests) == 2
+        assert system.statistics().dead_letters == 0
+
+
 async def test_what_is_registered_is_found_in_order() -> None:
     """R1: at once, sorted by path, each once."""
     async with ActorSystem("demo") as system:
@@ -155,7 +167,7 @@ async def test_it_composes_with_every_wrapper() -> None:
         await wait_all_tasks_blocked()
         assert paths(await system.lookup(ECHO)) == ["/a", "/b", "/c", "/d"]
         assert paths(await system.lookup(OTHER)) == ["/c"]
-        for name in "abd":
+        for name in ("a", "b", "d"):
             refs[name].tell("fail")
         await wait_all_tasks_blocked()
         assert paths(await system.lookup(ECHO)) == ["/a", "/b", "/c", "/d"]

@@ -1,11 +1,12 @@
-"""A client that asks and tells sharded counters in another process. The counterpart of `limits/remote.py`.
+"""A client that asks and tells sharded counters in other processes. The counterpart of `limits/remote.py`.
 
-python -m tests.bench.programs.client {trio,asyncio}
+python -m tests.bench.programs.client {trio,asyncio} [NODES]
 """
 
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 
 import anyio
 
@@ -15,6 +16,8 @@ from tests.bench.programs.counting import NUM_SHARDS, SHARD_TYPE, SYSTEM, Add, G
 from tests.bench.programs.measuring import Result, print_result
 from tests.bench.programs.serving import server
 
+NODE = "tests.bench.programs.node"
+
 
 async def measure(port: int) -> None:
     result: Result = {}
@@ -22,7 +25,7 @@ async def measure(port: int) -> None:
         counters: ActorRef[ShardEnvelope[Message]] = client.entity_ref(SHARD_TYPE, num_shards=NUM_SHARDS)
 
         async def ask(entity: str) -> int:
-            total: int = await client.ask(counters, lambda r: ShardEnvelope(entity, Get(r)))
+            total: int = await client.ask(counters, lambda r: ShardEnvelope(entity, Get(r)), timeout=60.0)
             return total
 
         await warm_up(ask, counters, lambda: ShardEnvelope("warm-up", Add(1)))
@@ -33,5 +36,8 @@ async def measure(port: int) -> None:
 
 
 if __name__ == "__main__":
-    with server("-m", "tests.bench.programs.node") as port:
-        anyio.run(measure, int(port), backend=sys.argv[1])
+    with ExitStack() as nodes:
+        first = nodes.enter_context(server("-m", NODE))
+        for number in range(2, int(sys.argv[2]) + 1 if len(sys.argv) > 2 else 2):
+            nodes.enter_context(server("-m", NODE, str(number), first))
+        anyio.run(measure, int(first), backend=sys.argv[1])

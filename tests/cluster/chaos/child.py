@@ -59,6 +59,7 @@ def make(options: dict[str, Any]) -> ClusteredActorSystem:
         options["node_id"],
         seed_nodes=[(host, port) for host, port in options["seeds"]],
         on_downed=options.get("on_downed", "raise"),
+        roles=set(options.get("roles", ())),
         address_map=lambda host, port: (host, ways.get(port, port)),
         settings=load_settings(options.get("settings", {})),
     )
@@ -88,7 +89,7 @@ class Child:
             try:
                 async with make(self._options) as self._system:
                     say("listening", uid=self._system.uid)
-                    self._system.spawn(worker(), "worker")
+                    self.populate(self._system)
                     nursery.start_soon(self._tell, self._system)
                     await self._leave.wait()
             except NodeDownedError as error:
@@ -96,6 +97,10 @@ class Child:
             else:
                 say("ended", how="left", why="it was told to")
             nursery.cancel_scope.cancel()
+
+    def populate(self, system: ClusteredActorSystem) -> None:
+        """Start what lives on the node."""
+        system.spawn(worker(), "worker")
 
     async def _tell(self, system: ClusteredActorSystem) -> None:
         async with system.events(ClusterState) as states:

@@ -23,6 +23,7 @@ from tests.cluster.chaos.child import HOST
 __all__ = ["ChaosError", "Processes", "Proxies", "processes"]
 
 ROOT = Path(__file__).parents[3]
+CHILD = "tests.cluster.chaos.child"
 PORTS = range(20_000, 32_000)
 """Below those that the system gives to who dials: a port has to be free when its node is started again."""
 
@@ -94,13 +95,14 @@ class Processes:
         proxies: what they dial in the place of each other; nothing when they dial directly.
     """
 
-    def __init__(self, names: Sequence[str], nursery: trio.Nursery, logs: Path, rng: Random) -> None:
+    def __init__(self, names: Sequence[str], nursery: trio.Nursery, logs: Path, rng: Random, module: str = CHILD) -> None:
         self.nodes: dict[str, Node] = {
             name: Node(name, port) for name, port in zip(names, free_ports(len(names), rng), strict=True)
         }
         self.proxies: Proxies = {}
         self._nursery = nursery
         self._logs = logs
+        self._module = module
         self._changed = trio.Event()
         self._begun = trio.current_time()
 
@@ -127,7 +129,7 @@ class Processes:
         ways = {self.nodes[to].port: proxy.port for (by, to), proxy in self.proxies.items() if by == name}
         seed_nodes = [(HOST, self.nodes[seed].port) for seed in seeds]
         given = {"node_id": name, "port": node.port, "seeds": seed_nodes, "ways": ways, **options}
-        command = [sys.executable, "-m", "tests.cluster.chaos.child", json.dumps(given)]
+        command = [sys.executable, "-m", self._module, json.dumps(given)]
         node.known, node.how, node.why, node.imported = {}, "", "", False
         node.listening_at = node.stopped_at = math.nan
         with (self._logs / f"{name}.log").open("ab") as log:
@@ -246,13 +248,13 @@ class Processes:
 
 
 @asynccontextmanager
-async def processes(count: int, *, proxied: bool = False, seed: int = 0) -> AsyncGenerator[Processes]:
-    """So many nodes, ``n1``, ``n2``, ..., that can be started; none of them outlives the block."""
+async def processes(count: int, *, proxied: bool = False, seed: int = 0, module: str = CHILD) -> AsyncGenerator[Processes]:
+    """So many nodes, ``n1``, ``n2``, ..., that can be started, each a run of the module; none of them outlives the block."""
     names = [f"n{number}" for number in range(1, count + 1)]
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="chaos")))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        cluster = Processes(names, nursery, logs, Random(seed))
+        cluster = Processes(names, nursery, logs, Random(seed), module)
         if proxied:
             nodes = cluster.nodes
             cluster.proxies = {
