@@ -104,6 +104,7 @@ class ClusterService:
         self._former = tuple(contacts)
         me = Member(system.uid, *system.reached_at, system.node_id, setup.roles)
         self._refusals.clear()
+        self._expected = math.inf
         self._be_sure()
         self._membership = Membership(me, self._founders(), self._former, setup.settings, system.env.rng, now)
         self._monitoring = Monitoring(system.uid, setup.detector, system.env.rng)
@@ -256,7 +257,7 @@ class ClusterService:
                     self._send_to_member(uid, doubt.ping)
 
     def _be_sure(self) -> None:
-        doubt, self._doubt, self._expected = self._doubt, None, math.inf
+        doubt, self._doubt = self._doubt, None
         if doubt is not None:
             doubt.over.set()
 

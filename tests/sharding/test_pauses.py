@@ -85,3 +85,27 @@ def test_a_node_that_wakes_in_time_goes_on() -> None:
         assert {node for _, node, _ in handled.all} == {home.node_id}
 
     cluster_of(3, scenario)
+
+
+def test_a_node_that_wakes_alone_goes_on_when_it_has_decided() -> None:
+    """S3: nobody answers, for the other one was killed meanwhile; of two the lower address stays."""
+
+    async def scenario(cluster: Cluster) -> None:
+        handled, refs = Handled(), dict[str, Carts]()
+        await cluster.form("n1", "n2", begin=handled.opener(refs, 0.5))
+        await settled(cluster, 2)
+        for number in range(20):
+            for entity in IDS:
+                refs["n1"].tell(ShardEnvelope(entity, Put(number)))
+        await trio.sleep(1)
+        cluster.sim.host("n1").pause()
+        cluster.sim.host("n2").crash()
+        await trio.sleep(1.5)
+        cluster.sim.host("n1").resume()
+        woken = trio.current_time()
+        await trio.sleep(30)
+        later = [at for at, node, _ in handled.all if node == "n1" and at > woken]
+        assert min(later) > woken + 3.0
+        assert await cluster.systems["n1"].ask(refs["n1"], to("user-1", GetAll), timeout=20) == ()
+
+    cluster_of(2, scenario)
