@@ -111,7 +111,7 @@ def spread() -> Iterator[Row]:
     yield "SingletonSettings.stop_timeout", keyword(SingletonSettings, "stop_timeout"), *NO_TIME
     role = "an iterable of names of at most 64 characters"
     yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
-    kind = "of class casty_trio.model.behavior.Behavior"
+    kind = "of class casty_trio.model.kinds.Behavior"
     yield "behavior", lambda value: Behaviors.singleton(value), kind, [None, 5, behavior]
     store = "of class casty_trio.model.remembering.EntityStore"
     yield (
