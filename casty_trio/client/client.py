@@ -129,8 +129,8 @@ class ClusterClient(Sending):
             merge_settings(settings, link=link),
             env if env is not None else RealEnv(),
         )
-        self.discovery = discovery
-        self.credentials = Credentials(tls, secret, system_name, "client", env=self.env)
+        self.discovery: Lookup | None = discovery
+        self.credentials: Credentials = Credentials(tls, secret, system_name, "client", env=self.env)
         self._connect_timeout = connect_timeout
         self._manager: AbstractAsyncContextManager[TaskGroup] | None = None
         self._regions: dict[str, ClientRegionRef[Any]] = {}

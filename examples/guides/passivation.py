@@ -52,7 +52,6 @@ def account(entity_id: str) -> Behavior[AccountMsg]:
 
         return Behaviors.receive(receive)
 
-    print(f"{entity_id} comes, with {SAVED.get(entity_id, 0)}")
     return holding(SAVED.get(entity_id, 0))
 
 
