@@ -67,6 +67,7 @@ def test_c2_nodes_with_the_same_seeds_form_one_cluster(
     assert len(net.leaders()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stagger", [0.05, 1.0])
 @pytest.mark.parametrize("kind", [5, 3])
 def test_c2_claims_that_cross_hold_nobody_up_for_longer_than_a_grant_lasts(kind: int, stagger: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import given, settings, strategies as st
 
@@ -201,6 +202,7 @@ def test_the_node_is_downed_meanwhile() -> None:
     run(body)
 
 
+@pytest.mark.long
 @given(
     st.lists(st.tuples(st.sampled_from([*ZERO, *ONE]), st.sampled_from([0.0, 0.0, 0.5]), st.booleans(), st.booleans())),
     st.integers(0, 20),

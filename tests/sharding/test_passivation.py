@@ -464,6 +464,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.long
 @given(
     STEPS,
     st.sampled_from([None, Passivation(idle=1.0), Passivation(limit=1), Passivation(limit=2, idle=0.5)]),
