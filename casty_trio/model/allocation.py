@@ -15,7 +15,7 @@ from hashlib import blake2b
 from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_count
 
-__all__ = ["AllocationStrategy", "ExplicitShards", "LeastShards", "RendezvousHash", "ShardHost"]
+__all__ = ["AllocationStrategy", "ExplicitShards", "LeastShards", "RendezvousHash", "ShardHost", "moves_of", "place_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,24 @@ class ExplicitShards(AllocationStrategy):
     def _named(self, shard: int, hosts: Sequence[ShardHost]) -> ShardHost | None:
         node_id = self.homes.get(shard)
         return next((host for host in hosts if host.node_id == node_id), None)
+
+
+def place_of(strategy: AllocationStrategy, shard: int, hosts: Sequence[ShardHost]) -> int | Exception:
+    """Which of the hosts a strategy gives a shard to, or what is wrong with the strategy: it is the program's own."""
+    try:
+        found = strategy.allocate(shard, hosts)
+        place = next((place for place, host in enumerate(hosts) if host.uid == found.uid), None)
+    except Exception as error:  # noqa: BLE001 - it is told, and another strategy asked
+        return error
+    return place if place is not None else LookupError(f"{strategy!r} gives shard {shard} to {found!r}, which is no host")
+
+
+def moves_of(strategy: AllocationStrategy, hosts: Sequence[ShardHost], moving: int) -> list[tuple[int, int]] | Exception:
+    """Which shards a strategy moves, and to whose uid; or what is wrong with it."""
+    try:
+        return sorted((shard, host.uid) for shard, host in strategy.rebalance(hosts, moving).items())
+    except Exception as error:  # noqa: BLE001 - it is told, and nothing moves
+        return error
 
 
 def _load(host: ShardHost) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from casty_trio.model.allocation import AllocationStrategy, LeastShards, ShardHost
+from casty_trio.model.allocation import AllocationStrategy, LeastShards, ShardHost, moves_of, place_of
 from casty_trio.protocol.homes import Say
 from casty_trio.protocol.homing import Answer, Entry, Epoch, Hello, Phase, Plan, Query, Refuse, Report, Term, Word
 
@@ -398,13 +398,9 @@ class Coordinator:
 
     def _choose(self, shard: int, hosts: list[ShardHost]) -> int:
         """Whom the strategy gives a shard to; it is counted there."""
-        try:
-            found = self._strategy.allocate(shard, hosts)
-            place = next((place for place, host in enumerate(hosts) if host.uid == found.uid), None)
-            if place is None:
-                raise LookupError(f"{self._strategy!r} gives shard {shard} to {found!r}, which is no host")
-        except Exception as error:  # noqa: BLE001 - the strategy is the program's, and shards have to be somewhere
-            self._effects.append(Failed(error))
+        place = place_of(self._strategy, shard, hosts)
+        if isinstance(place, Exception):  # shards have to be somewhere
+            self._effects.append(Failed(place))
             place = hosts.index(LeastShards().allocate(shard, hosts))
         self._loads[hosts[place].uid].append(shard)
         return hosts[place].uid
@@ -420,15 +416,14 @@ class Coordinator:
         for shard, owner in sorted(settled.items()):
             if owner not in able and owner in self._regions:
                 self._enter(now, shard, Phase.HOLD, owner, self._choose(shard, hosts))
-        try:
-            moves = dict(self._strategy.rebalance(self._hosts(), len(self._unsettled)))
-        except Exception as error:  # noqa: BLE001 - the strategy is the program's: nothing moves
-            self._effects.append(Failed(error))
+        moves = moves_of(self._strategy, self._hosts(), len(self._unsettled))
+        if isinstance(moves, Exception):
+            self._effects.append(Failed(moves))
             return
-        for shard, host in sorted(moves.items()):
+        for shard, target in moves:
             owner = settled.get(shard, 0)
-            if owner in able and host.uid in able and owner != host.uid:
-                self._enter(now, shard, Phase.HOLD, owner, host.uid)
+            if owner in able and target in able and owner != target:
+                self._enter(now, shard, Phase.HOLD, owner, target)
                 self._balancing = True
 
     # --- Telling them -------------------------------------------------------------------------------------------------

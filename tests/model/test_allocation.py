@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from casty_trio import AllocationStrategy, ExplicitShards, LeastShards, RendezvousHash, SettingsError, ShardHost
+from casty_trio.model.allocation import moves_of, place_of
 
 NAMES = ("a", "b", "c", "d", "e")
 STRATEGIES: tuple[AllocationStrategy, ...] = (
@@ -111,3 +113,26 @@ def test_what_cannot_be_is_refused() -> None:
     ):
         with pytest.raises(SettingsError):
             make()
+
+
+class Broken(LeastShards):
+    """A program's own strategy, that answers what nobody can use."""
+
+    def allocate(self, shard: int, hosts: Sequence[ShardHost]) -> ShardHost:
+        if shard:
+            return ShardHost("stranger", 77, ())
+        raise RuntimeError("no idea")
+
+    def rebalance(self, hosts: Sequence[ShardHost], moving: int) -> dict[int, ShardHost]:
+        nonsense: dict[int, Any] = {0: "b"}
+        return nonsense
+
+
+def test_what_a_strategy_does_wrong_is_told_and_ends_nothing() -> None:
+    """S3: shards have to be somewhere, whatever a program's own strategy answers."""
+    hosts = hosts_of({0: 1, 1: 1, 2: 2}, 2)
+    assert isinstance(place_of(Broken(), 0, hosts), RuntimeError)
+    assert isinstance(place_of(Broken(), 1, hosts), LookupError)
+    assert isinstance(moves_of(Broken(), hosts, 0), AttributeError)
+    assert place_of(LeastShards(), 3, hosts) == 1
+    assert moves_of(ExplicitShards({0: "b"}), hosts, 0) == [(0, 2)]
