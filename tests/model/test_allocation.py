@@ -135,4 +135,4 @@ def test_what_a_strategy_does_wrong_is_told_and_ends_nothing() -> None:
     assert isinstance(place_of(Broken(), 1, hosts), LookupError)
     assert isinstance(moves_of(Broken(), hosts, 0), AttributeError)
     assert place_of(LeastShards(), 3, hosts) == 1
-    assert moves_of(ExplicitShards({0: "b"}), hosts, 0) == [(0, 2)]
+    assert moves_of(ExplicitShards({0: "b", 1: "a", 2: "b"}), hosts, 0) == [(0, 2)]
