@@ -202,8 +202,7 @@ class Cell(Post[M]):
 
     def _work(self, item: Any) -> Pending:  # noqa: C901 - in one piece, for it runs once a message
         """Handle mail without waiting, until there is none, a batch is done, or something has to be awaited."""
-        receive_nowait = self._inbox.receive_nowait
-        left, alone = self._left, False
+        receive_nowait, left, alone = self._inbox.receive_nowait, self._left, False
         if item is not NOTHING:
             left = self.system.settings.batch
             alone = not self._front

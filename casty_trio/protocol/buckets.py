@@ -11,7 +11,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from casty_trio.errors import ProtocolError
+from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = [
     "LONGEST_NAME",
@@ -110,17 +110,5 @@ class Want(msgspec.Struct, frozen=True, array_like=True, tag=4):
 Word: TypeAlias = Full | Delta | Status | Want
 
 pack: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Word).decode
-
-
-def unpack(body: memoryview | bytes) -> Word:
-    """Decode what a node says.
-
-    Raises:
-        ProtocolError: it is no such word, or larger than any may be.
-    """
-    try:
-        word: Word = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"a word on what is registered is malformed: {error}") from error
-    return word
+unpack: Final[Unpacker[Word]] = unpacker(Word, "a word on what is registered")
+"""Decode what a node says; raises `ProtocolError` where it is no such word, or larger than any may be."""

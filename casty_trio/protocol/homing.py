@@ -7,12 +7,12 @@ earlier. A shard's *epoch*, (term, coordinator, number), is that of the entry by
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from casty_trio.errors import ProtocolError
+from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = [
     "Answer",
@@ -189,38 +189,17 @@ class Handover(msgspec.Struct, array_like=True, frozen=True):
 pack: Final = msgspec.msgpack.Encoder().encode
 raw: Final = msgspec.Raw
 """Bytes that are encoded already, as the body of a `Leftover`."""
-_typed: Final = msgspec.msgpack.Decoder(Typed).decode
-_marker: Final = msgspec.msgpack.Decoder(Marker).decode
-_leftover: Final = msgspec.msgpack.Decoder(Leftover).decode
-_handover: Final = msgspec.msgpack.Decoder(Handover).decode
 
+WHAT: Final = "a word on shards"
 
-def unpack(body: memoryview | bytes) -> Typed:
-    """Decode a word on shards.
+unpack: Final[Unpacker[Typed]] = unpacker(Typed, WHAT)
+"""Decode a word on shards; raises `ProtocolError` where it is no such word."""
 
-    Raises:
-        ProtocolError: it is no such word.
-    """
-    return _unpacked(_typed, body)  # type: ignore[no-any-return] # the decoder says what it is
+unpack_marker: Final[Unpacker[Marker]] = unpacker(Marker, WHAT)
+"""Decode a marker; likewise."""
 
+unpack_leftover: Final[Unpacker[Leftover]] = unpacker(Leftover, WHAT)
+"""Decode a message that was left; likewise."""
 
-def unpack_marker(body: memoryview | bytes) -> Marker:
-    """Decode a marker; raises as `unpack`."""
-    return _unpacked(_marker, body)  # type: ignore[no-any-return]
-
-
-def unpack_leftover(body: memoryview | bytes) -> Leftover:
-    """Decode a message that was left; raises as `unpack`."""
-    return _unpacked(_leftover, body)  # type: ignore[no-any-return]
-
-
-def unpack_handover(body: memoryview | bytes) -> Handover:
-    """Decode the end of what was left; raises as `unpack`."""
-    return _unpacked(_handover, body)  # type: ignore[no-any-return]
-
-
-def _unpacked(decode: Any, body: memoryview | bytes) -> Any:
-    try:
-        return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"a word on shards is malformed: {error}") from error
+unpack_handover: Final[Unpacker[Handover]] = unpacker(Handover, WHAT)
+"""Decode the end of what was left; likewise."""

@@ -12,10 +12,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from casty_trio.errors import ProtocolError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.services import ServiceEntry
 from casty_trio.protocol.buckets import LONGEST_NAME, LONGEST_PATH
+from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = ["MOST_SERVICES", "PART", "ServiceRow", "ServicesFrame", "frames_of", "pack", "row_of", "unpack"]
 
@@ -60,19 +60,8 @@ class ServicesFrame(msgspec.Struct, frozen=True, array_like=True):
 
 
 pack: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(ServicesFrame).decode
-
-
-def unpack(body: memoryview | bytes) -> ServicesFrame:
-    """Decode what a node tells of services.
-
-    Raises:
-        ProtocolError: it is nothing of that kind.
-    """
-    try:
-        return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"what a node tells of services is malformed: {error}") from error
+unpack: Final[Unpacker[ServicesFrame]] = unpacker(ServicesFrame, "what a node tells of services")
+"""Decode what a node tells of services; raises `ProtocolError` where it is nothing of that kind."""
 
 
 def row_of(entry: ServiceEntry) -> ServiceRow:

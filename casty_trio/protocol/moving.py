@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from casty_trio.errors import ProtocolError
+from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = ["Claim", "Done", "Flushed", "Hold", "Hosting", "Who", "Word", "pack", "unpack"]
 
@@ -61,17 +61,5 @@ class Who(msgspec.Struct, array_like=True, frozen=True, tag="w"):
 Word: TypeAlias = Claim | Done | Hosting | Hold | Flushed | Who
 
 pack: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder[Any](Word).decode
-
-
-def unpack(body: memoryview | bytes) -> Word:
-    """Decode what a node says.
-
-    Raises:
-        ProtocolError: it is no such word.
-    """
-    try:
-        word: Word = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"a word on singletons is malformed: {error}") from error
-    return word
+unpack: Final[Unpacker[Word]] = unpacker(Word, "a word on singletons")
+"""Decode what a node says; raises `ProtocolError` where it is no such word."""

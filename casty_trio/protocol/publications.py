@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from casty_trio.errors import ProtocolError
 from casty_trio.protocol.buckets import MOST_ENTRIES
+from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = [
     "PUBLISH",
@@ -86,43 +86,11 @@ class SendFrame(msgspec.Struct, frozen=True, array_like=True):
 
 raw: Final = msgspec.Raw
 pack: Final = msgspec.msgpack.Encoder().encode
-_deliver: Final = msgspec.msgpack.Decoder(Deliver).decode
-_delivered: Final = msgspec.msgpack.Decoder(Delivered).decode
-_send: Final = msgspec.msgpack.Decoder(SendFrame).decode
-_MALFORMED: Final[tuple[Any, ...]] = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+unpack_deliver: Final[Unpacker[Deliver]] = unpacker(Deliver, "a publication")
+"""Decode a publication; raises `ProtocolError` where it is none."""
 
+unpack_delivered: Final[Unpacker[Delivered]] = unpacker(Delivered, "the answer to a publication")
+"""Decode the answer to one; likewise."""
 
-def unpack_deliver(body: memoryview | bytes) -> Deliver:
-    """Decode a publication.
-
-    Raises:
-        ProtocolError: it is none.
-    """
-    try:
-        return _deliver(body)
-    except _MALFORMED as error:
-        raise ProtocolError(f"a publication is malformed: {error}") from error
-
-
-def unpack_delivered(body: memoryview | bytes) -> Delivered:
-    """Decode the answer to one.
-
-    Raises:
-        ProtocolError: it is none.
-    """
-    try:
-        return _delivered(body)
-    except _MALFORMED as error:
-        raise ProtocolError(f"the answer to a publication is malformed: {error}") from error
-
-
-def unpack_send(body: memoryview | bytes) -> SendFrame:
-    """Decode a client's message to who is registered for clients.
-
-    Raises:
-        ProtocolError: it is none.
-    """
-    try:
-        return _send(body)
-    except _MALFORMED as error:
-        raise ProtocolError(f"a client's message to a path or topic is malformed: {error}") from error
+unpack_send: Final[Unpacker[SendFrame]] = unpacker(SendFrame, "a client's message to a path or topic")
+"""Decode a client's message to who is registered for clients; likewise."""

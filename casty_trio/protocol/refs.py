@@ -12,6 +12,7 @@ import msgspec
 
 from casty_trio.errors import DecodeError, InvalidNameError
 from casty_trio.model.address import ActorAddress, check_name
+from casty_trio.protocol.unpacking import MALFORMED
 
 __all__ = [
     "ADDRESS",
@@ -49,7 +50,6 @@ class _Address(msgspec.Struct, array_like=True, frozen=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_address = msgspec.msgpack.Decoder(_Address).decode
 _decode_entity = msgspec.msgpack.Decoder(tuple[str, str]).decode
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def pack_address(address: ActorAddress) -> tuple[int, bytes]:
@@ -65,7 +65,7 @@ def unpack_address(payload: memoryview) -> ActorAddress:
     """
     try:
         read = _decode_address(payload)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise DecodeError(f"a ref's address is malformed: {error}") from error
     return ActorAddress(read.system, read.path, read.host, read.port, read.uid, read.incarnation)
 
@@ -104,7 +104,7 @@ def unpack_entity(payload: memoryview) -> tuple[str, str]:
     """
     try:
         return _decode_entity(payload)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise DecodeError(f"an entity's ref is malformed: {error}") from error
 
 

@@ -6,12 +6,12 @@ that this node never gives twice. `barrier` tells what is done with these words.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from casty_trio.errors import ProtocolError
+from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = [
     "BOUND",
@@ -170,17 +170,5 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, tag="a"):
 Word: TypeAlias = Waiting | Mismatch | Propose | Vote | Commit | Committed | Outcome | Told | Doubt | Query | Answer
 
 pack: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder[Any](Word).decode
-
-
-def unpack(body: memoryview | bytes) -> Word:
-    """Decode what a node says.
-
-    Raises:
-        ProtocolError: it is no such word.
-    """
-    try:
-        word: Word = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"a word on barriers is malformed: {error}") from error
-    return word
+unpack: Final[Unpacker[Word]] = unpacker(Word, "a word on barriers")
+"""Decode what a node says; raises `ProtocolError` where it is no such word."""

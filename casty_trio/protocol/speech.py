@@ -23,6 +23,7 @@ from casty_trio.protocol.gossip import (
 )
 from casty_trio.protocol.members import malformed
 from casty_trio.protocol.monitoring import Ping, Pong, Probe, ProbeAnswer
+from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = ["MONITORING", "Message", "pack", "unpack"]
 
@@ -46,7 +47,7 @@ MONITORING: Final = (Ping, Pong, Probe, ProbeAnswer)
 """What is for the machine that watches neighbours."""
 
 pack: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Message).decode
+_decode: Final[Unpacker[Message]] = unpacker(Message, "a word on membership")
 
 
 def unpack(body: memoryview | bytes) -> Message:
@@ -55,10 +56,7 @@ def unpack(body: memoryview | bytes) -> Message:
     Raises:
         ProtocolError: it is no such message, or a view that contradicts itself.
     """
-    try:
-        message: Message = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"a word on membership is malformed: {error}") from error
+    message = _decode(body)
     problem = malformed(message.view) if isinstance(message, State) else None
     if problem is not None:
         raise ProtocolError(f"a view of the cluster is malformed: {problem}")

@@ -7,7 +7,6 @@ means that nobody waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -19,13 +18,13 @@ from casty_trio.errors import (
     AskTimeoutError,
     MailboxFullError,
     OverloadedError,
-    ProtocolError,
     RequestRefusedError,
     ShardCountError,
     UnknownActorError,
 )
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.handshake import escaped
+from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = [
     "ActorFrame",
@@ -178,24 +177,13 @@ _REASON = 500
 
 pack: Final = msgspec.msgpack.Encoder().encode
 _Raw: Final = msgspec.Raw
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_Unpacker = Callable[[memoryview | bytes], F]
 
 
-def _unpacker(frame: type[F]) -> _Unpacker[F]:
-    decode = msgspec.msgpack.Decoder(frame).decode
-    article = "an" if frame.__name__[0] in "AE" else "a"
-
-    def unpack_one(body: memoryview | bytes) -> F:
-        try:
-            return decode(body)
-        except _MALFORMED as error:
-            raise ProtocolError(f"the body of {article} {frame.__name__} is malformed: {error}") from error
-
-    return unpack_one
+def _unpacker(frame: type[F]) -> Unpacker[F]:
+    return unpacker(frame, f"the body of {'an' if frame.__name__[0] in 'AE' else 'a'} {frame.__name__}")
 
 
-_unpackers: Final[dict[type[msgspec.Struct], _Unpacker[Any]]] = {
+_unpackers: Final[dict[type[msgspec.Struct], Unpacker[Any]]] = {
     frame: _unpacker(frame)
     for frame in (
         EntityFrame,
@@ -211,9 +199,9 @@ _unpackers: Final[dict[type[msgspec.Struct], _Unpacker[Any]]] = {
 }
 
 # As `unpack`, without the look-up: for what comes with every message.
-unpack_entity: Final[_Unpacker[EntityFrame]] = _unpackers[EntityFrame]
-unpack_actor: Final[_Unpacker[ActorFrame]] = _unpackers[ActorFrame]
-unpack_reply: Final[_Unpacker[ReplyFrame]] = _unpackers[ReplyFrame]
+unpack_entity: Final[Unpacker[EntityFrame]] = _unpackers[EntityFrame]
+unpack_actor: Final[Unpacker[ActorFrame]] = _unpackers[ActorFrame]
+unpack_reply: Final[Unpacker[ReplyFrame]] = _unpackers[ReplyFrame]
 
 
 def unpack(frame: type[F], body: memoryview | bytes) -> F:
