@@ -95,6 +95,7 @@ from casty_trio.model.settings import (
 from casty_trio.model.shard_events import (
     HandOffFinished as HandOffFinished,
     HandOffStarted as HandOffStarted,
+    RememberingFull as RememberingFull,
     ShardEvent as ShardEvent,
     ShardHomeChanged as ShardHomeChanged,
 )

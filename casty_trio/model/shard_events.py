@@ -5,7 +5,7 @@ from __future__ import annotations
 from casty_trio.model.events import Event
 from casty_trio.model.member import Member
 
-__all__ = ["HandOffFinished", "HandOffStarted", "ShardEvent", "ShardHomeChanged"]
+__all__ = ["HandOffFinished", "HandOffStarted", "RememberingFull", "ShardEvent", "ShardHomeChanged"]
 
 
 class ShardEvent(Event, frozen=True):
@@ -54,3 +54,14 @@ class HandOffFinished(ShardEvent, frozen=True):
     home: Member | None
     moved: bool
     duration: float
+
+
+class RememberingFull(ShardEvent, frozen=True):
+    """With ``remember_entities=True`` there are more entities than are remembered; told once on each node with some.
+
+    Attributes:
+        shard: the first that had one too many.
+        most: how many are remembered of a type.
+    """
+
+    most: int
