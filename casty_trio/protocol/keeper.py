@@ -26,6 +26,7 @@ class _Copy:
     stamp: Stamp = NONE
     ids: dict[str, None] = field(default_factory=dict[str, None])
     missed: int = 0
+    whole: int = 0
 
 
 @dataclass(slots=True)
@@ -77,20 +78,22 @@ class Keeper:
             before = shard.size
             self._take(shard, word, self._most - self.count + before)
             self.count += shard.size - before
-        coming = shard.coming if shard.coming is not None else shard.ledger
-        stamp = coming.stamp if coming is not shard.ledger else NONE
-        return Kept(word.shard, shard.fence, shard.ledger.stamp, stamp, coming.missed)
+        ledger, coming = shard.ledger, shard.coming
+        if coming is None:
+            return Kept(word.shard, shard.fence, ledger.stamp, missed=ledger.missed)
+        return Kept(word.shard, shard.fence, ledger.stamp, coming.stamp, coming.whole, coming.missed)
 
     def _take(self, shard: _Shard, note: Note, room: int) -> None:
         """Add what follows on what is there; of the shard's ids there may be so many."""
         ledger, coming = shard.ledger, shard.coming
-        if note.stamp <= ledger.stamp:
+        old = note.stamp <= ledger.stamp
+        if old and not note.more:
             return
         if note.base == NONE:
-            copy = shard.coming = _Copy()
-        elif coming is not None and note.base == coming.stamp:
+            copy = shard.coming = _Copy(whole=note.whole)
+        elif coming is not None and (note.base, note.whole) == (coming.stamp, coming.whole):
             copy = coming
-        elif note.base == ledger.stamp:
+        elif note.base == ledger.stamp and not note.whole and not old:
             copy, shard.coming = ledger, None
         else:
             return

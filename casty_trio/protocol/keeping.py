@@ -84,7 +84,8 @@ class Told(msgspec.Struct, array_like=True, frozen=True, tag="t"):
 class Note(msgspec.Struct, array_like=True, frozen=True, tag="n"):
     """By the owner of a shard to a keeper: what has changed from one stamp to another; from `NONE` on, who lives.
 
-    ``more`` says that the next part follows when this one is confirmed.
+    ``more`` says that the next part follows when this one is confirmed; ``whole`` is a number that all parts have which
+    tell who lives, and 0 in the others.
     """
 
     shard: Shard
@@ -93,6 +94,7 @@ class Note(msgspec.Struct, array_like=True, frozen=True, tag="n"):
     added: Ids = ()
     removed: Ids = ()
     more: bool = False
+    whole: Natural = 0
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True, tag="k"):
@@ -103,6 +105,7 @@ class Kept(msgspec.Struct, array_like=True, frozen=True, tag="k"):
         fence: as in `Told`.
         stamp: what the keeper has.
         coming: how far it has come with everything, of which parts are still to come; `NONE` where that is not so.
+        whole: the number of these parts.
         missed: how many ids of the shard it had no room for.
     """
 
@@ -110,6 +113,7 @@ class Kept(msgspec.Struct, array_like=True, frozen=True, tag="k"):
     fence: Token
     stamp: Stamp
     coming: Stamp = NONE
+    whole: Natural = 0
     missed: Natural = 0
 
 

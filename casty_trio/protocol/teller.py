@@ -49,11 +49,15 @@ class _Claim:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a keeper is: its stamp, up to which change that is, and up to which it counts."""
+    """How far a keeper is: its stamp, up to which change that is, and up to which it counts.
+
+    While it is told everything ``whole`` is the change at which that began: who had gone before it has never heard of.
+    """
 
     stamp: Stamp = NONE
     at: int = 0
     done: int = 0
+    whole: int = 0
 
 
 @dataclass(slots=True)
@@ -62,8 +66,6 @@ class _Ledger:
 
     token: Token
     version: int
-    found: Stamp = NONE
-    start: int = 0  # the version that whoever has what was found is at
     pruned: int = 0  # of those that have gone up to this one it is not known any more
     missed: int = 0
     live: dict[str, int] = field(default_factory=dict[str, int])
@@ -77,31 +79,33 @@ class _Ledger:
         self.gone.pop(entity_id, None)
         (self.live if lives else self.gone)[entity_id] = self.version
 
-    def version_of(self, stamp: Stamp) -> int:
-        """Up to which change somebody is who has that stamp; 0 when it has to be told everything."""
-        if stamp == self.found != NONE:
-            return self.start if self.start >= self.pruned else 0
+    def version_of(self, stamp: Stamp, progress: _Progress) -> int:
+        """Up to which change a keeper is that says so; 0 when it has to be told everything."""
+        if stamp == progress.stamp:
+            return progress.done
         return stamp[2] if stamp[:2] == self.token and stamp[2] >= self.pruned else 0
 
-    def renumber(self) -> None:
-        """Make everything a change that nobody knows yet."""
-        for each in list(self.live):
-            self.change(each, lives=True)
-        self.version += 1
+    def prune(self) -> None:
+        """Forget who has gone as soon as all know of it, but for those that are still to be told everything."""
+        bound = min(each.whole or each.at or math.inf for each in self.keepers.values())
+        for each, version in list(self.gone.items()):
+            if version > bound:
+                break
+            del self.gone[each]
+            self.pruned = version
 
     def note(self, shard: int, progress: _Progress) -> Note:
         """What comes next for a keeper."""
-        news = [(version, each) for each, version in _since(self.live, progress.at)]
-        if progress.at:
-            news += [(version, each) for each, version in _since(self.gone, progress.at)]
+        if not progress.at and not progress.whole:
+            progress.whole = self.version
+        news = [*_since(self.live, progress.at), *_since(self.gone, max(progress.at, progress.whole))]
         news.sort()
         count = cut([len(each.encode()) for _, each in news])
         upto = news[count - 1][0] if count < len(news) else self.version
         added = tuple(each for _, each in news[:count] if each in self.live)
         removed = tuple(each for _, each in news[:count] if each in self.gone)
-        return Note(
-            shard, progress.stamp if progress.at else NONE, (*self.token, upto), added, removed, more=count < len(news)
-        )
+        base = progress.stamp if progress.at else NONE
+        return Note(shard, base, (*self.token, upto), added, removed, count < len(news), progress.whole)
 
 
 class Teller:
@@ -190,18 +194,16 @@ class Teller:
         claim = self._claims.pop(shard, None)
         if claim is None or shard in self.stale:
             return False
-        best = max(((each.whole, each.stamp) for each in claim.found.values()), default=(False, NONE))
-        found = [each for each in claim.found.values() if (each.whole, each.stamp) == best]
-        whole, stamp = best
+        whole, stamp = max(((each.whole, each.stamp) for each in claim.found.values()), default=(False, NONE))
+        found = {uid: each for uid, each in claim.found.items() if (each.whole, each.stamp) == (whole, stamp)}
         version = stamp[2] if stamp[:2] == claim.token else 0
         ledger = self._ledgers[shard] = _Ledger(claim.token, version, pruned=version)
-        for each in dict.fromkeys(each for one in found for each in one.ids):
+        for each in dict.fromkeys(each for one in found.values() for each in one.ids):
             ledger.change(each, lives=True)
         ledger.version += 1  # that nobody lives is to be told, too
-        ledger.start, ledger.found = ledger.version, stamp if whole else NONE
-        for uid in self._keepers:
-            same = whole and uid not in claim.waiting and claim.found.get(uid) in found
-            ledger.keepers[uid] = _Progress(stamp, ledger.start, ledger.start) if same else _Progress()
+        for uid in self._keepers:  # who has all of it by that stamp goes on from there; one may have had room for less
+            same = whole and uid in found and uid not in claim.waiting and len(found[uid].ids) == len(ledger.live)
+            ledger.keepers[uid] = _Progress(stamp, ledger.version, ledger.version) if same else _Progress()
         self._mark(shard, ledger)
         return True
 
@@ -268,15 +270,17 @@ class Teller:
             self.stale[word.shard] = None
             return
         self._out[sender].pop(word.shard, None)
-        progress.done, coming = ledger.version_of(word.stamp), ledger.version_of(word.coming)
-        progress.at, progress.stamp = max((progress.done, word.stamp), (coming, word.coming))
-        if not progress.at and word.stamp[:2] == ledger.token:  # what it has cannot be mended, and nothing earlier is heard
-            ledger.renumber()
+        progress.at = progress.done = ledger.version_of(word.stamp, progress)
+        progress.stamp = word.stamp
+        if not progress.at and progress.whole and word.whole == progress.whole and word.coming[:2] == ledger.token:
+            progress.at, progress.stamp = word.coming[2], word.coming
+        else:
+            progress.whole = 0
         self._mark(word.shard, ledger)
         if progress.done >= ledger.version:
             self._behind.pop(sender, None)
         self._count_missed(ledger, word.missed)
-        self._prune(word.shard, ledger)
+        ledger.prune()
 
     def _mark(self, shard: int, ledger: _Ledger) -> None:
         """Let those be told that do not know all, as soon as they have answered."""
@@ -288,16 +292,6 @@ class Teller:
         if missed > ledger.missed:
             self.unremembered += missed - ledger.missed
             ledger.missed = missed
-
-    def _prune(self, shard: int, ledger: _Ledger) -> None:
-        """Forget who has gone as soon as all know of it, also those that are being told everything."""
-        bounds = [each.at or self._out[uid].get(shard, (math.inf, 0.0))[0] for uid, each in ledger.keepers.items()]
-        bound = min(bounds)
-        for each, version in list(ledger.gone.items()):
-            if version > bound:
-                break
-            del ledger.gone[each]
-            ledger.pruned = version
 
     # --- What is said -------------------------------------------------------------------------------------------------
 
@@ -324,11 +318,11 @@ class Teller:
         return said
 
 
-def _since(changes: dict[str, int], version: int) -> list[tuple[str, int]]:
+def _since(changes: dict[str, int], version: int) -> list[tuple[int, str]]:
     """The changes after one, latest first."""
-    news: list[tuple[str, int]] = []
+    news: list[tuple[int, str]] = []
     for each, number in reversed(changes.items()):
         if number <= version:
             break
-        news.append((each, number))
+        news.append((number, each))
     return news
