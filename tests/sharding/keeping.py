@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from casty_trio import ActorRef, Behaviors, ClusteredActorSystem, EntitySettings, Settings, ShardEnvelope
+from casty_trio import ActorRef, Behaviors, ClusteredActorSystem, EntitySettings, LinkSettings, Settings, ShardEnvelope
 from casty_trio.protocol.keeper import Keeper
 from casty_trio.sharding import Sharding
 from casty_trio.testing import Simulation
@@ -106,7 +106,10 @@ def sharding_of(system: ClusteredActorSystem) -> Sharding:
 
 
 @asynccontextmanager
-async def keepers(sim: Simulation, settings: EntitySettings | None = None, **sharded: Any) -> AsyncGenerator[Keepers]:
+async def keepers(
+    sim: Simulation, settings: EntitySettings | None = None, link: LinkSettings | None = None, **sharded: Any
+) -> AsyncGenerator[Keepers]:
     """Nodes that are gone when the block is left; who is declared down joins again."""
-    async with cluster(sim, settings=Settings(entities=settings or EntitySettings()), on_downed="rejoin") as nodes:
+    given = Settings(entities=settings or EntitySettings(), link=link or LinkSettings())
+    async with cluster(sim, settings=given, on_downed="rejoin") as nodes:
         yield Keepers(nodes, sharded)

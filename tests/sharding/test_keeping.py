@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import trio
 
-from casty_trio import EntitySettings, RememberingFull
+from casty_trio import EntitySettings, ExplicitShards, LinkSettings, RememberingFull
+from casty_trio.protocol.keeping import Ask
 from casty_trio.testing import Simulation
-from tests.cluster.clusters import run
+from tests.cluster.clusters import PORT, run
 from tests.sharding.keeping import IDS, SHARDS, Keepers, keepers, sharding_of
+from tests.sharding.stores import MemoryStore
 from tests.sharding.test_moves import collected
 
 GONE = IDS[:5]
@@ -269,5 +271,132 @@ def test_only_members_with_the_role_keep_them() -> None:
             assert nodes.kept("n2") == nodes.kept("n3") == set(IDS)
             nodes.crash("n2")
             await nodes.lives(IDS)
+
+    run(scenario)
+
+
+def test_an_owner_begins_without_a_keeper_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """S6: after ``keeper_timeout`` seconds, with what the others know."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with keepers(sim, EntitySettings(keeper_timeout=1.0)) as nodes:
+            await begin(nodes, *FIVE)
+            nodes.nodes.split(("n3",), ("n5",))  # these two do not hear each other, and all others hear both
+            await nodes.leave("n4")
+            await nodes.lives(REST)
+            assert "without what a member may remember that does not answer" in caplog.text
+
+    run(scenario)
+
+
+def test_a_type_that_begins_again_with_another_number_of_shards() -> None:
+    """S6: remembers nothing of before."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with keepers(sim) as nodes:
+            await nodes.form("n1")
+            nodes.say("n1")
+            await nodes.lives(IDS)
+            system = nodes.nodes.systems["n1"]
+            await system.stop(nodes.regions["n1"])
+            nodes._sharded["num_shards"] = 3
+            nodes.begin(system)
+            await trio.sleep(10)
+            assert nodes.living == {}
+            nodes.say("n1", IDS[:4])
+            await nodes.lives(IDS[:4])
+            assert nodes.kept("n1") == set(IDS[:4])
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("most", "told"), [(32_768, False), (8_192, True)])
+def test_small_messages(most: int, told: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """S6: words that do not fit into one message go in several; one that fits into none is told of, and nothing else suffers."""
+    ids = [f"{number}".rjust(900, "x") for number in range(200)]
+
+    async def scenario(sim: Simulation) -> None:
+        link = LinkSettings(max_frame=4_096, max_message=most, queue=1_000_000)
+        async with keepers(sim, EntitySettings(keeper_timeout=1.0), link) as nodes:
+            await nodes.form("n1", "n2")
+            nodes.say("n1", ids)
+            await nodes.lives(ids)
+            await trio.sleep(2)
+            assert (nodes.kept("n1") == nodes.kept("n2") == set(ids)) is not told
+            assert ("what 'cart' remembers cannot be told" in caplog.text) is told
+
+    run(scenario)
+
+
+def test_a_later_owner_is_known_to_the_keepers(caplog: pytest.LogCaptureFixture) -> None:
+    """S1: then nothing starts by the earlier right."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with keepers(sim) as nodes:
+            await nodes.form("n1")
+            keeper = nodes.keeper("n1")
+            assert keeper is not None
+            for shard in range(SHARDS):
+                keeper.receive(Ask(shard, (99, 1)))
+            nodes.say("n1")
+            await trio.sleep(10)
+            assert nodes.living == {}
+            assert "belongs to a later owner" in caplog.text
+
+    run(scenario)
+
+
+def test_tokens_rise_though_nobody_has_the_type_any_more() -> None:
+    """S1: the members know in which terms it was spoken of, also those that never had it."""
+
+    async def scenario(sim: Simulation) -> None:
+        tokens: list[tuple[int, int]] = []
+        async with keepers(sim) as nodes:
+            nodes.nodes.start("n1")
+            await nodes.nodes.formed("n1")
+            nodes.nodes.start("n2")
+            await nodes.nodes.formed("n1", "n2")
+            nodes.start("n3")
+            await nodes.nodes.formed(*THREE)
+            nodes.say("n3")
+            await nodes.lives(IDS)
+            tokens.append(sharding_of(nodes.nodes.systems["n3"])._regions["cart"].fencing_token(0))
+            await nodes.leave("n3")
+            nodes.nodes.sim.host("n1").terminate()
+            await nodes.nodes.wait_ended("n1")
+            nodes.start("n4", seed_nodes=[("n2", PORT)])
+            await nodes.nodes.formed("n2", "n4")
+            await nodes.lives(IDS)
+            tokens.append(sharding_of(nodes.nodes.systems["n4"])._regions["cart"].fencing_token(0))
+        assert tokens[0] < tokens[1]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("kind", ["memory", "nodes"])
+def test_a_shard_that_comes_back(kind: str) -> None:
+    """S6: what was forgotten elsewhere meanwhile is not known here any more: it is stored again before it starts."""
+
+    async def scenario(sim: Simulation) -> None:
+        store = MemoryStore()
+        where = ExplicitShards(dict.fromkeys(range(SHARDS), "n2"))
+        async with keepers(sim, remember_entities=store if kind == "memory" else True, allocation=where) as nodes:
+            await nodes.form("n1")
+            nodes.say("n1")
+            await nodes.lives(IDS)
+            nodes.start("n2")
+            await nodes.nodes.formed("n1", "n2")
+            await trio.sleep(15)
+            assert set(nodes.living.items()) == {(each, "n2") for each in IDS}
+            nodes.say("n2", IDS[:1], stop=True)
+            await nodes.lives(IDS[1:])
+            await trio.sleep(1)
+            await nodes.leave("n2")
+            await nodes.lives(IDS[1:])
+            nodes.say("n1", IDS[:1])
+            await nodes.lives(IDS)
+            await trio.sleep(1)
+            kept = nodes.kept("n1") if kind == "nodes" else store.all()
+            assert kept == set(IDS)
 
     run(scenario)
