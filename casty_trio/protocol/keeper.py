@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
 
-from casty_trio.protocol.keeping import NONE, Ask, Kept, Note, Stamp, Token, Told, cut
+from casty_trio.protocol.keeping import IDS_MOST, NONE, Ask, Kept, Note, Stamp, Token, Told, cut
 
 __all__ = ["Keeper"]
-
-PARTS_MOST: Final = 4_096
-"""So many ids are looked at for one answer."""
 
 
 @dataclass(slots=True)
@@ -114,7 +110,7 @@ def _tell(shard: _Shard, ask: Ask) -> Told:
     copy, whole = shard.ledger, shard.ledger.stamp != NONE
     if not whole and shard.coming is not None:
         copy = shard.coming
-    ids = list(islice(copy.ids, ask.start, ask.start + PARTS_MOST))
+    ids = list(islice(copy.ids, ask.start, ask.start + IDS_MOST))
     ids = ids[: cut([len(each.encode()) for each in ids])]
     more = ask.start + len(ids) < len(copy.ids)
     return Told(ask.shard, shard.fence, copy.stamp, whole, ask.start, tuple(ids), more)

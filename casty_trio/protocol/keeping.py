@@ -17,6 +17,7 @@ from casty_trio.protocol.unpacking import Unpacker, unpacker
 
 __all__ = [
     "CHUNK",
+    "IDS_MOST",
     "LONGEST_ID",
     "NONE",
     "Ask",
@@ -34,6 +35,9 @@ __all__ = [
 
 CHUNK: Final = 16 * 1024
 """So many bytes of ids go in one word, or a little more; further ones go in the next."""
+
+IDS_MOST: Final = 4_096
+"""So many ids are looked at for one word."""
 
 LONGEST_ID: Final = 1_000
 """An entity with a longer id, in characters, is not remembered."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import islice
 from typing import Final
 
-from casty_trio.protocol.keeping import LONGEST_ID, NONE, Ask, Kept, Note, Stamp, Token, Told, Word, cut
+from casty_trio.protocol.keeping import IDS_MOST, LONGEST_ID, NONE, Ask, Kept, Note, Stamp, Token, Told, Word, cut
 
 __all__ = ["Say", "Teller"]
 
@@ -98,14 +99,15 @@ class _Ledger:
         """What comes next for a keeper."""
         if not progress.at and not progress.whole:
             progress.whole = self.version
-        news = [*_since(self.live, progress.at), *_since(self.gone, max(progress.at, progress.whole))]
-        news.sort()
-        count = cut([len(each.encode()) for _, each in news])
-        upto = news[count - 1][0] if count < len(news) else self.version
-        added = tuple(each for _, each in news[:count] if each in self.live)
-        removed = tuple(each for _, each in news[:count] if each in self.gone)
+        live, gone = _since(self.live, progress.at), _since(self.gone, max(progress.at, progress.whole))
+        first = list(islice(merge(live, gone), IDS_MOST))
+        count = cut([len(each.encode()) for _, each in first])
+        more = count < len(live) + len(gone)
+        upto = first[count - 1][0] if more else self.version
+        added = tuple(each for _, each in first[:count] if each in self.live)
+        removed = tuple(each for _, each in first[:count] if each in self.gone)
         base = progress.stamp if progress.at else NONE
-        return Note(shard, base, (*self.token, upto), added, removed, count < len(news), progress.whole)
+        return Note(shard, base, (*self.token, upto), added, removed, more, progress.whole)
 
 
 class Teller:
@@ -319,10 +321,11 @@ class Teller:
 
 
 def _since(changes: dict[str, int], version: int) -> list[tuple[int, str]]:
-    """The changes after one, latest first."""
+    """The changes after one, in order."""
     news: list[tuple[int, str]] = []
     for each, number in reversed(changes.items()):
         if number <= version:
             break
         news.append((number, each))
+    news.reverse()
     return news

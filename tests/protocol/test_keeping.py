@@ -328,6 +328,42 @@ def test_a_keeper_that_returns_is_mended() -> None:
     assert net.ids(ONE) == net.ids(TWO) == sorted("bdefghxyz")
 
 
+@pytest.mark.usefixtures("small")
+def test_a_part_that_comes_twice_takes_a_keeper_back() -> None:
+    """S6: who has gone since is still known to have gone."""
+    net = Net(ONE)
+    changed(net, "abcdefg")
+    net.run()
+    net.replace(ONE, TWO)
+    net.say()
+    [part] = net.wire
+    net.deliver()
+    net.deliver()
+    changed(net, "", "a")
+    changed(net, "hijk")
+    for _ in range(2):
+        net.say()
+        while net.wire:
+            net.deliver()
+    assert net.keepers[TWO].stamp(0) == NONE
+    net.wire = [part]
+    net.deliver()
+    net.run()
+    assert net.ids(TWO) == net.ids(ONE) == list("bcdefghijk")
+
+
+def test_keepers_that_differ_by_the_same_stamp() -> None:
+    """S6: what came in parts may; all that either has lives, and both come to have it."""
+    net = Net(ONE, TWO)
+    net.run()
+    net.keepers[ONE].receive(Note(0, (1, 1, 1), (1, 1, 6), ("a", "b"), more=True))
+    net.keepers[TWO].receive(Note(0, (1, 1, 1), (1, 1, 6), ("b",), more=True))
+    assert net.crash(ONE, TWO)
+    assert sorted(net.owner.ids(0)) == ["a", "b"]
+    net.run()
+    assert net.ids(ONE) == net.ids(TWO) == ["a", "b"]
+
+
 def test_nobody_hears_who_is_none_of_the_keepers() -> None:
     net = Net(ONE)
     net.owner.receive(TWO, Kept(0, (1, 1), (1, 1, 1)))

@@ -312,7 +312,7 @@ def test_a_type_that_begins_again_with_another_number_of_shards() -> None:
 
 @pytest.mark.parametrize(("most", "told"), [(32_768, False), (8_192, True)])
 def test_small_messages(most: int, told: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """S6: words that do not fit into one message go in several; one that fits into none is told of, and nothing else suffers."""
+    """S6: words that do not fit into one message go in several; one that fits into none is told of, and all lives on."""
     ids = [f"{number}".rjust(900, "x") for number in range(200)]
 
     async def scenario(sim: Simulation) -> None:
