@@ -15,6 +15,7 @@ from math import inf
 import trio
 
 from casty_trio.model.checks import check_count
+from casty_trio.testing.clock import VirtualClock
 from casty_trio.testing.pipe import Conditions, Pipe, Route
 from casty_trio.testing.stream import SimulatedListener, SimulatedStream
 
@@ -45,6 +46,7 @@ class Network:
     """Byte streams between the hosts of one simulation; `Simulation.network` is one.
 
     Parameters:
+        clock: the simulation's.
         seed: fixes every delay and every cut.
         conditions: how every direction behaves that `set_conditions` said nothing about.
 
@@ -54,7 +56,8 @@ class Network:
             sim.network.set_conditions(Conditions(delay=(0.05, 0.2)), between=("node-1", "node-2"))
     """
 
-    def __init__(self, seed: int = 0, conditions: Conditions | None = None) -> None:
+    def __init__(self, clock: VirtualClock, seed: int = 0, conditions: Conditions | None = None) -> None:
+        self._clock = clock
         self._seed = seed
         self._conditions = conditions or Conditions()
         self._exceptions: dict[tuple[str, str], Conditions] = {}
@@ -178,7 +181,7 @@ class Network:
         port = port or self._free_port(host)
         if (host, port) in self._listeners:
             raise OSError(errno.EADDRINUSE, f"{host}:{port} is taken by {self._listeners[host, port][0]}")
-        listener = SimulatedListener((host, port), lambda: self._release((host, port), listener))
+        listener = SimulatedListener((host, port), self._clock, lambda: self._release((host, port), listener))
         self._listeners[host, port] = node, listener
         return listener
 
@@ -230,7 +233,7 @@ class Network:
         key = source, target
         if key not in self._routes:
             conditions = self._exceptions.get(key, self._conditions)
-            self._routes[key] = Route(source, target, conditions, f"{self._seed}:{source}->{target}")
+            self._routes[key] = Route(source, target, conditions, f"{self._seed}:{source}->{target}", self._clock)
         return self._routes[key]
 
     def _free_port(self, host: str) -> int:

@@ -15,7 +15,8 @@ import anyio
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskGroup
 
-from casty_trio.testing.pipe import Parking, Pipe
+from casty_trio.testing.clock import Parking, VirtualClock
+from casty_trio.testing.pipe import Pipe
 
 __all__ = ["SimulatedListener", "SimulatedStream"]
 
@@ -87,11 +88,11 @@ class SimulatedStream(ByteStream):
 class SimulatedListener(Listener[ByteStream]):
     """A taken address, and the connections that wait there to be accepted."""
 
-    def __init__(self, address: Address, release: Callable[[], object]) -> None:
+    def __init__(self, address: Address, clock: VirtualClock, release: Callable[[], object]) -> None:
         self._address = address
         self._release = release
         self._waiting: deque[SimulatedStream] = deque()
-        self._parking = Parking()
+        self._parking = Parking(clock)
         self._accepting = anyio.ResourceGuard("accepting connections from")
         self._closed = False
 
