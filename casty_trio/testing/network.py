@@ -15,7 +15,7 @@ from math import inf
 import trio
 
 from casty_trio.model.checks import check_count
-from casty_trio.testing.clock import VirtualClock
+from casty_trio.testing.clock import VirtualClock, sleep
 from casty_trio.testing.pipe import Conditions, Pipe, Route
 from casty_trio.testing.stream import SimulatedListener, SimulatedStream
 
@@ -197,20 +197,20 @@ class Network:
         """
         address = node if host in ANY_HOST else _normal(host), port
         target = self._listeners[address][0] if address in self._listeners else address[0]
-        await trio.sleep(self._route(node, target).delay())
+        await sleep(self._route(node, target).delay())
         back = self._route(target, node).delay()
         found = self._listeners.get(address)
         if node in self._off or (found is None and self._is_mute(address)):
             await trio.sleep_forever()
         if found is None or found[1].is_full():
             self._refused += 1
-            await trio.sleep(back)
+            await sleep(back)
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody listens on {address[0]}:{port}")
         self._connections += 1
         client, server = self._pair(node, found[0], address)
         found[1].offer(server)
         try:
-            await trio.sleep(back)
+            await sleep(back)
         except trio.Cancelled:
             client.close()
             raise

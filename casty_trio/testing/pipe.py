@@ -173,14 +173,15 @@ class Pipe:
             raise anyio.BrokenResourceError
 
     def _put(self, data: bytes) -> None:
-        fuse = self._route.fuse
-        data = data if len(data) < fuse else data[: int(fuse)]
-        self._route.fuse -= len(data)
-        self._route.bytes += len(data)
-        self._route.chunks += 1
-        left = self._route.departure(len(data))
-        arrival = self._last_arrival = max(left + self._route.delay(), self._last_arrival)
-        self._in_flight += len(data)
+        route = self._route
+        if len(data) >= route.fuse:
+            data = data[: int(route.fuse)]
+        size = len(data)
+        route.fuse -= size
+        route.bytes += size
+        route.chunks += 1
+        arrival = self._last_arrival = max(route.departure(size) + route.delay(), self._last_arrival)
+        self._in_flight += size
         if self._deserted:
             if self._refusing:
                 self._refuse(arrival + self._back.delay())
@@ -190,8 +191,8 @@ class Pipe:
             self._coming.append((arrival, data))
             if len(self._coming) == 1 and not self._arrived:
                 self._receiver.move(arrival)
-        if self._route.fuse <= 0:
-            self._route.fuse = inf
+        if route.fuse <= 0:
+            route.fuse = inf
             self.tear()
 
     def finish(self) -> None:
@@ -297,10 +298,10 @@ class Pipe:
             anyio.BrokenResourceError: the sender reset the connection.
             anyio.ClosedResourceError: this end is closed.
         """
-        if self._is_readable():
+        if self._readable_at() <= self._clock.now:
             await trio.lowlevel.checkpoint()
-        while not self._is_readable():
-            await self._receiver.wait(self._next_arrival())
+        while (moment := self._readable_at()) > self._clock.now:
+            await self._receiver.wait(moment)
         if self._receiver_closed:
             raise anyio.ClosedResourceError
         self._unload()
@@ -308,10 +309,11 @@ class Pipe:
             raise anyio.BrokenResourceError if self._reset else anyio.EndOfStream
         return self._take(max_bytes)
 
-    def _is_readable(self) -> bool:
+    def _readable_at(self) -> float:
+        """When a receive has something to tell, if only the end."""
         if self._receiver_closed:
-            return True
-        return not self._deserted and (bool(self._arrived) or self._next_arrival() <= self._clock.now)
+            return -inf
+        return -inf if self._arrived and not self._deserted else self._next_arrival()
 
     def _next_arrival(self) -> float:
         if self._deserted:
@@ -325,8 +327,13 @@ class Pipe:
 
     def _take(self, max_bytes: int) -> bytes:
         size = self._route.cut(min(len(self._arrived), max_bytes))
-        data = bytes(self._arrived[:size])
-        del self._arrived[:size]
+        arrived = self._arrived
+        if size == len(arrived):
+            data = bytes(arrived)
+            arrived.clear()
+        else:
+            data = bytes(arrived[:size])
+            del arrived[:size]
         self._in_flight -= size
         # Half a window at a time, as sockets do: else a sender would be woken for every byte that is taken.
         if self._in_flight <= self._route.conditions.window // 2:
