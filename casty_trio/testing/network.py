@@ -50,6 +50,9 @@ class Network:
         seed: fixes every delay and every cut.
         conditions: how every direction behaves that `set_conditions` said nothing about.
 
+    Attributes:
+        clock: the simulation's.
+
     Example::
 
         def scenario(sim):
@@ -57,7 +60,7 @@ class Network:
     """
 
     def __init__(self, clock: VirtualClock, seed: int = 0, conditions: Conditions | None = None) -> None:
-        self._clock = clock
+        self.clock: VirtualClock = clock
         self._seed = seed
         self._conditions = conditions or Conditions()
         self._exceptions: dict[tuple[str, str], Conditions] = {}
@@ -181,7 +184,7 @@ class Network:
         port = port or self._free_port(host)
         if (host, port) in self._listeners:
             raise OSError(errno.EADDRINUSE, f"{host}:{port} is taken by {self._listeners[host, port][0]}")
-        listener = SimulatedListener((host, port), self._clock, lambda: self._release((host, port), listener))
+        listener = SimulatedListener((host, port), self.clock, lambda: self._release((host, port), listener))
         self._listeners[host, port] = node, listener
         return listener
 
@@ -233,7 +236,7 @@ class Network:
         key = source, target
         if key not in self._routes:
             conditions = self._exceptions.get(key, self._conditions)
-            self._routes[key] = Route(source, target, conditions, f"{self._seed}:{source}->{target}", self._clock)
+            self._routes[key] = Route(source, target, conditions, f"{self._seed}:{source}->{target}", self.clock)
         return self._routes[key]
 
     def _free_port(self, host: str) -> int:
