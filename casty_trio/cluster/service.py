@@ -200,7 +200,9 @@ class ClusterService:
 
     def _wake(self) -> None:
         """Let the task look at the time it waits for anew."""
-        self._woken.deadline = min(self._woken.deadline, self._wakeup())
+        wakeup = self._wakeup()
+        if wakeup < self._woken.deadline:  # which costs much to set
+            self._woken.deadline = wakeup
 
     def _wakeup(self) -> float:
         return trio.current_time() + max(SHORTEST, self._next_wakeup() - self._now())

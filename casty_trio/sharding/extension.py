@@ -230,7 +230,9 @@ class Sharding(Extension):
         self._changed.set()
         self._changed = trio.Event()
         self._listen()
-        self._woken.deadline = min(self._woken.deadline, self._wakeup())
+        wakeup = self._wakeup()
+        if wakeup < self._woken.deadline:  # which costs much to set
+            self._woken.deadline = wakeup
 
     # --- Members ------------------------------------------------------------------------------------------------------
 

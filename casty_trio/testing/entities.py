@@ -26,6 +26,7 @@ from casty_trio.model.kinds import Behavior
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.shard_events import HandOffFinished
+from casty_trio.testing.clock import sleep
 from casty_trio.testing.invariants import Order
 from casty_trio.testing.observer import Invariant, Life
 
@@ -275,7 +276,7 @@ class EntityTraffic:
     async def _keep_telling(self, life: Life, entities: ActorRef[Any], rng: random.Random) -> None:
         told = dict.fromkeys(ENTITIES, 0)
         while self._bench.observer.healed_at == inf or self._complete is None:
-            await trio.sleep(rng.expovariate(self._rate))
+            await sleep(rng.expovariate(self._rate))
             entity = rng.choice(ENTITIES)
             told[entity] += 1
             if self._complete is not None:
@@ -287,7 +288,7 @@ class EntityTraffic:
     ) -> None:
         todo: list[str] = []
         while True:
-            await trio.sleep(rng.expovariate(self._asks))
+            await sleep(rng.expovariate(self._asks))
             todo = todo or rng.sample(ENTITIES, len(ENTITIES))
             entity, begun = todo.pop(), trio.current_time()
             try:
