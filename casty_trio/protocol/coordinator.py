@@ -154,6 +154,11 @@ class Coordinator:
         """Whether no member has the type any more."""
         return self.active and all(region.ended for region in self._regions.values())
 
+    @property
+    def missing(self) -> int:
+        """How many members it has not heard from, before it decides."""
+        return 0 if self.active else sum(uid not in self._claims for uid in self._members)
+
     # --- What happens -------------------------------------------------------------------------------------------------
 
     def set_members(self, now: float, members: Sequence[Candidate], *, unreachable: bool) -> list[Effect]:
