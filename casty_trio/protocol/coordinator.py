@@ -241,6 +241,8 @@ class Coordinator:
             return
         if region is None:
             if word.routes:
+                for each in self._regions.values():
+                    each.owes = True  # they may wait for news of it
                 self._regions[sender] = _Region(word.hosts, word.upto, word.upto, word.serial, word.ended)
         else:
             region.hosts, region.heard, region.ended, region.owes = word.hosts, word.serial, word.ended, True
