@@ -113,18 +113,18 @@ class Move:
     held: dict[str, None] = field(default_factory=dict[str, None])
     started: bool = False
 
-    def node(self, step: str, part: str, names: Iterable[str]) -> str | None:
-        """The node that has a part in it."""
+    def nodes(self, step: str, part: str, names: Iterable[str]) -> list[str]:
+        """The nodes that have a part in it; only of bystanders there may be several, or none."""
         match part:
             case "coordinator":
-                return self.coordinator
+                return [self.coordinator]
             case "old home":
-                return self.source
+                return [self.source]
             case "new home":
-                return self.target
+                return [self.target]
             case _:
                 others = [name for name in names if name not in (self.coordinator, self.source, self.target)]
-                return next((name for name in others if step == "begun" or name in self.held), None)
+                return [name for name in others if step == "begun" or name in self.held]
 
 
 class HandOffs(Invariant):
@@ -193,7 +193,9 @@ class HandOffs(Invariant):
                 pass
 
     def _begin(self, life: Life, event: HandOffStarted) -> None:
-        homes = [self.observer.living_as(member.uid) if member is not None else None for member in (event.source, event.target)]
+        homes = [
+            self.observer.living_as(member.uid) if member is not None else None for member in (event.source, event.target)
+        ]
         source, target = homes
         if source is None or target is None:
             self._moves.pop((event.shard_type, event.shard), None)
@@ -202,19 +204,19 @@ class HandOffs(Invariant):
         self._reached("begun", move)
 
     def _reached(self, step: str, move: Move) -> None:
-        names = self.observer.nodes.awake
         for crash in list(self.waiting):
             if crash.step == step:
-                self._crash(crash, move.node(step, crash.part, names))
+                self._crash(crash, move.nodes(step, crash.part, self.observer.nodes.awake))
 
     def _taken_over(self, life: Life, step: str) -> None:
         others = [name for name in self.observer.nodes.awake if name != life.node]
         for crash in list(self.waiting):
             if crash.step == step:
-                self._crash(crash, life.node if crash.part == "coordinator" else next(iter(others), None))
+                self._crash(crash, [life.node] if crash.part == "coordinator" else others)
 
-    def _crash(self, crash: CrashAtHandOff, node: str | None) -> None:
-        if node is not None and self._can_spare(node, crash.seconds) and self._strike(crash.on(node), crash.kind):
+    def _crash(self, crash: CrashAtHandOff, nodes: Iterable[str]) -> None:
+        node = next((node for node in nodes if self._can_spare(node, crash.seconds)), None)
+        if node is not None and self._strike(crash.on(node), crash.kind):
             self._forget(crash)
 
     def _forget(self, crash: CrashAtHandOff) -> None:

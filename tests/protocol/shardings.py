@@ -138,13 +138,16 @@ class Cluster:
         where = node.homes.routes[shard]
         if not node.open:
             self.lost += 1
-        elif where == 0:
+        elif where == 0 or where in node.homes._gone:
             node.held.setdefault(shard, deque()).append(mail)
         elif where == node.uid:
             assert node.homes.takes(shard), "routed to itself, and not hosted"
             node.queues[shard].append(mail)
         elif not self.nodes[where].alive:
-            node.unsent.setdefault(where, []).append((shard, mail))
+            if where in dict(self.views[node.view]):
+                node.unsent.setdefault(where, []).append((shard, mail))
+            else:
+                self.lost += 1
         else:
             self.put(node.uid, where, "user", ("mail", shard, mail))
 
