@@ -148,6 +148,11 @@ class Coordinator:
         """Whether no member has the type any more."""
         return self.active and all(region.ended for region in self._regions.values())
 
+    @property
+    def missing(self) -> int:
+        """How many members it has not heard from, before it decides."""
+        return 0 if self.active else sum(uid not in self._claims for uid in self._members)
+
     # --- What happens -------------------------------------------------------------------------------------------------
 
     def set_members(self, now: float, members: Sequence[Candidate], *, unreachable: bool) -> list[Effect]:
@@ -230,6 +235,8 @@ class Coordinator:
             return
         if region is None:
             if word.routes:
+                for each in self._regions.values():
+                    each.owes = True  # they may wait for news of it
                 self._regions[sender] = _Region(word.hosts, word.upto, word.upto, word.serial, word.ended)
         else:
             region.hosts, region.heard, region.ended, region.owes = word.hosts, word.serial, word.ended, True

@@ -190,12 +190,14 @@ class Complete(Invariant):
 
     Attributes:
         told: how many were told.
+        done: how many of them were handled.
     """
 
     name = "S2 complete"
 
     def __init__(self) -> None:
         self.told: int = 0
+        self.done: int = 0
         self._open: dict[tuple[int, str, int], str] = {}
 
     def tells(self, life: Life, entity: str, number: int) -> None:
@@ -205,7 +207,9 @@ class Complete(Invariant):
 
     def handled(self, item: Item, entity: str) -> None:
         """An item is handled."""
-        self._open.pop((item.sender, entity, item.number), None)
+        if self._open.pop((item.sender, entity, item.number), None) is None:
+            self.fail(f"number {item.number} to {entity} is handled, and was before, or was never told")
+        self.done += 1
 
     def at_rest(self) -> None:
         if self._open:
@@ -213,7 +217,7 @@ class Complete(Invariant):
             self.fail(f"{len(self._open)} items of {self.told} were not handled, so number {number} to {entity}", node)
 
     def report(self) -> Mapping[str, float]:
-        return {"items told": self.told}
+        return {"items told": self.told, "items handled": self.done}
 
 
 class EntityTraffic:
