@@ -147,11 +147,16 @@ class Bench:
             fail=self.fail,
         )
         observer.weather = self.weather
-        with self._scope:
-            async with nodes.run(self.plan.knobs.stagger), trio.open_nursery() as nursery:
-                nursery.start_soon(self._poll)
-                yield nodes
-                nursery.cancel_scope.cancel()
+        try:
+            with self._scope:
+                async with nodes.run(self.plan.knobs.stagger), trio.open_nursery() as nursery:
+                    nursery.start_soon(self._poll)
+                    yield nodes
+                    nursery.cancel_scope.cancel()
+        except Exception as error:
+            if self._failure is None:
+                raise
+            raise self._failure from error  # what a program raises while it is cancelled for it hides it from nobody
         self._raise()
 
     async def told_to_leave(self, name: str) -> None:
