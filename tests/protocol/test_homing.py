@@ -201,7 +201,7 @@ def test_a_strategy_that_fails_is_told_and_another_asked() -> None:
 
 
 def test_what_waits_for_the_last_home_goes_before_what_comes_since() -> None:
-    """S2, S3: the coordinator knows that it is gone before we do; what waits for it comes back when we know, and goes first."""
+    """S2, S3: the coordinator knows sooner that it is gone; what waits for it is back when we know, and goes first."""
     homes = region(3)
     homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.SETTLED, 2)))
     assert homes.routes[0] == 2
