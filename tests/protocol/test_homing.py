@@ -228,11 +228,9 @@ def test_all_hear_of_a_region_that_has_come_back() -> None:
     """S3: those that wait for news of it go on."""
     made = Coordinator(1, 2, "", LeastShards())
     made.set_members(0.0, [*ALL, Candidate(3, "c", True)], unreachable=False)
-    for uid in (1, 2):
-        made.receive(0.0, uid, Report(TERM, 1, 0, True, True))
-    made.receive(0.0, 3, Report(TERM))
+    for uid in (1, 2, 3):
+        made.receive(0.0, uid, Report(TERM, 1, 0, True, uid < 3))
     assert made.missing == 0
-    made.receive(0.0, 1, Answer(TERM, 9, (0,)))
-    made.receive(0.0, 2, Answer(TERM, 9, (1,)))
-    told = made.receive(1.0, 3, Report(TERM, 1, 9, True, False))
+    made.receive(1.0, 3, Hello((0, 0), 2))
+    told = made.receive(2.0, 3, Report(TERM, 1, 0, True, False))
     assert [effect.uid for effect in told if isinstance(effect, Say) and isinstance(effect.word, Plan)] == [1, 2, 3]
