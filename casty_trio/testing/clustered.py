@@ -171,7 +171,8 @@ class OneSide(Invariant):
     def _goes_on(self, life: Life) -> bool:
         awake = life.node in self.observer.nodes.awake
         rested = trio.current_time() - self.observer.nodes.steady_since(life.node) < WAKING  # it has yet to hear of it
-        return awake and not rested and not system_of(life).downed
+        system = system_of(life)
+        return awake and not rested and not system.downed and not system.in_doubt  # what it hosts stands still meanwhile
 
     def report(self) -> Mapping[str, float]:
         return {"members downed": len(self._downed), "peak apart": self.longest}

@@ -25,7 +25,8 @@ def test_a_plan_is_a_value_of_its_seed(seed: int) -> None:
     """Drawn twice it is equal, its text makes it again, and it leaves at least two nodes that are up."""
     plan = Swarm().plan(seed)
     assert plan == Swarm().plan(seed)
-    names: dict[str, Any] = {**{each.__name__: each for each in (*KINDS, CrashAtHandOff, Plan, Knobs)}, "inf": inf}
+    known: list[type[Any]] = [*KINDS, CrashAtHandOff, Plan, Knobs]
+    names: dict[str, Any] = {**{each.__name__: each for each in known}, "inf": inf}
     for text in (str(plan), repr(plan)):
         assert eval(text, names) == plan  # noqa: S307 - it is our own
     assert 3 <= plan.nodes <= 7
