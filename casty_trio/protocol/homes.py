@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from casty_trio.protocol.homing import Answer, Entry, Epoch, Hello, Phase, Plan, Query, Refuse, Report, Term, Word
 from casty_trio.protocol.placing import Drain, Drop, Effect, Forget, Gain, Hand, Hold, Mark, Open, Refused, Say, Source
@@ -48,15 +49,14 @@ HANDED: Final = 4
 it has handed everything over."""
 
 
-@dataclass(slots=True)
-class Own:
+class Own(msgspec.Struct):
     """A shard that is hosted here, or was and may be again."""
 
     epoch: Epoch
     stage: int = HOSTING
     number: int = 0
     target: int = 0
-    waiting: dict[int, None] = field(default_factory=dict[int, None])
+    waiting: dict[int, None] = msgspec.field(default_factory=dict[int, None])
 
 
 class Homes:
