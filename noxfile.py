@@ -153,9 +153,9 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def planned(session: nox.Session) -> None:
-    """Let nodes of simulated clusters join, leave and be restarted in turn, and see that nothing is lost; call it again to go on.
+    """Let nodes of simulated clusters join, leave and be restarted in turn, and see that nothing is lost.
 
-    What stands after `--` goes to `python -m tests.sim.planned`; the sum is written into docs/reliability.md.
+    Call it again to go on; the sum is written into docs/reliability.md.
     """
     session.install("-e", ".", *group("test"))
     results = Path(session.create_tmp()) / "planned.jsonl"

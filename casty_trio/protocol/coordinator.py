@@ -133,6 +133,7 @@ class Coordinator:
         self._unreachable = False
         self._claims: dict[int, _Claims] = {}
         self._regions: dict[int, _Region] = {}
+        self._forgotten: dict[int, None] = {}  # members that have lost their region, and have no other one yet
         self._unsettled: dict[int, float] = {}  # since when, by shard
         self._moves: dict[int, tuple[int, float]] = {}  # target and beginning of each hand-off, by shard
         self._free: dict[int, None] = {}
@@ -163,6 +164,7 @@ class Coordinator:
             if uid not in self._members:
                 self._claims.pop(uid, None)
                 self._regions.pop(uid, None)
+                self._forgotten.pop(uid, None)
                 self._bury(now, uid)
         for uid in self._members:
             if uid not in before and not self.active:
@@ -236,7 +238,8 @@ class Coordinator:
         if region is None:
             if word.routes:
                 for each in self._regions.values():
-                    each.owes = True  # they may wait for news of it
+                    each.owes = each.owes or sender in self._forgotten  # they may wait for news of it
+                self._forgotten.pop(sender, None)
                 self._regions[sender] = _Region(word.hosts, word.upto, word.upto, word.serial, word.ended)
         else:
             region.hosts, region.heard, region.ended, region.owes = word.hosts, word.serial, word.ended, True
@@ -254,6 +257,7 @@ class Coordinator:
     def _forget(self, now: float, uid: int) -> None:
         """There is no region at a member, or not the one that was: whatever it had has stopped."""
         self._regions.pop(uid, None)
+        self._forgotten[uid] = None
         for entry in list(self.entries.values()):
             self._compare(now, uid, entry, _Claims())
 

@@ -245,4 +245,4 @@ class HandOffs(Invariant):
             members: list[Member] = sorted(system.members, key=lambda member: member.age)
             lives = [self.observer.living_as(member.uid) for member in members]
             views.append([each.node for each in lives if each is not None])
-        return max(views, key=len, default=[])
+        return max(views, key=len) if views else []

@@ -115,8 +115,8 @@ class Swarm:
         calm: how long the cluster is watched after it.
         pace: the mean number of seconds from a fault to the next, at least and at most.
         longest: the longest partition, pause or absence, in seconds.
-        hand_offs: how many times, at least and at most, a node is to be crashed in the middle of a hand-off of a shard, or of
-            a take-over; none where ``kinds`` has no crashes. Without sharded types nothing comes of it.
+        hand_offs: how often, at least and at most, a node is to be crashed in the middle of a shard's hand-off or of a
+            take-over; never where ``kinds`` has no crashes. Without sharded types nothing comes of it.
 
     Example:
         >>> Swarm().plan(7) == Swarm().plan(7)

@@ -2,8 +2,8 @@
 
     python -m tests.sim.planned --seeds 0..200 --minutes 30 --results planned.jsonl
 
-Every item that an entity is told has to be handled, once, and in order for each sender (S2). Each seed that was run is a line
-of JSON in the results; what is there is not run again. The end of the output is the sum over all lines.
+Every item that an entity is told has to be handled, once, and in order for each sender (S2). Each seed that was run is a
+line of JSON in the results; what is there is not run again. The end of the output is the sum over all lines.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ REPLAYED = 50
 """One seed in so many is run twice."""
 
 RARER = 15
-"""It takes so many times as many seeds until each crash in the midst of a hand-off has to have taken place: a plan has few."""
+"""It takes so many times as many seeds until each crash in the midst of a hand-off has to be there: a plan has few."""
 
 FIRST, LAST = 0, 1_000
 LONGEST = 30.0
