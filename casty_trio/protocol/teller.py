@@ -14,6 +14,8 @@ from heapq import merge
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from casty_trio.protocol.keeping import IDS_MOST, LONGEST_ID, NONE, Ask, Kept, Note, Stamp, Token, Told, Word, cut
 
 __all__ = ["Say", "Teller"]
@@ -22,8 +24,7 @@ WINDOW: Final = 16
 """So many words are on the way to one keeper at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(msgspec.Struct, frozen=True):
     """Tell a member something; it may be lost."""
 
     uid: int

@@ -182,7 +182,8 @@ class Keeping:
 
     def wake(self) -> None:
         """There may be something to say, when all that happens now has happened."""
-        self._woken.deadline = -math.inf
+        if self._woken.deadline != -math.inf:  # which costs much to set
+            self._woken.deadline = -math.inf
 
     # --- Who keeps ----------------------------------------------------------------------------------------------------
 
