@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -400,3 +401,39 @@ def test_a_shard_that_comes_back(kind: str) -> None:
             assert kept == set(IDS)
 
     run(scenario)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens(seed: int) -> None:
+    """S6: crashes and restarts of up to two nodes at a time, while entities come and go."""
+
+    async def scenario(sim: Simulation) -> None:
+        rng = random.Random(seed)
+        async with keepers(sim, num_shards=rng.choice([1, 8, 50])) as nodes:
+            await nodes.form(*FIVE)
+            expected, fresh = set[str](), 0
+            for _ in range(4):
+                started = {f"{fresh + number}" for number in range(rng.randrange(30))}
+                stopped = {each for each in sorted(expected) if rng.random() < 0.3}
+                fresh += len(started)
+                at = rng.choice(sorted(nodes.regions))
+                nodes.say(at, sorted(started))
+                nodes.say(at, sorted(stopped), **rng.choice([{"stop": True}, {"passivate": True}]))
+                expected = (expected | started) - stopped
+                await nodes.lives(expected)
+                await trio.sleep(1)
+                victims = rng.sample(FIVE, rng.randrange(1, 3))
+                if rng.random() < 0.6:
+                    nodes.crash(*victims)
+                else:
+                    for name in victims:
+                        await nodes.leave(name)
+                await nodes.nodes.formed(*(name for name in FIVE if name not in victims))
+                await nodes.lives(expected)
+                for name in victims:
+                    nodes.start(name, seed_nodes=[(each, PORT) for each in FIVE])
+                await nodes.nodes.formed(*FIVE)
+                await trio.sleep(rng.choice([0.0, 3.0, 20.0]))
+                await nodes.lives(expected)
+
+    run(scenario, seed)
