@@ -151,6 +151,11 @@ class Teller:
         claim = self._claims.get(shard)
         return claim is None or not claim.waiting or shard in self.stale
 
+    def told(self, shard: int) -> int:
+        """How many ids of a shard have come from those that have not told all: who tells more is waited for."""
+        claim = self._claims.get(shard)
+        return sum(len(each.ids) for uid, each in claim.found.items() if uid in claim.waiting) if claim is not None else 0
+
     def settled(self, shard: int, version: int) -> bool:
         """Whether all keepers that are waited for have a change, or it is not ours to tell any more."""
         ledger = self._ledgers.get(shard)
@@ -197,6 +202,9 @@ class Teller:
         claim = self._claims.pop(shard, None)
         if claim is None or shard in self.stale:
             return False
+        for uid in claim.waiting:  # what has come in part is better than nothing, and no more
+            if uid in claim.found:
+                claim.found[uid].whole = False
         whole, stamp = max(((each.whole, each.stamp) for each in claim.found.values()), default=(False, NONE))
         found = {uid: each for uid, each in claim.found.items() if (each.whole, each.stamp) == (whole, stamp)}
         version = stamp[2] if stamp[:2] == claim.token else 0
@@ -205,7 +213,7 @@ class Teller:
             ledger.change(each, lives=True)
         ledger.version += 1  # that nobody lives is to be told, too
         for uid in self._keepers:  # who has all of it by that stamp goes on from there; one may have had room for less
-            same = whole and uid in found and uid not in claim.waiting and len(found[uid].ids) == len(ledger.live)
+            same = whole and uid in found and len(found[uid].ids) == len(ledger.live)
             ledger.keepers[uid] = _Progress(stamp, ledger.version, ledger.version) if same else _Progress()
         self._mark(shard, ledger)
         return True

@@ -10,7 +10,7 @@ import trio
 
 from casty_trio import EntitySettings, ExplicitShards, LinkSettings, RememberingFull
 from casty_trio.protocol.keeping import Ask
-from casty_trio.testing import Simulation
+from casty_trio.testing import Conditions, Simulation
 from tests.cluster.clusters import PORT, run
 from tests.sharding.keeping import IDS, SHARDS, Keepers, keepers, sharding_of
 from tests.sharding.stores import MemoryStore
@@ -437,3 +437,22 @@ def test_whatever_happens(seed: int) -> None:
                 await nodes.lives(expected)
 
     run(scenario, seed)
+
+
+def test_what_comes_slowly_is_waited_for() -> None:
+    """S6: ``keeper_timeout`` is how long a keeper may tell nothing more, not how long it may take for all."""
+    ids = [f"{number}".rjust(100, "x") for number in range(2_000)]
+
+    async def scenario(sim: Simulation) -> None:
+        where = ExplicitShards({0: "n4"})  # which is none of the keepers
+        async with keepers(sim, EntitySettings(keeper_timeout=0.9), num_shards=1, allocation=where) as nodes:
+            await nodes.form(*THREE)
+            nodes.say("n1", ids)
+            await nodes.lives(ids)
+            sim.network.set_conditions(Conditions(delay=(0.2, 0.2)))
+            nodes.start("n4")
+            await nodes.nodes.formed(*THREE, "n4")
+            await trio.sleep(30)
+            assert set(nodes.living.items()) == {(each, "n4") for each in ids}
+
+    run(scenario)
