@@ -71,6 +71,10 @@ def behavior(entity_id: str) -> Behavior[str]:
     return Behaviors.ignore()
 
 
+def worker(index: int, count: int) -> Behavior[str]:
+    return Behaviors.ignore()
+
+
 def node(**settings: Any) -> ClusteredActorSystem:
     return ClusteredActorSystem(**{"name": "shop", "host": "127.0.0.1", "port": 0, "node_id": "node-1", **settings})
 
@@ -106,6 +110,9 @@ def spread() -> Iterator[Row]:
     yield "Passivation.idle", keyword(Passivation, "idle"), *SOME_SECONDS
     bad = [*counts(1)[1], -math.inf]
     yield "Passivation.limit", keyword(Passivation, "limit"), "a whole number, 1 or more, or math.inf", bad
+    yield "count", lambda value: Behaviors.daemons(worker, value), *counts(1, 10_000)
+    yield "keep_alive", lambda value: Behaviors.daemons(worker, 1, keep_alive=value), *SOME_SECONDS
+    yield "proxy", lambda value: Behaviors.daemons(worker, 1, proxy=value), "True or False", [None, 1, "yes"]
     yield "SingletonSettings.retry", keyword(SingletonSettings, "retry"), f"{SOME_SECONDS[0]} and finite", SOME_SECONDS[1]
     yield "SingletonSettings.buffer", keyword(SingletonSettings, "buffer"), *counts(0)
     yield "SingletonSettings.stop_timeout", keyword(SingletonSettings, "stop_timeout"), *NO_TIME

@@ -41,6 +41,7 @@ from casty_trio.model.cluster_events import (
 )
 from casty_trio.model.cluster_settings import ClusterSettings as ClusterSettings
 from casty_trio.model.context import ActorContext as ActorContext
+from casty_trio.model.daemons import DaemonsRef as DaemonsRef
 from casty_trio.model.detection import DetectorSettings as DetectorSettings, DetectorStatistics as DetectorStatistics
 from casty_trio.model.entity import EntityInfo as EntityInfo
 from casty_trio.model.entity_settings import EntitySettings as EntitySettings

@@ -29,6 +29,7 @@ __all__ = [
     "Behavior",
     "BoundFactory",
     "Broadcasted",
+    "Daemons",
     "Discoverable",
     "Factory",
     "Handler",
@@ -155,6 +156,12 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
     passivation: Passivation | None = None
     stop_message: Any = None
     remember_entities: EntityStore | None = None
+
+
+class Daemons(Sharded[M], Generic[M], frozen=True, eq=False):
+    """So many actors, each alive once in the cluster; only a `ClusteredActorSystem` can spawn it."""
+
+    keep_alive: float = 10.0
 
 
 class Broadcasted(Behavior[M], frozen=True, eq=False):
