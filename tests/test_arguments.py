@@ -116,6 +116,11 @@ def spread() -> Iterator[Row]:
     yield "SingletonSettings.retry", keyword(SingletonSettings, "retry"), f"{SOME_SECONDS[0]} and finite", SOME_SECONDS[1]
     yield "SingletonSettings.buffer", keyword(SingletonSettings, "buffer"), *counts(0)
     yield "SingletonSettings.stop_timeout", keyword(SingletonSettings, "stop_timeout"), *NO_TIME
+    for name in ("lease_interval", "lease_timeout", "lease_lost_after"):
+        allowed, bad = f"{SOME_SECONDS[0]} and finite", [*SOME_SECONDS[1], math.inf]
+        yield f"SingletonSettings.{name}", keyword(SingletonSettings, name), allowed, bad
+    lease = of_class("casty_trio.model.lease.Lease")
+    yield "lease", lambda value: Behaviors.singleton(Behaviors.ignore(), lease=value), *lease
     role = "an iterable of names of at most 64 characters"
     yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
     kind = "of class casty_trio.model.kinds.Behavior"

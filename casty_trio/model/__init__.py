@@ -63,6 +63,13 @@ from casty_trio.model.events import (
     UnhandledMessage as UnhandledMessage,
 )
 from casty_trio.model.kinds import Behavior as Behavior
+from casty_trio.model.lease import (
+    Lease as Lease,
+    LeaseAcquired as LeaseAcquired,
+    LeaseEvent as LeaseEvent,
+    LeaseFailed as LeaseFailed,
+    LeaseLost as LeaseLost,
+)
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
 from casty_trio.model.passivation import Passivation as Passivation

@@ -51,6 +51,7 @@ from casty_trio.model.kinds import (
     behavior_message_types,
     is_spread,
 )
+from casty_trio.model.lease import Lease
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.remembering import EntityStore
@@ -420,7 +421,9 @@ class Behaviors:
         return Broadcasted(behavior, behavior_message_types(behavior))
 
     @staticmethod
-    def singleton(behavior: Behavior[M], *, role: str | None = None, stop_message: object = None) -> Singleton[M]:
+    def singleton(
+        behavior: Behavior[M], *, role: str | None = None, stop_message: object = None, lease: Lease | None = None
+    ) -> Singleton[M]:
         """One actor in the whole cluster: spawn it on each node, under the same name; the oldest of them that is up runs it.
 
         `spawn` gives a ref that reaches the actor wherever it runs, and holds mail while it moves. The actor moves when its
@@ -431,9 +434,13 @@ class Behaviors:
             role: only nodes with this role run it; the others send to it. The same on every node.
             stop_message: what the actor is told in the place of just being stopped, when it moves in good order. It has to
                 return `stopped()` some time after, ``SingletonSettings.stop_timeout`` at most.
+            lease: what a node has to hold, beside, while it runs the actor: a guard against two sides of a cut that both go
+                on, and against what a node does that was paused. The actor starts when the lease is had, and is stopped at
+                once when it is lost; mail waits until it is had again. It is given back when the actor moves.
 
         Raises:
-            SettingsError: it is no behaviour, or one that is itself spread over the cluster; or the role is no text.
+            SettingsError: it is no behaviour, or one that is itself spread over the cluster; the role is no text, or the
+                lease no `Lease`.
 
         Example:
             >>> def scheduler() -> Behavior[str]:
@@ -447,7 +454,8 @@ class Behaviors:
             refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
         if role is not None:
             check_roles("role", (role,))
-        return Singleton(behavior, role, stop_message, behavior_message_types(behavior))
+        check_instance("lease", lease, Lease)
+        return Singleton(behavior, role, stop_message, behavior_message_types(behavior), lease)
 
 
 def _ignore(_: object, message: object) -> None:

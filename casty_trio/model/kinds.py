@@ -15,6 +15,7 @@ from casty_trio.model.annotations import factory_message_types, handler_message_
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
+from casty_trio.model.lease import Lease
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.remembering import EntityStore
@@ -178,6 +179,7 @@ class Singleton(Behavior[M], frozen=True, eq=False):
     role: str | None
     stop_message: Any
     message_types: tuple[Any, ...]
+    lease: Lease | None = None
 
 
 def behavior_message_types(behavior: Behavior[Any]) -> tuple[Any, ...]:
