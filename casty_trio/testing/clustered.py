@@ -142,6 +142,7 @@ class OneSide(Invariant):
         self.longest: float = 0.0
         self._apart = apart
         self._downed: set[int] = set()
+        self._split: dict[frozenset[str], float] = {}  # since when two nodes are on two sides
 
     def on_event(self, life: Life, event: Event) -> None:
         if isinstance(event, MemberDowned):
@@ -152,11 +153,13 @@ class OneSide(Invariant):
                 self.fail(f"it has removed {removed.node}, uid {event.member.uid}, which goes on", life.node)
 
     def poll(self) -> None:
-        weather = self.observer.weather
-        for one, other in combinations(weather.sides(), 2):
-            apart = weather.apart(one, other)
+        now, sides = trio.current_time(), list(combinations(self.observer.weather.sides(), 2))
+        pairs = [frozenset(pair) for one, other in sides for pair in product(one, other)]
+        self._split = {pair: self._split.get(pair, now) for pair in pairs}  # before, they heard each other, or of each other
+        for one, other in sides:
             for a, b in product(self._up(one), self._up(other)):
                 steady = min(self.observer.undisturbed(life.node, life.node) for life in (a, b))
+                apart = min(self.observer.weather.apart(one, other), now - self._split[frozenset((a.node, b.node))])
                 if system_of(a).cluster_state.cluster == system_of(b).cluster_state.cluster:
                     self.longest = max(self.longest, min(apart, steady))
                     if self.longest > self._apart:
@@ -169,7 +172,8 @@ class OneSide(Invariant):
     def _goes_on(self, life: Life) -> bool:
         awake = life.node in self.observer.nodes.awake
         rested = trio.current_time() - self.observer.nodes.steady_since(life.node) < WAKING  # it has yet to hear of it
-        return awake and not rested and not system_of(life).downed
+        system = system_of(life)
+        return awake and not rested and not system.downed and not system.in_doubt  # what it hosts stands still meanwhile
 
     def report(self) -> Mapping[str, float]:
         return {"members downed": len(self._downed), "peak apart": self.longest}
