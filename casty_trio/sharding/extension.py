@@ -20,7 +20,7 @@ from casty_trio.errors import (
 )
 from casty_trio.link.held import Held
 from casty_trio.model.behavior import Behaviors
-from casty_trio.model.kinds import Behavior, Sharded
+from casty_trio.model.kinds import Behavior, Daemons, Sharded
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.ref import ActorRef
@@ -30,6 +30,7 @@ from casty_trio.protocol.coordinator import Candidate
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import REFUSED, Connection, FrameHandler, Peer, of_node, read_back
 from casty_trio.sharding.coordination import Coordination
+from casty_trio.sharding.daemons import DaemonCell, DaemonRef, DaemonRegion
 from casty_trio.sharding.region import EntityRef, Region, RegionCell, RegionRef
 from casty_trio.sharding.routing import Mail
 
@@ -51,7 +52,7 @@ class Sharding(Extension):
     """The sharded types of one node, and the coordinators of those that it coordinates."""
 
     behavior: ClassVar[type[Behavior[Any]]] = Sharded
-    seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = (RegionRef,)
+    seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = (RegionRef, DaemonRef)
 
     def __init__(self, system: ClusteredActorSystem) -> None:
         super().__init__(system)
@@ -82,8 +83,9 @@ class Sharding(Extension):
         if name is None:
             raise UsageError("a sharded type needs a name: clients and other nodes call it by that")
         self._register(sharded, name)
-        cell = self.system.spawn_cell(Behaviors.receive(_unexpected), name, RegionCell)
-        region = Region(self, sharded, cell)
+        daemons = sharded if isinstance(sharded, Daemons) else None
+        cell = self.system.spawn_cell(Behaviors.receive(_unexpected), name, DaemonCell if daemons else RegionCell)
+        region = DaemonRegion(self, daemons, cell) if daemons else Region(self, sharded, cell)
         assert isinstance(cell.ref, RegionRef)  # RegionCell makes no other
         cell.ref.bind(region)
         former = self._regions.get(name)

@@ -109,12 +109,14 @@ class RegionCell(Cell[Any]):
 class Region:
     """One sharded type on this node."""
 
+    family_type: ClassVar[type[EntityFamily]] = EntityFamily
+
     def __init__(self, sharding: Sharding, behavior: Sharded[Any], cell: Cell[Any]) -> None:
         self.sharding = sharding
         self.shard_type: str = cell.name
         self.num_shards: int = behavior.num_shards
         self.cell = cell
-        self.entities: EntityFamily = EntityFamily(cell.path, self, behavior)
+        self.entities: EntityFamily = self.family_type(cell.path, self, behavior)
         self._refs = self.entities.refs
         self._find = self.entities.find
         self._touch = self.entities.touch

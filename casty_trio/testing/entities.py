@@ -94,6 +94,10 @@ class OneInstance(Invariant):
         """It has ended there."""
         self._live.get(entity, {}).pop(life.uid, None)
 
+    def living(self, entity: str) -> tuple[Life, ...]:
+        """The starts of nodes on which an entity has begun, and not ended."""
+        return tuple(self._live.get(entity, {}).values())
+
     def handles(self, life: Life) -> bool:
         """Whether what is handled on a node counts: also when it was paused a moment ago, for then it stands still until it
         knows what it is."""
