@@ -198,9 +198,7 @@ class Kubernetes:
     ) -> list[tuple[str, int]] | None:
         found, following = list[tuple[str, int]](), ""
         while True:
-            left = (
-                deadline - anyio.current_time()
-            )  # httpx keeps to it: a cancelled request leaks its socket
+            left = deadline - anyio.current_time()  # httpx keeps to it: a cancelled request leaks its socket
             if left <= 0:
                 raise DiscoveryError(f"the pods of {self.service} cannot be looked up in {self._timeout:g} s")
             response = await client.get(f"{url}&continue={quote(following, safe='')}" if following else url, timeout=left)
