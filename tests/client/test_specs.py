@@ -49,6 +49,7 @@ from casty_trio import (
     ClusterClientUp,
     ClusteredActorSystem,
     Connected,
+    ConnectError,
     ContactPointRemoved,
     ContactPoints,
     Disconnected,
@@ -427,3 +428,44 @@ def test_start_spec(caplog: pytest.LogCaptureFixture) -> None:
         assert heard == {}
 
     spec(program, ("n1",), contacts=("n1",), buffer=0)
+
+
+def test_a_node_that_leaves_and_goes_on() -> None:
+    """K3, C8: ``leave()`` within a block hands the clients over as its end does; the node takes none after it."""
+
+    async def program(nodes: Cluster, client: ClusterClient, heard: Heard) -> None:
+        gone = contact(client)
+        system = nodes.systems[gone]
+        async with client.events(Connected) as connections, trio.open_nursery() as nursery:
+            await anext(connections)
+            nursery.start_soon(system.leave)
+            with trio.fail_after(5):
+                await anext(connections)
+        assert contact(client) != gone
+        assert await hi(client) != gone
+        assert system.running
+        assert not [each for each in system.connections if each.peer is None]
+        with pytest.raises(ConnectError):
+            async with ClusterClient([(gone, PORT)], NAME, connect_timeout=5, env=nodes.sim.env("c2")):
+                pytest.fail("it was let in")
+        with trio.fail_after(5):
+            while (gone, PORT) in client.contact_points:  # noqa: ASYNC110 - the other node has to hear of it
+                await trio.sleep(0.1)
+
+    slow = LinkSettings(keep_alive=DAY, dead_after=DAY)
+    spec(given_others(program), ("n1", "n2", "n3"), contacts=("n1",), link=slow, refresh=DAY)
+
+
+def test_a_client_that_does_not_let_go_is_sent_away() -> None:
+    """K3: one that cannot be asked in time loses its connection when the node has left."""
+
+    async def program(nodes: Cluster, client: ClusterClient, heard: Heard) -> None:
+        gone = contact(client)
+        client.stream.part = lambda: None  # type: ignore[method-assign]
+        with trio.fail_after(30):
+            await nodes.systems[gone].leave()
+            while client.stream.connected is None or contact(client) == gone:  # noqa: ASYNC110 - the node has to close it
+                await trio.sleep(0.1)
+        assert await hi(client) != gone
+
+    spec(given_others(program), ("n1", "n2", "n3"), contacts=("n1",))
