@@ -188,7 +188,7 @@ class Sharding(Extension):
         """Have entities end before others can start them: these will, when this node is gone."""
         left = [region for region in self._living().values() if not self._alone(region.routing.role)]
         for region in left:
-            region.stop_entities()
+            region.close()
         settings = self.system.settings
         with trio.move_on_after(settings.grace + settings.hook_timeout + MARGIN):
             while not all(region.empty or region.cell.ended for region in left):
