@@ -299,7 +299,7 @@ class EntityTraffic:
         rng: random.Random,
         nursery: trio.Nursery,
     ) -> None:
-        """Ask one after the other, evenly and without waiting for answers: by chance, or for others' silence, none is left out."""
+        """Ask them in turn, evenly and without waiting for answers: by chance, or for others' silence, none is left out."""
         todo: list[str] = []
         while True:
             await sleep(rng.uniform(0.5, 1.5) / self._asks)
