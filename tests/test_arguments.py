@@ -71,6 +71,10 @@ def behavior(entity_id: str) -> Behavior[str]:
     return Behaviors.ignore()
 
 
+def worker(index: int, count: int) -> Behavior[str]:
+    return Behaviors.ignore()
+
+
 def node(**settings: Any) -> ClusteredActorSystem:
     return ClusteredActorSystem(**{"name": "shop", "host": "127.0.0.1", "port": 0, "node_id": "node-1", **settings})
 
@@ -106,9 +110,17 @@ def spread() -> Iterator[Row]:
     yield "Passivation.idle", keyword(Passivation, "idle"), *SOME_SECONDS
     bad = [*counts(1)[1], -math.inf]
     yield "Passivation.limit", keyword(Passivation, "limit"), "a whole number, 1 or more, or math.inf", bad
+    yield "count", lambda value: Behaviors.daemons(worker, value), *counts(1, 10_000)
+    yield "keep_alive", lambda value: Behaviors.daemons(worker, 1, keep_alive=value), *SOME_SECONDS
+    yield "proxy", lambda value: Behaviors.daemons(worker, 1, proxy=value), "True or False", [None, 1, "yes"]
     yield "SingletonSettings.retry", keyword(SingletonSettings, "retry"), f"{SOME_SECONDS[0]} and finite", SOME_SECONDS[1]
     yield "SingletonSettings.buffer", keyword(SingletonSettings, "buffer"), *counts(0)
     yield "SingletonSettings.stop_timeout", keyword(SingletonSettings, "stop_timeout"), *NO_TIME
+    for name in ("lease_interval", "lease_timeout", "lease_lost_after"):
+        allowed, bad = f"{SOME_SECONDS[0]} and finite", [*SOME_SECONDS[1], math.inf]
+        yield f"SingletonSettings.{name}", keyword(SingletonSettings, name), allowed, bad
+    lease = of_class("casty_trio.model.lease.Lease")
+    yield "lease", lambda value: Behaviors.singleton(Behaviors.ignore(), lease=value), *lease
     role = "an iterable of names of at most 64 characters"
     yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
     kind = "of class casty_trio.model.kinds.Behavior"

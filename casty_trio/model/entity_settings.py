@@ -22,7 +22,8 @@ class EntitySettings:
             seconds; then it is stopped as any actor, within ``ActorSettings.grace``.
         revive_rate: how many remembered entities of one type a node starts in a second, at most, when their shards come to
             it; ``math.inf`` is all at once.
-        restart_least: after how many seconds a remembered entity that has failed starts again; twice as long each time.
+        restart_least: after how many seconds a remembered entity, or a daemon, that has failed starts again; twice as long
+            each time.
         restart_most: the most that this becomes, in seconds.
         remembered_most: how many entities of one type are remembered without a store, up to 100 000; further ones are not.
         keeper_timeout: how long a member that keeps the ids of entities, when there is no store, may tell nothing before it

@@ -20,7 +20,7 @@ from casty_trio.errors import (
 )
 from casty_trio.link.held import Held
 from casty_trio.model.behavior import Behaviors
-from casty_trio.model.kinds import Behavior, Sharded
+from casty_trio.model.kinds import Behavior, Daemons, Sharded
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.ref import ActorRef
@@ -30,6 +30,7 @@ from casty_trio.protocol.coordinator import Candidate
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import REFUSED, Connection, FrameHandler, Peer, of_node, read_back
 from casty_trio.sharding.coordination import Coordination
+from casty_trio.sharding.daemons import DaemonCell, DaemonRef, DaemonRegion
 from casty_trio.sharding.keeping import Keeping
 from casty_trio.sharding.region import EntityRef, Region, RegionCell, RegionRef
 from casty_trio.sharding.routing import Mail
@@ -52,7 +53,7 @@ class Sharding(Extension):
     """The sharded types of one node, and the coordinators of those that it coordinates."""
 
     behavior: ClassVar[type[Behavior[Any]]] = Sharded
-    seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = (RegionRef,)
+    seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = (RegionRef, DaemonRef)
 
     def __init__(self, system: ClusteredActorSystem) -> None:
         super().__init__(system)
@@ -86,8 +87,9 @@ class Sharding(Extension):
         if name is None:
             raise UsageError("a sharded type needs a name: clients and other nodes call it by that")
         self._register(sharded, name)
-        cell = self.system.spawn_cell(Behaviors.receive(_unexpected), name, RegionCell)
-        region = Region(self, sharded, cell)
+        daemons = sharded if isinstance(sharded, Daemons) else None
+        cell = self.system.spawn_cell(Behaviors.receive(_unexpected), name, DaemonCell if daemons else RegionCell)
+        region = DaemonRegion(self, daemons, cell) if daemons else Region(self, sharded, cell)
         assert isinstance(cell.ref, RegionRef)  # RegionCell makes no other
         cell.ref.bind(region)
         former = self._regions.get(name)
@@ -186,7 +188,7 @@ class Sharding(Extension):
         """Have entities end before others can start them: these will, when this node is gone."""
         left = [region for region in self._living().values() if not self._alone(region.routing.role)]
         for region in left:
-            region.stop_entities()
+            region.close()
         settings = self.system.settings
         with trio.move_on_after(settings.grace + settings.hook_timeout + MARGIN):
             while not all(region.empty or region.cell.ended for region in left):

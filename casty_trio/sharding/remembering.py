@@ -123,7 +123,7 @@ class Remembering:
         """Start an entity that is remembered, if it may live here and does not."""
         region = self._region
         shard = region.shard_of(entity_id)
-        if self._system.running and self.knows(shard, entity_id) and region.owns(shard) and not region.cell.stopping:
+        if self._system.running and self.knows(shard, entity_id) and region.owns(shard) and not region.stopping:
             region.revive(entity_id)
 
     # --- The store ----------------------------------------------------------------------------------------------------

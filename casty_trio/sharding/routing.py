@@ -419,6 +419,11 @@ class Routing:
         self._drains.clear()
         self._coming.clear()
 
+    @property
+    def leaving(self) -> bool:
+        """Whether this node gives its shards away, for it leaves."""
+        return self._leaving
+
     def give_up_hosting(self) -> None:
         """The node leaves: have the shards move away."""
         self._leaving = True
