@@ -86,7 +86,7 @@ class OneInstance(Invariant):
         self.begun += 1
         live = self._live.setdefault(entity, {})
         for other in live.values():
-            if other is not life and self.counts(other) and self.counts(life):
+            if other is not life and self.rivals(life, other):
                 self.fail(f"{entity} begins, and lives on {other.node}", life.node)
         live[life.uid] = life
 
@@ -97,6 +97,10 @@ class OneInstance(Invariant):
     def living(self, entity: str) -> tuple[Life, ...]:
         """The starts of nodes on which an entity has begun, and not ended."""
         return tuple(self._live.get(entity, {}).values())
+
+    def rivals(self, one: Life, other: Life) -> bool:
+        """Whether it must not live on both."""
+        return self.counts(other) and self.counts(one)
 
     def handles(self, life: Life) -> bool:
         """Whether what is handled on a node counts: also when it was paused a moment ago, for then it stands still until it
