@@ -62,7 +62,7 @@ class Seen(Membership):
 
 class Spared(Invariant):
     """Nobody is declared down who does not leave, runs without a pause, and hears most of the members, and they it; those
-    that leave have no vote.
+    that leave have no vote. What a node says that goes itself counts once another has heard it.
 
     Parameters:
         memory: for how many seconds that has to have been so: at least as long as an accusation takes to be withdrawn.
@@ -77,11 +77,14 @@ class Spared(Invariant):
     def on_event(self, life: Life, event: Event) -> None:
         if isinstance(event, (MemberLeft, MemberExited)):
             self._going.add(event.member.uid)
-        elif isinstance(event, MemberDowned) and event.member.uid not in self._going:
+        elif isinstance(event, MemberDowned) and event.member.uid not in self._going and not self._goes(life):
             self._going.add(event.member.uid)
             downed = self.observer.living_as(event.member.uid)
             if downed is not None and self._hears_most(downed):
                 self.fail(f"it hears that {downed.node}, uid {downed.system.uid}, is down, which hears most", life.node)
+
+    def _goes(self, life: Life) -> bool:
+        return system_of(life).self_node.status >= MemberStatus.DOWN
 
     def _hears_most(self, life: Life) -> bool:
         members = system_of(life).members
