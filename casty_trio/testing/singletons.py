@@ -20,7 +20,7 @@ from casty_trio.model.behavior import Behaviors
 from casty_trio.model.context import ActorContext
 from casty_trio.model.kinds import Behavior
 from casty_trio.model.ref import ActorRef
-from casty_trio.testing.entities import Complete, Item, OneInstance, Tally
+from casty_trio.testing.entities import Complete, Item, OneInstance, Tally, system_of
 from casty_trio.testing.invariants import Order
 from casty_trio.testing.observer import Invariant, Life
 
@@ -43,11 +43,7 @@ class OneSingleton(OneInstance):
     name = "S8 one singleton"
 
     def counts(self, life: Life) -> bool:
-        return super().counts(life) and not _system(life).in_doubt
-
-    def rivals(self, one: Life, other: Life) -> bool:
-        clusters = {_system(life).cluster_state.cluster for life in (one, other)} - {0}  # which is a node's that is in none
-        return len(clusters) < 2 and super().rivals(one, other)
+        return super().counts(life) and not system_of(life).in_doubt
 
     def poll(self) -> None:
         for one, other in combinations(self.living(NAME), 2):
@@ -170,8 +166,3 @@ class SingletonTraffic:
                 self._bench.observer.note(life.node, error)
             else:
                 self._answers.answered(life.node, begun)
-
-
-def _system(life: Life) -> ClusteredActorSystem:
-    system: Any = life.system  # all nodes with singletons are of that kind
-    return system  # type: ignore[no-any-return]
