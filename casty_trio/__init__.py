@@ -146,6 +146,7 @@ from casty_trio.model import (
     ReceptionistMessage as ReceptionistMessage,
     Register as Register,
     RegistrySettings as RegistrySettings,
+    RememberingFull as RememberingFull,
     RendezvousHash as RendezvousHash,
     RestForOneStrategy as RestForOneStrategy,
     ServiceEntry as ServiceEntry,

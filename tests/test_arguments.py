@@ -125,20 +125,22 @@ def spread() -> Iterator[Row]:
     yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
     kind = "of class casty_trio.model.kinds.Behavior"
     yield "behavior", lambda value: Behaviors.singleton(value), kind, [None, 5, behavior]
-    store = "of class casty_trio.model.remembering.EntityStore"
+    store = "True, False or of class casty_trio.model.remembering.EntityStore"
     yield (
         "remember_entities",
         lambda value: Behaviors.sharded(behavior, remember_entities=value),
         store,
-        [None, True, "x", 5],
+        [None, 1, 0, "x", 5],
     )
     yield "path", lambda value: SqliteEntityStore(value), "a path", [None, 5, b"x"]
     yield "env", lambda value: SqliteEntityStore("x", env=value), *of_class("casty_trio.env.Env")
     allowed, bad = "a number, 1 or more", [*NO_NUMBERS, None, 0.9]
     yield "EntitySettings.revive_rate", keyword(EntitySettings, "revive_rate"), allowed, bad
     finite = f"{SOME_SECONDS[0]} and finite"
-    for name in ("restart_least", "restart_most"):
+    for name in ("restart_least", "restart_most", "keeper_timeout"):
         yield f"EntitySettings.{name}", keyword(EntitySettings, name), finite, [*SOME_SECONDS[1], math.inf]
+    kept, wrong = "a whole number, 1 to 100000", [*NO_NUMBERS, None, 0, 1.5, 100_001, math.inf]
+    yield "EntitySettings.remembered_most", keyword(EntitySettings, "remembered_most"), kept, wrong
     yield "EntitySettings.stop_timeout", keyword(EntitySettings, "stop_timeout"), *NO_TIME
 
 

@@ -104,6 +104,7 @@ from casty_trio.model.shard_events import (
     HandOffAdvanced as HandOffAdvanced,
     HandOffFinished as HandOffFinished,
     HandOffStarted as HandOffStarted,
+    RememberingFull as RememberingFull,
     ShardEvent as ShardEvent,
     ShardHomeChanged as ShardHomeChanged,
     TakeOverAdvanced as TakeOverAdvanced,

@@ -8,7 +8,7 @@ per message.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from casty_trio.model.allocation import AllocationStrategy
 from casty_trio.model.annotations import factory_message_types
@@ -239,7 +239,7 @@ class Behaviors:
         extract_entity_id: None = None,
         extract_message: None = None,
         passivation: Passivation | None = None,
-        remember_entities: EntityStore | Literal[False] = False,
+        remember_entities: EntityStore | bool = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Sharded[M]: ...
@@ -254,7 +254,7 @@ class Behaviors:
         extract_entity_id: Callable[[M], str],
         extract_message: None = None,
         passivation: Passivation | None = None,
-        remember_entities: EntityStore | Literal[False] = False,
+        remember_entities: EntityStore | bool = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Behavior[M]: ...
@@ -269,7 +269,7 @@ class Behaviors:
         extract_entity_id: Callable[[T], str],
         extract_message: Callable[[T], M],
         passivation: Passivation | None = None,
-        remember_entities: EntityStore | Literal[False] = False,
+        remember_entities: EntityStore | bool = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Behavior[T]: ...
@@ -284,7 +284,7 @@ class Behaviors:
         extract_entity_id: Callable[[Any], str] | None = None,
         extract_message: Callable[[Any], Any] | None = None,
         passivation: Passivation | None = None,
-        remember_entities: EntityStore | Literal[False] = False,
+        remember_entities: EntityStore | bool = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Any:
@@ -301,8 +301,11 @@ class Behaviors:
             extract_message: makes what the entity receives of a message of your own; left out, it receives that itself.
             passivation: which entities' actors are stopped by themselves, because nobody needs them or there are too many;
                 left out, none is.
-            remember_entities: a store; entities in it live again when their shard comes to a node, without a message.
-                An entity is forgotten when it passivates or stops by itself; one that fails is started again.
+            remember_entities: True, or a store: entities live again where their shard comes to, without a message, after a
+                crash, too. With True the coordinator and the two next-oldest members (with the role) keep the ids, of up
+                to 100 000 entities of the type, until the whole cluster stops; with a store, for ever, and any number. An
+                entity is forgotten when it passivates or stops by itself; one that fails is started again. Give all nodes
+                the same.
             allocation: which member gets which shard; `LeastShards` when left out. That of the node that coordinates the
                 type counts, the oldest member (with the role), so give all the same.
             stop_message: what an entity is told in the place of just being stopped, when it is passivated or its shard
@@ -325,8 +328,9 @@ class Behaviors:
         if extract_message is not None and extract_entity_id is None:
             refuse("extract_message", extract_message, "left out, or given together with extract_entity_id")
         check_instance("passivation", passivation, Passivation)
-        if remember_entities is not False:
-            check_given("remember_entities", remember_entities, EntityStore)
+        if not isinstance(remember_entities, bool | EntityStore):
+            store = f"{EntityStore.__module__}.{EntityStore.__qualname__}"
+            refuse("remember_entities", remember_entities, f"True, False or of class {store}")
         check_instance("allocation", allocation, AllocationStrategy)
         return Sharded[Any](
             factory,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -156,7 +156,7 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
     extract_message: Callable[[Any], Any] | None = None
     passivation: Passivation | None = None
     stop_message: Any = None
-    remember_entities: EntityStore | None = None
+    remember_entities: EntityStore | Literal[True] | None = None
 
 
 class Daemons(Sharded[M], Generic[M], frozen=True, eq=False):

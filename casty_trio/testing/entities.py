@@ -263,7 +263,7 @@ class EntityTraffic:
         rng = self._bench.sim.rng(f"entities of {life.node}")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_telling, life, entities, rng)
-            nursery.start_soon(self._keep_asking, system, life, entities, rng)
+            nursery.start_soon(self._keep_asking, system, life, entities, rng, nursery)
             yield
             nursery.cancel_scope.cancel()
 
@@ -299,19 +299,32 @@ class EntityTraffic:
             entities.tell(ShardEnvelope(entity, Item(life.uid, told[entity])))
 
     async def _keep_asking(
-        self, system: ClusteredActorSystem, life: Life, entities: ActorRef[Any], rng: random.Random
+        self,
+        system: ClusteredActorSystem,
+        life: Life,
+        entities: ActorRef[Any],
+        rng: random.Random,
+        nursery: trio.Nursery,
     ) -> None:
+        """Ask them in turn, evenly and without waiting for answers: by chance, or for others' silence, none is left out."""
         todo: list[str] = []
         while True:
-            await sleep(rng.expovariate(self._asks))
-            todo = todo or rng.sample(ENTITIES, len(ENTITIES))
-            entity, begun = todo.pop(), trio.current_time()
-            try:
-                await system.ask(entities, lambda r, e=entity: ShardEnvelope(e, Tally(r)), timeout=TIMEOUT)
-            except AskError as error:
-                self._bench.observer.note(life.node, error)
-            else:
-                self._answers.answered(life.node, entity, begun)
+            await sleep(rng.uniform(0.5, 1.5) / self._asks)
+            if not todo:
+                todo.extend(rng.sample(ENTITIES, len(ENTITIES)))
+            nursery.start_soon(self._ask, system, life, entities, todo.pop(), todo)
+
+    async def _ask(
+        self, system: ClusteredActorSystem, life: Life, entities: ActorRef[Any], entity: str, todo: list[str]
+    ) -> None:
+        begun = trio.current_time()
+        try:
+            await system.ask(entities, lambda r: ShardEnvelope(entity, Tally(r)), timeout=TIMEOUT)
+        except AskError as error:
+            self._bench.observer.note(life.node, error)
+            todo.insert(0, entity)  # once more, behind the others
+        else:
+            self._answers.answered(life.node, entity, begun)
 
 
 def _idle(entity_id: str) -> Behavior[Item]:
