@@ -412,7 +412,7 @@ class ClusteredActorSystem(MemberNode):
                 connection.link.close(LEFT)
 
     async def hand_over(self) -> None:
-        for extension in self._extensions:
+        for extension in reversed(self._extensions):  # shards last: entities that were stopped get no time to start again
             await extension.hand_over()
 
     def cluster_changed(self) -> None:
