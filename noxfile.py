@@ -152,6 +152,17 @@ def simulate(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def planned(session: nox.Session) -> None:
+    """Let nodes of simulated clusters join, leave and be restarted in turn, and see that nothing is lost.
+
+    Call it again to go on; the sum is written into docs/reliability.md.
+    """
+    session.install("-e", ".", *group("test"))
+    results = Path(session.create_tmp()) / "planned.jsonl"
+    session.run("python", "-m", "tests.sim.planned", "--results", str(results), "--update-docs", *session.posargs)
+
+
+@nox.session(default=False)
 def convergence(session: nox.Session) -> None:
     """Measure how soon members notice a fault, and how soon all agree after it; half an hour at a time.
 

@@ -15,7 +15,8 @@ import trio
 
 from casty_trio.actors.refs import AdapterRef, LocalRef
 from casty_trio.errors import CastyError, SystemClosedError
-from casty_trio.model.checks import check_count, check_given, refuse
+from casty_trio.model.backlog import Backlog, check_event_type
+from casty_trio.model.checks import check_given
 from casty_trio.model.events import Event, Lagged
 from casty_trio.model.ref import ActorRef
 
@@ -27,30 +28,19 @@ Listener = Callable[[Any], None]
 
 
 class _Iteration(AsyncIterator[E | Lagged]):
-    """The bounded buffer of one iterator; what is lost is counted in its place, and takes no room."""
+    """One iterator, which waits for what its backlog gets."""
 
     def __init__(self, capacity: int) -> None:
-        check_count("capacity", capacity, 1)
-        self._capacity = capacity
-        self._buffer: deque[E | Lagged] = deque()
-        self._events = 0
+        self._backlog = Backlog[E](capacity)
         self._idle = trio.lowlevel.ParkingLot()
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<events: {self._events} wait>"
+        return f"<events: {len(self._backlog)} wait>"
 
     def offer(self, event: E) -> None:
-        last = self._buffer[-1] if self._buffer else None
-        if self._events < self._capacity:
-            self._buffer.append(event)
-            self._events += 1
-            self._idle.unpark()
-        elif type(last) is Lagged:
-            self._buffer[-1] = Lagged(last.count + 1)
-        else:
-            self._buffer.append(Lagged(1))
-            self._idle.unpark()
+        self._backlog.offer(event)
+        self._idle.unpark()
 
     def close(self) -> None:
         self._closed = True
@@ -58,20 +48,11 @@ class _Iteration(AsyncIterator[E | Lagged]):
 
     async def __anext__(self) -> E | Lagged:
         await trio.lowlevel.checkpoint()
-        while not self._buffer:
+        while not self._backlog:
             if self._closed:
                 raise StopAsyncIteration
             await self._idle.park()
-        item = self._buffer.popleft()
-        if type(item) is not Lagged:
-            self._events -= 1
-        return item
-
-
-def check_event_type(value: Any) -> None:
-    """See that a value is a class of events: of any other nothing would ever come."""
-    if not isinstance(value, type) or not issubclass(cast("type[Any]", value), Event):
-        refuse("event_type", value, "Event or a subclass of it")
+        return self._backlog.take()
 
 
 def nothing(_: type[Event]) -> Iterable[Event]:
@@ -106,7 +87,7 @@ class EventStream:
             >>> # system.event_stream.subscribe(ref, DeadLetter)
         """
         check_given("ref", ref, ActorRef)
-        check_event_type(event_type)
+        check_event_type(event_type, "Event")
         if isinstance(ref, AdapterRef | LocalRef):
             if ref.cell.ended:
                 return
@@ -132,7 +113,7 @@ class EventStream:
             event_type: which events.
             capacity: how many may wait for the iteration; what does not fit is counted and told as `Lagged`.
         """
-        check_event_type(event_type)
+        check_event_type(event_type, "Event")
         iteration = _Iteration[E](capacity)
         self._add(event_type, iteration, iteration.offer)
         self._iterations[iteration] = None

@@ -5,16 +5,16 @@ Publishing is synchronous and never waits. An iterator that does not keep up get
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from anyio.lowlevel import checkpoint
 
 from casty_trio.errors import CastyError, SystemClosedError
 from casty_trio.link.parking import Parking, parking_class
-from casty_trio.model.checks import check_count, check_given, refuse
+from casty_trio.model.backlog import Backlog, check_event_type
+from casty_trio.model.checks import check_given
 from casty_trio.model.client_events import ClientEvent, MessageDropped
 from casty_trio.model.events import Event, Lagged
 from casty_trio.model.ref import ActorRef
@@ -27,24 +27,15 @@ Listener = Callable[[Any], None]
 
 
 class _Iteration(AsyncIterator[E | Lagged]):
-    """The bounded buffer of one iterator; what is lost is counted in its place, and takes no room."""
+    """One iterator, which waits for what its backlog gets."""
 
     def __init__(self, capacity: int) -> None:
-        check_count("capacity", capacity, 1)
-        self._capacity = capacity
-        self._buffer: deque[E | Lagged] = deque()
-        self._events = 0
+        self._backlog = Backlog[E](capacity)
         self._parking: Parking = parking_class()()
         self._closed = False
 
     def offer(self, event: E) -> None:
-        if self._events < self._capacity:
-            self._buffer.append(event)
-            self._events += 1
-        elif type(last := self._buffer[-1]) is Lagged:
-            self._buffer[-1] = Lagged(last.count + 1)
-        else:
-            self._buffer.append(Lagged(1))
+        self._backlog.offer(event)
         self._parking.unpark()
 
     def close(self) -> None:
@@ -53,20 +44,11 @@ class _Iteration(AsyncIterator[E | Lagged]):
 
     async def __anext__(self) -> E | Lagged:
         await checkpoint()
-        while not self._buffer:
+        while not self._backlog:
             if self._closed:
                 raise StopAsyncIteration
             await self._parking.park()
-        item = self._buffer.popleft()
-        if type(item) is not Lagged:
-            self._events -= 1
-        return item
-
-
-def check_event_type(value: Any) -> None:
-    """See that a value is a class of events: of any other nothing would ever come."""
-    if not isinstance(value, type) or not issubclass(cast("type[Any]", value), Event):
-        refuse("event_type", value, "ClientEvent or a subclass of it")
+        return self._backlog.take()
 
 
 class ClientEventStream:
@@ -97,7 +79,7 @@ class ClientEventStream:
             >>> # client.event_stream.subscribe(ref, Disconnected)
         """
         check_given("ref", ref, ActorRef)
-        check_event_type(event_type)
+        check_event_type(event_type, "ClientEvent")
         self._add(ref, event_type, ref.tell)
 
     def unsubscribe(self, ref: ActorRef[Any], event_type: type[Event] | None = None) -> None:
@@ -109,7 +91,7 @@ class ClientEventStream:
     @asynccontextmanager
     async def events(self, event_type: type[E], *, capacity: int = 1024) -> AsyncGenerator[AsyncIterator[E | Lagged]]:
         """As `ClusterClient.events`."""
-        check_event_type(event_type)
+        check_event_type(event_type, "ClientEvent")
         iteration = _Iteration[E](capacity)
         if self._closed:
             raise SystemClosedError("the client has left its block: there will be no more events")

@@ -1,7 +1,8 @@
 """The doubt of a node that was paused or blocked: is it still a member? Floor F4: a value that changes.
 
 It ends when most of those that were up, itself included, have answered what it has asked since: nobody answers who has
-removed it. What came in meanwhile may be old, so nothing else counts.
+removed it. What came in meanwhile may be old, so nothing else counts, but that some are down: a node that was removed does
+decide so of one that has just left the others, and knows no more of itself then.
 """
 
 from __future__ import annotations
@@ -58,4 +59,16 @@ class Doubt:
         """Somebody says something of that kind; whether most have answered by now."""
         if isinstance(message, Pong) and message.seq == self.ping.seq:
             self._silent.pop(uid, None)
+        return self._resolved
+
+    def decided(self, down: Sequence[int]) -> bool:
+        """It was decided that these are down, so nothing is to be heard of them; whether most of the rest have answered."""
+        for uid in down:
+            if uid in self._silent:
+                del self._silent[uid]
+                self._most -= 1
+        return self._resolved
+
+    @property
+    def _resolved(self) -> bool:
         return 2 * (self._most - len(self._silent) + 1) > self._most  # this node is among the silent

@@ -154,7 +154,9 @@ class RegistryService:
                 case Changed(keys):
                     self._changed(keys)
                     self._note()
-        self._woken.deadline = min(self._woken.deadline, self._wakeup())
+        wakeup = self._wakeup()
+        if wakeup < self._woken.deadline:  # which costs much to set
+            self._woken.deadline = wakeup
 
     def _say(self, uid: int, body: bytes) -> None:
         """Say something, if there is a connection; what is not said now comes when they compare."""

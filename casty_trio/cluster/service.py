@@ -200,7 +200,9 @@ class ClusterService:
 
     def _wake(self) -> None:
         """Let the task look at the time it waits for anew."""
-        self._woken.deadline = min(self._woken.deadline, self._wakeup())
+        wakeup = self._wakeup()
+        if wakeup < self._woken.deadline:  # which costs much to set
+            self._woken.deadline = wakeup
 
     def _wakeup(self) -> float:
         return trio.current_time() + max(SHORTEST, self._next_wakeup() - self._now())
@@ -255,6 +257,11 @@ class ClusterService:
             for uid in doubt.ask(now):
                 if uid != self._system.uid:
                     self._send_to_member(uid, doubt.ping)
+
+    def _doubt_less(self, down: tuple[int, ...]) -> None:
+        """It was decided who is down: of them no answer is to come."""
+        if self._doubt is not None and self._doubt.decided(down):
+            self._be_sure()
 
     def _be_sure(self) -> None:
         doubt, self._doubt = self._doubt, None
@@ -397,7 +404,7 @@ class ClusterService:
             self._system.start_service(partial(self._ask_lease, decision, self.state.unreachable), "lease")
         else:
             self._apply(decision.down, decision.why)
-            self._be_sure()
+            self._doubt_less(decision.down)
 
     def _apply(self, uids: tuple[int, ...], why: str) -> None:
         if uids:
@@ -417,8 +424,9 @@ class ClusterService:
                 except Exception as error:  # noqa: BLE001 - whatever the program's own function raises is a refusal
                     log_failure(self._system.log, error, "%s cannot ask for the lease", self._system.node_id)
         if self._membership is start and self.state.unreachable == silent:
-            self._apply(decision.down if granted else decision.otherwise, decision.why)
-            self._be_sure()
+            down = decision.down if granted else decision.otherwise
+            self._apply(down, decision.why)
+            self._doubt_less(down)
 
     def _let_go(self) -> None:
         """This node has left: nobody is to be dialled any more."""

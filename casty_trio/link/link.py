@@ -268,17 +268,24 @@ class Link(Outbox):
             self._bytes_in += len(data)
             frames = session.receive_data(data)
             self._frames_in += len(frames)
-            turn = min(max(len(frames) // PARTS, TURN_LEAST), TURN_MOST)
-            while len(frames) > turn and self._hand_over(frames[:turn], on_frame):
-                del frames[:turn]
-                await checkpoint()
-            if len(frames) <= turn:
+            if len(frames) <= TURN_LEAST:
                 self._hand_over(frames, on_frame)
+            else:
+                await self._take_turns(frames, on_frame)
             if pace is not None and (pause := pace(len(data))) > 0:
                 await anyio.sleep(pause)
         self._shut(session.reason)
         if session.state is State.ERROR and self._ending:
             await self._discard()
+
+    async def _take_turns(self, frames: list[Frame], on_frame: Callable[[int, memoryview], None]) -> None:
+        """Hand over what came at once in a few parts, between which others have their turn."""
+        turn = min(max(len(frames) // PARTS, TURN_LEAST), TURN_MOST)
+        while len(frames) > turn and self._hand_over(frames[:turn], on_frame):
+            del frames[:turn]
+            await checkpoint()
+        if len(frames) <= turn:
+            self._hand_over(frames, on_frame)
 
     def _hand_over(self, frames: list[Frame], on_frame: Callable[[int, memoryview], None]) -> bool:
         """Whether all of them meant something."""

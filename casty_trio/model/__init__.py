@@ -93,10 +93,12 @@ from casty_trio.model.settings import (
     ShutdownSettings as ShutdownSettings,
 )
 from casty_trio.model.shard_events import (
+    HandOffAdvanced as HandOffAdvanced,
     HandOffFinished as HandOffFinished,
     HandOffStarted as HandOffStarted,
     ShardEvent as ShardEvent,
     ShardHomeChanged as ShardHomeChanged,
+    TakeOverAdvanced as TakeOverAdvanced,
 )
 from casty_trio.model.sharding_settings import ShardingSettings as ShardingSettings
 from casty_trio.model.signals import Signal as Signal, Terminated as Terminated

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from casty_trio.model.events import Event
 from casty_trio.model.member import Member
 
-__all__ = ["HandOffFinished", "HandOffStarted", "ShardEvent", "ShardHomeChanged"]
+__all__ = ["HandOffAdvanced", "HandOffFinished", "HandOffStarted", "ShardEvent", "ShardHomeChanged", "TakeOverAdvanced"]
 
 
 class ShardEvent(Event, frozen=True):
@@ -54,3 +56,32 @@ class HandOffFinished(ShardEvent, frozen=True):
     home: Member | None
     moved: bool
     duration: float
+
+
+class HandOffAdvanced(ShardEvent, frozen=True):
+    """A move has come a step further; told on the node that took the step, so that a move which hangs shows where.
+
+    Attributes:
+        step: "held": this node holds mail for the shard, and has told its home that no more is on the way. "flushed": all
+            have, so the entities here finish what was accepted. "stopped": they have ended, and what is left goes to the
+            new home. "started": this node is the new home, and has taken that on.
+    """
+
+    step: Literal["held", "flushed", "stopped", "started"]
+
+
+class TakeOverAdvanced(Event, frozen=True):
+    """A node becomes the coordinator of a sharded type, step by step; told on that node.
+
+    Attributes:
+        shard_type: the name of the sharded type.
+        step: "asks": it asks every member what is hosted there. "hears": one more has answered, or is gone. "decides": all
+            have, and it coordinates the type from now on.
+        term: which of the type's terms this is.
+        missing: how many members have not answered yet.
+    """
+
+    shard_type: str
+    step: Literal["asks", "hears", "decides"]
+    term: int
+    missing: int

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+import msgspec
 
 from casty_trio.model.allocation import AllocationStrategy, LeastShards, ShardHost, moves_of, place_of
 from casty_trio.protocol.homes import Say
@@ -24,8 +25,7 @@ CHUNK: Final = 4_000
 """So many entries go in one plan."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(msgspec.Struct, frozen=True):
     """How patient a coordinator is, in seconds.
 
     Attributes:
@@ -39,8 +39,7 @@ class Timing:
     rebalance: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A member, as far as shards go; `up` says whether it may host any."""
 
     uid: int
@@ -48,8 +47,7 @@ class Candidate:
     up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
+class Began(msgspec.Struct, frozen=True):
     """A shard begins to move."""
 
     shard: int
@@ -57,8 +55,7 @@ class Began:
     target: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """A move has ended; `owner` is whoever has the shard now, 0 when nobody has."""
 
     shard: int
@@ -67,8 +64,7 @@ class Ended:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The program's strategy has failed, or named nobody who can host; another was asked."""
 
     error: Exception
@@ -77,8 +73,7 @@ class Failed:
 Effect: TypeAlias = Say | Began | Ended | Failed
 
 
-@dataclass(slots=True)
-class _Region:
+class _Region(msgspec.Struct):
     """What is known of a member that has a region."""
 
     hosts: bool
@@ -90,12 +85,11 @@ class _Region:
     chunk: int = 0  # up to here it was told, and more is to come
 
 
-@dataclass(slots=True)
-class _Claims:
+class _Claims(msgspec.Struct):
     """What a member says it has, before it is decided what is true."""
 
-    hosted: dict[int, Epoch] = field(default_factory=dict[int, Epoch])
-    kept: dict[int, int] = field(default_factory=dict[int, int])
+    hosted: dict[int, Epoch] = msgspec.field(default_factory=dict[int, Epoch])
+    kept: dict[int, int] = msgspec.field(default_factory=dict[int, int])
     ended: bool = False
 
 
@@ -139,6 +133,7 @@ class Coordinator:
         self._unreachable = False
         self._claims: dict[int, _Claims] = {}
         self._regions: dict[int, _Region] = {}
+        self._forgotten: dict[int, None] = {}  # members that have lost their region, and have no other one yet
         self._unsettled: dict[int, float] = {}  # since when, by shard
         self._moves: dict[int, tuple[int, float]] = {}  # target and beginning of each hand-off, by shard
         self._free: dict[int, None] = {}
@@ -154,6 +149,11 @@ class Coordinator:
         """Whether no member has the type any more."""
         return self.active and all(region.ended for region in self._regions.values())
 
+    @property
+    def missing(self) -> int:
+        """How many members it has not heard from, before it decides."""
+        return 0 if self.active else sum(uid not in self._claims for uid in self._members)
+
     # --- What happens -------------------------------------------------------------------------------------------------
 
     def set_members(self, now: float, members: Sequence[Candidate], *, unreachable: bool) -> list[Effect]:
@@ -164,6 +164,7 @@ class Coordinator:
             if uid not in self._members:
                 self._claims.pop(uid, None)
                 self._regions.pop(uid, None)
+                self._forgotten.pop(uid, None)
                 self._bury(now, uid)
         for uid in self._members:
             if uid not in before and not self.active:
@@ -236,6 +237,9 @@ class Coordinator:
             return
         if region is None:
             if word.routes:
+                for each in self._regions.values():
+                    each.owes = each.owes or sender in self._forgotten  # they may wait for news of it
+                self._forgotten.pop(sender, None)
                 self._regions[sender] = _Region(word.hosts, word.upto, word.upto, word.serial, word.ended)
         else:
             region.hosts, region.heard, region.ended, region.owes = word.hosts, word.serial, word.ended, True
@@ -253,6 +257,7 @@ class Coordinator:
     def _forget(self, now: float, uid: int) -> None:
         """There is no region at a member, or not the one that was: whatever it had has stopped."""
         self._regions.pop(uid, None)
+        self._forgotten[uid] = None
         for entry in list(self.entries.values()):
             self._compare(now, uid, entry, _Claims())
 

@@ -10,8 +10,9 @@ Who answers a query hears of the ballot from nobody who asked before: of two tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from casty_trio.protocol.rounds import (
     BOUND,
@@ -34,23 +35,21 @@ __all__ = ["Deciding"]
 SayTo: TypeAlias = Callable[[int, Word], None]
 
 
-@dataclass(slots=True)
-class Inquiry:
+class Inquiry(msgspec.Struct):
     """A ballot of another host; what do those know who have a share in it?"""
 
     voters: tuple[int, ...]
     turn: int
-    answers: dict[int, int] = field(default_factory=dict[int, int])
+    answers: dict[int, int] = msgspec.field(default_factory=dict[int, int])
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(msgspec.Struct):
     """A ballot that is decided, and who is still to be told; ``step`` is what they are told."""
 
     voters: tuple[int, ...]
     turn: int
     step: int
-    untold: dict[int, None] = field(default_factory=dict[int, None])
+    untold: dict[int, None] = msgspec.field(default_factory=dict[int, None])
     handed_over: bool = False
 
 

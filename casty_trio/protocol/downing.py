@@ -332,8 +332,9 @@ class Downing:
     it since the last change: one side of a cut may notice at once, and the other bit by bit, and what goes has to be gone
     before what stays takes over.
 
-    A view that goes on changing, with nobody knowing who will be left, ends in everybody going: after three changes or more
-    of who is unreachable, and three quarters of the stable time (4 seconds at least) beyond it.
+    A view that goes on changing, with nobody knowing who will be left, ends in everybody going: when three times or more
+    somebody was missed who was not before, and three quarters of the stable time (4 seconds at least) beyond it. Who is seen
+    again makes it no less clear who is left: of two nodes that fail at a time, one may come back, and the rest go on.
 
     Args:
         strategy: who goes; `None` never downs anybody.
@@ -385,7 +386,7 @@ class Downing:
             self._since, self._decided = now, False
             verdict = self._strategy.decide(situation)
             self._goes = situation.self_uid in verdict.down and not verdict.ask_lease
-            self._changes += suspects != self._suspects
+            self._changes += not set(suspects) <= set(self._suspects)
         self._situation, self._essence, self._suspects = situation, essence, suspects
 
     def tick(self, now: float) -> Decision | None:

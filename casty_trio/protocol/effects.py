@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from casty_trio.protocol.forming import Address
 from casty_trio.protocol.members import View
@@ -11,16 +12,14 @@ from casty_trio.protocol.members import View
 __all__ = ["Changed", "Effect", "Ended", "Pardoned", "Refused", "Refuted", "Send", "Sender"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(msgspec.Struct, frozen=True):
     """Who said something: the start of a node, and where it is reached."""
 
     uid: int
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Tell a node something, if there is a way to it; ``uid`` is 0 when any start of it will do."""
 
     address: Address
@@ -28,36 +27,31 @@ class Send:
     message: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(msgspec.Struct, frozen=True):
     """What is known has changed; None where there is no cluster."""
 
     old: View | None
     new: View | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refuted:
+class Refuted(msgspec.Struct, frozen=True):
     """This node was said to be unreachable, and has refuted it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pardoned:
+class Pardoned(msgspec.Struct, frozen=True):
     """A member that this node could not reach has refuted that."""
 
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """A node does not let this one in, for now."""
 
     address: Address
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """This start of the node is no member any more.
 
     Attributes:

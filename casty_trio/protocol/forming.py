@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from casty_trio.protocol.gossip import Claim, ClaimAnswer, Survey, SurveyAnswer
 
@@ -39,23 +40,20 @@ JOIN_TIME: Final = 3.0
 """After how many seconds without an answer to a wish to join it is made anew, wherever that is by then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(msgspec.Struct, frozen=True):
     """Tell a node something, if there is a way to it."""
 
     address: Address
     message: Survey | SurveyAnswer | Claim | ClaimAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class JoinAt:
+class JoinAt(msgspec.Struct, frozen=True):
     """Ask a node to be let in to its cluster."""
 
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """Found a cluster."""
 
 

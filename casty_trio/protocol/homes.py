@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from casty_trio.protocol.homing import Answer, Entry, Epoch, Hello, Phase, Plan, Query, Refuse, Report, Term, Word
 from casty_trio.protocol.placing import Drain, Drop, Effect, Forget, Gain, Hand, Hold, Mark, Open, Refused, Say, Source
@@ -48,15 +49,14 @@ HANDED: Final = 4
 it has handed everything over."""
 
 
-@dataclass(slots=True)
-class Own:
+class Own(msgspec.Struct):
     """A shard that is hosted here, or was and may be again."""
 
     epoch: Epoch
     stage: int = HOSTING
     number: int = 0
     target: int = 0
-    waiting: dict[int, None] = field(default_factory=dict[int, None])
+    waiting: dict[int, None] = msgspec.field(default_factory=dict[int, None])
 
 
 class Homes:
@@ -98,6 +98,8 @@ class Homes:
         self._unsettled: dict[int, Entry] = {}
         self._own: dict[int, Own] = {}
         self._early: dict[int, tuple[int, dict[int, None]]] = {}
+        self._sent_to: list[int] = [0] * num_shards  # where mail went last
+        self._late: dict[int, int] = {}  # the homes of shards whose mail still has to come back from the last one
         self._effects: list[Effect] = []
 
     # --- What others want to know -------------------------------------------------------------------------------------
@@ -150,6 +152,7 @@ class Homes:
             while len(self._gone) > GONE_MOST:
                 del self._gone[next(iter(self._gone))]
             self._lose(gone)
+            self._open_late()
         if coordinator != self._coordinator:
             self._coordinator = coordinator
             self._planned = self._planned and self.term[1] == coordinator
@@ -270,6 +273,7 @@ class Homes:
         self._entries.clear()
         self._unsettled.clear()
         self._early.clear()
+        self._late.clear()
         for own in self._own.values():
             own.waiting.clear()
             own.number = 0
@@ -305,6 +309,7 @@ class Homes:
                 if self._upto < entry.number <= word.upto and entry.shard < self._num_shards:
                     due = self._apply(entry) or due
             self._upto = max(self._upto, word.upto)
+            self._open_late()
             if due:
                 self._report()
         self._answer()
@@ -313,6 +318,7 @@ class Homes:
         """Do what an entry asks for; whether it takes us to host what we do not."""
         shard, own = entry.shard, self._own.get(entry.shard)
         self._entries[shard] = entry
+        self._late.pop(shard, None)
         if entry.phase in (Phase.FREE, Phase.SETTLED):
             self._unsettled.pop(shard, None)
         else:
@@ -345,8 +351,7 @@ class Homes:
             self._let_go(shard, own)
         elif own is None:
             return  # the coordinator hears that it is not so
-        self.routes[shard] = entry.owner
-        self._effects.append(Open(shard, entry.owner))
+        self._late[shard] = entry.owner
 
     def _let_go(self, shard: int, own: Own | None) -> None:
         """Another node has the shard."""
@@ -407,6 +412,18 @@ class Homes:
             self.routes[shard] = 0
             self._effects.append(Hold(shard))
 
+    def _open_late(self) -> None:
+        """Send mail to new homes, unless some waits for the last one, which comes first and is not back yet.
+
+        So it is where the coordinator knows no region there any more, and we do not know yet that the member is gone.
+        """
+        for shard, owner in list(self._late.items()):
+            last = self._sent_to[shard]
+            if last == owner or last not in self._members or last in self._regions:
+                del self._late[shard]
+                self.routes[shard] = self._sent_to[shard] = owner
+                self._effects.append(Open(shard, owner))
+
     def _mark(self, entry: Entry) -> None:
         if entry.owner not in (0, self._me):
             self._effects.append(Mark(entry.owner, entry.shard, self._epoch(entry.number)))
@@ -416,6 +433,8 @@ class Homes:
         for shard, uid in enumerate(self.routes):
             if uid in gone:
                 self._hold(shard)
+            if self._late.get(shard) in gone:
+                del self._late[shard]
         for shard, own in self._own.items():
             for uid in gone:
                 own.waiting.pop(uid, None)

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from casty_trio.protocol.rounds import Rank, Word
 
 __all__ = ["Bound", "Effect", "GiveUp", "Opened", "Party", "Refuse", "Release", "Report", "Say"]
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(msgspec.Struct, frozen=True):
     """Tell another node something, if there is a way to it."""
 
     uid: int
     word: Word
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """A party of this node goes on."""
 
     party: int
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """A party of this node whose time was over has no part in its round any more: the ballot was void."""
 
     party: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True):
     """A party of this node waits for another number than those who were there before it."""
 
     party: int
@@ -42,8 +38,7 @@ class Refuse:
 Effect = Say | Release | GiveUp | Refuse
 
 
-@dataclass(slots=True)
-class Party:
+class Party(msgspec.Struct):
     """Somebody who waits on this node."""
 
     number: int
@@ -54,8 +49,7 @@ class Party:
     abandoned: bool = False  # nobody waits any more, but it is bound: it counts as having come
 
 
-@dataclass(slots=True)
-class Bound:
+class Bound(msgspec.Struct):
     """Parties of this node in a ballot."""
 
     parties: list[Party]
@@ -64,8 +58,7 @@ class Bound:
     promised: Rank = (0, 0)  # who may tell what becomes of it: the host itself, and then whoever has asked last
 
 
-@dataclass(slots=True)
-class Report:
+class Report(msgspec.Struct):
     """What the host knows of the parties of a node."""
 
     n: int
@@ -73,12 +66,11 @@ class Report:
     since: float
 
 
-@dataclass(slots=True)
-class Opened:
+class Opened(msgspec.Struct):
     """A ballot on which not all have voted, at its host."""
 
     number: int
     barrier: str
     n: int
     shares: dict[int, int]
-    yes: dict[int, None] = field(default_factory=dict[int, None])
+    yes: dict[int, None] = msgspec.field(default_factory=dict[int, None])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from casty_trio.protocol.homing import Epoch, Word
 
@@ -23,16 +24,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(msgspec.Struct, frozen=True):
     """Tell a node something; it may be lost."""
 
     uid: int
     word: Word
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """Send a marker to the owner of a shard, behind the messages for it."""
 
     uid: int
@@ -40,15 +39,13 @@ class Mark:
     epoch: Epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """Hold messages for the shard."""
 
     shard: int
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(msgspec.Struct, frozen=True):
     """Send messages for the shard to that node, first those that were held."""
 
     shard: int
@@ -63,8 +60,7 @@ class Source:
     SENT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Gain:
+class Gain(msgspec.Struct, frozen=True):
     """Host the shard, by that epoch; its entities get the messages of the source first. What was kept here else is lost."""
 
     shard: int
@@ -72,15 +68,13 @@ class Gain:
     source: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(msgspec.Struct, frozen=True):
     """Let the shard's entities finish what was accepted, and stop; `Homes.drained` is told when they have."""
 
     shard: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hand:
+class Hand(msgspec.Struct, frozen=True):
     """Send what was left of the shard, and a handover, to its new owner."""
 
     shard: int
@@ -88,22 +82,19 @@ class Hand:
     epoch: Epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(msgspec.Struct, frozen=True):
     """The shard has come to its new owner with all that was left."""
 
     shard: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """Stop the shard's entities at once: it is given to another."""
 
     shard: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The others want nothing of this region."""
 
     reason: str

@@ -12,8 +12,9 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from casty_trio.errors import ProtocolError
 from casty_trio.protocol.buckets import LONGEST_PATH, MOST_ENTRIES, MOST_TEXT, Delta, Entry, Full, Status, Want, Word
@@ -23,16 +24,14 @@ __all__ = ["Changed", "Effect", "Registry", "Say"]
 LAST_VERSION: Final = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(msgspec.Struct, frozen=True):
     """Tell a member something, if there is a way to it."""
 
     uid: int
     word: Word
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(msgspec.Struct, frozen=True):
     """What is registered under these keys is not what it was."""
 
     keys: tuple[str, ...]

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
+
+import msgspec
 
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.protocol.moving import Claim, Done, Flushed, Hold, Hosting, Who, Word
@@ -53,35 +54,30 @@ class Phase(Enum):
     STOPPING = "stopping"
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(msgspec.Struct, frozen=True):
     """Tell another node, behind all mail that went there before; nothing is lost if it is not connected just now."""
 
     uid: int
     word: Word
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """Start the actor; `Singleton.started` is to follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True):
     """Stop the actor, or give its start up; `Singleton.stopped` is to follow. In a hurry the node has no time for that."""
 
     hurry: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Mail goes to that node from now on; to nobody yet, and is held, when it is 0."""
 
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
-class HandOn:
+class HandOn(msgspec.Struct, frozen=True):
     """What the actor that has stopped did not handle goes to that node, before anything else is said to it."""
 
     uid: int

@@ -102,15 +102,18 @@ class RemoteNode(ActorSystem):
         self.credentials: Credentials = Credentials(tls, secret, name, "node", node_id, env=self.env)
         self.connections: dict[Connection, None] = {}
         self._by_uid: dict[int, dict[Connection, None]] = {}  # the same
-        self.protocol_errors: int = 0
         self.peers: Peers = Peers(self, address_map)
         own: dict[int, FrameHandler] = {Kind.ACTOR: self._on_actor, Kind.CANCEL: self._on_cancel}
         self.handlers: dict[int, FrameHandler] = own | self.peers.frames()
+        self._prepare_listening(insecure)
+
+    def _prepare_listening(self, insecure: bool) -> None:
+        self.protocol_errors: int = 0
         self.leaving: bool = False
         self.shutdown.does("connections", self._close_connections, limited=False)
         self._host, self._port = self._where.host, self._where.port
         self.quiet: Quiet = Quiet(self.log, self.env.now)
-        self.door: Door = Door(self.all_settings.access, node_id, self.quiet)
+        self.door: Door = Door(self.all_settings.access, self.node_id, self.quiet)
         self._accepting = trio.CancelScope()
         self._connection_ended = trio.Event()
         self._shielded = Shielded()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from casty_trio.model.allocation import AllocationStrategy, LeastShards
-from casty_trio.model.shard_events import HandOffFinished, HandOffStarted
+from casty_trio.model.shard_events import HandOffFinished, HandOffStarted, TakeOverAdvanced
 from casty_trio.protocol import coordinator as coordinating, homing
 from casty_trio.protocol.coordinator import Candidate, Coordinator, Timing
 from casty_trio.protocol.homes import Say
@@ -46,6 +46,7 @@ class Coordination:
         system = sharding.system
         timing = timing_of(system.all_settings.sharding)
         self._machine = Coordinator(system.uid, num_shards, role, allocation or LeastShards(), timing, after)
+        self._told: tuple[int, int] = (0, 0)  # the term, and how many were missing, when that was last told; -1 for decided
 
     @property
     def next_wakeup(self) -> float:
@@ -73,6 +74,20 @@ class Coordination:
         """Do what is due."""
         self._perform(self._machine.tick(now))
 
+    def _tell_how_far(self) -> None:
+        """Tell of a take-over that has come further."""
+        machine, told = self._machine, self._told
+        now = self._told = self.term, -1 if machine.active else machine.missing
+        if now[0] != told[0]:
+            self._publish("asks")
+        elif now[1] < told[1] and not machine.active:
+            self._publish("hears")
+        if machine.active and told != now:
+            self._publish("decides")
+
+    def _publish(self, step: str) -> None:
+        self._sharding.system.publish(TakeOverAdvanced, self._name, step, self.term, self._machine.missing)
+
     def _perform(self, effects: Iterable[coordinating.Effect]) -> None:
         sharding, system = self._sharding, self._sharding.system
         for effect in effects:
@@ -90,6 +105,7 @@ class Coordination:
                         system.log.warning("shard %d of %r has not moved: %s", shard, self._name, why)
                 case coordinating.Failed(error):
                     system.quiet.warning(("allocation", self._name), "the allocation of %r failed: %r", self._name, error)
+        self._tell_how_far()
         sharding.wake()
 
 

@@ -40,6 +40,9 @@ NAME_LIMIT = 255
 
 FRAME_MARGIN: Final = 64
 
+LEAST_NAP: Final = 1e-6
+"""It sleeps so long at least, in seconds: two clocks that differ in their last digits else agree that it is not time yet."""
+
 MARGIN: Final = 1.0
 """How much longer than their own limits the last entities of a node that leaves are waited for, in seconds."""
 
@@ -230,7 +233,9 @@ class Sharding(Extension):
         self._changed.set()
         self._changed = trio.Event()
         self._listen()
-        self._woken.deadline = min(self._woken.deadline, self._wakeup())
+        wakeup = self._wakeup()
+        if wakeup < self._woken.deadline:  # which costs much to set
+            self._woken.deadline = wakeup
 
     # --- Members ------------------------------------------------------------------------------------------------------
 
@@ -350,7 +355,8 @@ class Sharding(Extension):
     def _wakeup(self) -> float:
         due = [region.routing.next_wakeup for region in self._regions.values()]
         due += [coordination.next_wakeup for coordination in self._coordinations.values()]
-        return trio.current_time() + max(0.0, min(due, default=float("inf")) - self.now())
+        wait = min(due, default=float("inf")) - self.now()
+        return trio.current_time() + (max(LEAST_NAP, wait) if wait > 0 else 0.0)
 
     def _tick(self) -> None:
         now = self.now()

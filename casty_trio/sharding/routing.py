@@ -23,7 +23,7 @@ from casty_trio.errors import (
     ShardCountError,
     UnknownActorError,
 )
-from casty_trio.model.shard_events import ShardHomeChanged
+from casty_trio.model.shard_events import HandOffAdvanced, ShardHomeChanged
 from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol import homes as placing, homing, wire
 from casty_trio.protocol.frames import Kind
@@ -64,6 +64,7 @@ class Routing:
         self._parked: dict[int, deque[Mail]] = {}
         self._waiting = self._dropped = self._sent = self._strays = 0
         self._coming: dict[int, tuple[homing.Epoch, list[Mail | None]]] = {}
+        self._steps: dict[tuple[int, str], homing.Epoch] = {}  # of moves, as told last
         self._drains: dict[int, float] = {}  # until when the entities of a shard may go on
         self._refusal: AskError | ShardCountError | None = None
         self._leaving = self._closed = False
@@ -268,15 +269,20 @@ class Routing:
                 self._sharding.say(uid, region.shard_type, word)
             case placing.Mark(uid, shard, epoch):
                 self._write(uid, Kind.MARKER, homing.Marker(region.shard_type, shard, epoch))
+                self._tell_step(shard, "held", epoch)
             case placing.Hold(shard):
                 region.shut_shard(shard)
             case placing.Open(shard, uid):
                 self._open(shard, uid)
-            case placing.Gain(shard, _, source):
+            case placing.Gain(shard, epoch, source):
                 self._gain(shard, source)
+                if source == Source.SENT:
+                    self._tell_step(shard, "started", epoch)
             case placing.Drain(shard):
+                self._system.publish(HandOffAdvanced, region.shard_type, shard, "flushed")
                 self._drain(shard)
             case placing.Hand(shard, uid, epoch):
+                self._tell_step(shard, "stopped", epoch)
                 self._hand(shard, uid, epoch)
             case placing.Forget(shard):
                 region.take_left(shard)
@@ -284,6 +290,12 @@ class Routing:
                 region.cut_shard(shard)
             case placing.Refused(reason):
                 self._refuse(reason)
+
+    def _tell_step(self, shard: int, step: str, epoch: homing.Epoch) -> None:
+        """Tell how far a move has come, once; what is done again says nothing new."""
+        if self._steps.get((shard, step)) != epoch:
+            self._steps[shard, step] = epoch
+            self._system.publish(HandOffAdvanced, self._region.shard_type, shard, step)
 
     def _open(self, shard: int, uid: int) -> None:
         if uid == self._me:

@@ -18,6 +18,7 @@ import trio
 
 from casty_trio.testing.errors import InvariantError
 from casty_trio.testing.faults import Heal, Stage, Step
+from casty_trio.testing.handoffs import HandOffs
 from casty_trio.testing.host import NodeProgram
 from casty_trio.testing.nodes import Ending, Nodes
 from casty_trio.testing.observer import Observer
@@ -111,8 +112,10 @@ class Bench:
         self.least_load: int = 50
         self.expected: tuple[type[Exception], ...] = ()
         self.revive: float = 3.0
+        self._hand_offs = self.observer.add(HandOffs(plan.steps, self._strike))
         self._fewest: float = inf
         self._scope = trio.CancelScope()
+        self._nap = trio.CancelScope()  # of whoever carries out the plan
         self._failure: Exception | None = None
         self._undos: list[tuple[float, int, str, Undo]] = []
         self._number = 0
@@ -144,11 +147,16 @@ class Bench:
             fail=self.fail,
         )
         observer.weather = self.weather
-        with self._scope:
-            async with nodes.run(self.plan.knobs.stagger), trio.open_nursery() as nursery:
-                nursery.start_soon(self._poll)
-                yield nodes
-                nursery.cancel_scope.cancel()
+        try:
+            with self._scope:
+                async with nodes.run(self.plan.knobs.stagger), trio.open_nursery() as nursery:
+                    nursery.start_soon(self._poll)
+                    yield nodes
+                    nursery.cancel_scope.cancel()
+        except Exception as error:
+            if self._failure is None:
+                raise
+            raise self._failure from error  # what a program raises while it is cancelled for it hides it from nobody
         self._raise()
 
     async def told_to_leave(self, name: str) -> None:
@@ -205,28 +213,46 @@ class Bench:
         for _, _, _, undo in sorted(self._undos, key=lambda each: each[:2]):
             undo()
         self._undos.clear()
+        self._hand_offs.clear()
         self.weather.clear()
         self._nodes.restore()
 
-    def _begin(self, step: Step) -> None:
+    def _begin(self, step: Step, kind: str = "") -> bool:
+        """Let a step take place, and count it; whether there was anything to do."""
         self.observer.note("", step)
-        undo = step.begin(Stage(self._nodes, self.weather, self.heal))
+        undo = step.begin(Stage(self._nodes, self.weather, self.heal, self._hand_offs))
         if undo is None:
-            self.observer.note("", "to no effect")
-            return
-        self.faults[step.kind] += 1
+            self.observer.note("", "to no effect, so far")
+            return False
+        self.faults[kind or step.kind] += 1
         if step.lasts < inf:
             self._number += 1
-            heappush(self._undos, (trio.current_time() + step.lasts, self._number, step.kind, undo))
+            until = trio.current_time() + step.lasts
+            heappush(self._undos, (until, self._number, step.kind, undo))
+            self._nap.deadline = min(self._nap.deadline, until)
+        return True
+
+    def _strike(self, step: Step, kind: str) -> bool:
+        """Let a step take place whose moment has just come, if the load is there."""
+        load = self.workload.in_flight if self.workload is not None else self.least_load
+        if load < self.least_load or not self._begin(step, kind):
+            return False
+        if self.workload is not None:
+            self._fewest = min(self._fewest, load)
+        return True
 
     async def _wait_until(self, moment: float) -> None:
         """Wait, and end what ends meanwhile."""
-        while self._undos and self._undos[0][0] <= moment:
-            await trio.sleep_until(self._undos[0][0])
-            _, _, kind, undo = heappop(self._undos)
-            self.observer.note("", f"the end of {kind}")
-            undo()
-        await trio.sleep_until(moment)
+        while True:
+            until = min(moment, self._undos[0][0]) if self._undos else moment
+            with trio.CancelScope(deadline=until) as self._nap:
+                await trio.sleep_forever()
+            while self._undos and self._undos[0][0] <= trio.current_time():
+                _, _, kind, undo = heappop(self._undos)
+                self.observer.note("", f"the end of {kind}")
+                undo()
+            if trio.current_time() >= moment:
+                return
 
     async def _wait_for_load(self, step: Step) -> None:
         if self.workload is None:

@@ -61,7 +61,7 @@ class Seen(Membership):
 
 class Spared(Invariant):
     """Nobody is declared down who does not leave, runs without a pause, and hears most of the members, and they it; those
-    that leave have no vote.
+    that leave have no vote. What a node says that goes itself counts once another has heard it.
 
     Parameters:
         memory: for how many seconds that has to have been so: at least as long as an accusation takes to be withdrawn.
@@ -76,11 +76,14 @@ class Spared(Invariant):
     def on_event(self, life: Life, event: Event) -> None:
         if isinstance(event, (MemberLeft, MemberExited)):
             self._going.add(event.member.uid)
-        elif isinstance(event, MemberDowned) and event.member.uid not in self._going:
+        elif isinstance(event, MemberDowned) and event.member.uid not in self._going and not self._goes(life):
             self._going.add(event.member.uid)
             downed = self.observer.living_as(event.member.uid)
             if downed is not None and self._hears_most(downed):
                 self.fail(f"it hears that {downed.node}, uid {downed.system.uid}, is down, which hears most", life.node)
+
+    def _goes(self, life: Life) -> bool:
+        return system_of(life).self_node.status >= MemberStatus.DOWN
 
     def _hears_most(self, life: Life) -> bool:
         members = system_of(life).members
@@ -141,6 +144,7 @@ class OneSide(Invariant):
         self.longest: float = 0.0
         self._apart = apart
         self._downed: set[int] = set()
+        self._split: dict[frozenset[str], float] = {}  # since when two nodes are on two sides
 
     def on_event(self, life: Life, event: Event) -> None:
         if isinstance(event, MemberDowned):
@@ -151,11 +155,13 @@ class OneSide(Invariant):
                 self.fail(f"it has removed {removed.node}, uid {event.member.uid}, which goes on", life.node)
 
     def poll(self) -> None:
-        weather = self.observer.weather
-        for one, other in combinations(weather.sides(), 2):
-            apart = weather.apart(one, other)
+        now, sides = trio.current_time(), list(combinations(self.observer.weather.sides(), 2))
+        pairs = [frozenset(pair) for one, other in sides for pair in product(one, other)]
+        self._split = {pair: self._split.get(pair, now) for pair in pairs}  # before, they heard each other, or of each other
+        for one, other in sides:
             for a, b in product(self._up(one), self._up(other)):
                 steady = min(self.observer.undisturbed(life.node, life.node) for life in (a, b))
+                apart = min(self.observer.weather.apart(one, other), now - self._split[frozenset((a.node, b.node))])
                 if system_of(a).cluster_state.cluster == system_of(b).cluster_state.cluster:
                     self.longest = max(self.longest, min(apart, steady))
                     if self.longest > self._apart:
@@ -168,7 +174,8 @@ class OneSide(Invariant):
     def _goes_on(self, life: Life) -> bool:
         awake = life.node in self.observer.nodes.awake
         rested = trio.current_time() - self.observer.nodes.steady_since(life.node) < WAKING  # it has yet to hear of it
-        return awake and not rested and not system_of(life).downed
+        system = system_of(life)
+        return awake and not rested and not system.downed and not system.in_doubt  # what it hosts stands still meanwhile
 
     def report(self) -> Mapping[str, float]:
         return {"members downed": len(self._downed), "peak apart": self.longest}

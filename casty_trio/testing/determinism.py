@@ -12,17 +12,17 @@ from __future__ import annotations
 import gc
 import random
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import trio
 import trio._core._run as trio_run  # private: there is no public way (python-trio/trio#2022)
 
 from casty_trio.testing.errors import UnsupportedTrioError
 
-__all__ = ["FLAG", "GENERATOR", "SCHEDULER", "deterministic", "run_queue", "scheduler_generator"]
+__all__ = ["FLAG", "GENERATOR", "SCHEDULER", "deterministic", "idle_watch", "run_queue", "scheduler_generator"]
 
 FLAG = "_ALLOW_DETERMINISTIC_SCHEDULING"
 GENERATOR = "_r"
@@ -68,6 +68,23 @@ def run_queue() -> deque[trio.lowlevel.Task]:
             f"trio {trio.__version__} queues tasks in a way that is not known here: none can be paused"
         )
     return cast("deque[trio.lowlevel.Task]", queue)
+
+
+def idle_watch() -> Callable[[], bool]:
+    """A function that says whether a task of the present run waits until all others do, as `wait_all_tasks_blocked` does, or
+    a call from outside is to be made: no time may pass then.
+
+    Raises:
+        UnsupportedTrioError: this Trio keeps these elsewhere.
+    """
+    runner: Any = getattr(getattr(SCHEDULER, "GLOBAL_RUN_CONTEXT", None), "runner", None)
+    try:
+        waiting, calls, single_calls = runner.waiting_for_idle, runner.entry_queue.queue, runner.entry_queue.idempotent_queue
+    except AttributeError as error:
+        raise UnsupportedTrioError(
+            f"trio {trio.__version__} keeps who waits for the others in a way that is not known here: no time can pass"
+        ) from error
+    return lambda: bool(waiting or calls or single_calls)
 
 
 def scheduler_generator(run: ModuleType) -> random.Random:

@@ -8,9 +8,9 @@ two runs is where they parted.
 from __future__ import annotations
 
 import gc
-import zlib
 from collections.abc import Callable
 from struct import Struct
+from zlib import crc32
 
 import trio
 
@@ -44,6 +44,8 @@ class StepDigest(trio.abc.Instrument):
         self._indices: dict[trio.lowlevel.Task, int] = {}
         self._tasks = 0
         self._steps_now = 0
+        self._collect_at = COLLECT_EVERY
+        self._time: Callable[[], float] = trio.current_time
         self._on_livelock = on_livelock
         self.steps: int = 0
         self.now: float = 0.0
@@ -60,9 +62,13 @@ class StepDigest(trio.abc.Instrument):
 
     def record(self, text: str) -> None:
         """Fold a text into the digest."""
-        self._crc = zlib.crc32(text.encode(), self._crc)
+        self._crc = crc32(text.encode(), self._crc)
         if self.trace is not None:
             self.trace.append(f"{trio.current_time():.9f} record {text}")
+
+    def before_run(self) -> None:
+        """Called by Trio."""
+        self._time = trio.lowlevel.current_clock().current_time
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Called by Trio."""
@@ -70,18 +76,24 @@ class StepDigest(trio.abc.Instrument):
         if index is None:
             index = self._indices[task] = self._tasks
             self._tasks += 1
-        now = trio.current_time()
-        self._crc = zlib.crc32(_pack_step(index, now), self._crc)
+        now = self._time()
+        self._crc = crc32(_pack_step(index, now), self._crc)
         self.steps += 1
         if now != self.now:
-            self.before, self.now, self._steps_now = self.now, now, 0
-        self._steps_now += 1
-        if self._steps_now == STEPS_PER_INSTANT and self._on_livelock is not None:
-            self._on_livelock()
-        if self.steps % COLLECT_EVERY == 0 and not gc.isenabled():
-            gc.collect()
+            self.before, self.now, self._steps_now = self.now, now, 1
+        else:
+            self._steps_now += 1
+            if self._steps_now == STEPS_PER_INSTANT and self._on_livelock is not None:
+                self._on_livelock()
+        if self.steps >= self._collect_at:
+            self._collect()
         if self.trace is not None:
             self.trace.append(f"{now:.9f} task {index} {task.name}")
+
+    def _collect(self) -> None:
+        self._collect_at += COLLECT_EVERY
+        if not gc.isenabled():
+            gc.collect()
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
         """Called by Trio. A task that ended never steps again, so it need not be kept alive."""

@@ -11,10 +11,9 @@ import random
 from math import inf
 from typing import Final
 
-import trio
-
 from casty_trio.env import Disk
 from casty_trio.model.checks import check_count, check_flag, check_seconds
+from casty_trio.testing.clock import sleep
 
 __all__ = ["SimulatedDisk"]
 
@@ -130,7 +129,7 @@ class SimulatedDisk:
         file.synced = len(data)
 
     async def _wait(self, start: int, seconds: float = 0.0) -> None:
-        await trio.sleep(seconds)
+        await sleep(seconds)
         if start != self._starts:
             raise OSError(errno.EIO, "the process that opened the folder is dead")
         if self._broken:

@@ -26,6 +26,7 @@ from casty_trio.model.kinds import Behavior
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.shard_events import HandOffFinished
+from casty_trio.testing.clock import sleep
 from casty_trio.testing.invariants import Order
 from casty_trio.testing.observer import Invariant, Life
 
@@ -189,12 +190,14 @@ class Complete(Invariant):
 
     Attributes:
         told: how many were told.
+        done: how many of them were handled.
     """
 
     name = "S2 complete"
 
     def __init__(self) -> None:
         self.told: int = 0
+        self.done: int = 0
         self._open: dict[tuple[int, str, int], str] = {}
 
     def tells(self, life: Life, entity: str, number: int) -> None:
@@ -204,7 +207,9 @@ class Complete(Invariant):
 
     def handled(self, item: Item, entity: str) -> None:
         """An item is handled."""
-        self._open.pop((item.sender, entity, item.number), None)
+        if self._open.pop((item.sender, entity, item.number), None) is None:
+            self.fail(f"number {item.number} to {entity} is handled, and was before, or was never told")
+        self.done += 1
 
     def at_rest(self) -> None:
         if self._open:
@@ -212,7 +217,7 @@ class Complete(Invariant):
             self.fail(f"{len(self._open)} items of {self.told} were not handled, so number {number} to {entity}", node)
 
     def report(self) -> Mapping[str, float]:
-        return {"items told": self.told}
+        return {"items told": self.told, "items handled": self.done}
 
 
 class EntityTraffic:
@@ -275,7 +280,7 @@ class EntityTraffic:
     async def _keep_telling(self, life: Life, entities: ActorRef[Any], rng: random.Random) -> None:
         told = dict.fromkeys(ENTITIES, 0)
         while self._bench.observer.healed_at == inf or self._complete is None:
-            await trio.sleep(rng.expovariate(self._rate))
+            await sleep(rng.expovariate(self._rate))
             entity = rng.choice(ENTITIES)
             told[entity] += 1
             if self._complete is not None:
@@ -287,7 +292,7 @@ class EntityTraffic:
     ) -> None:
         todo: list[str] = []
         while True:
-            await trio.sleep(rng.expovariate(self._asks))
+            await sleep(rng.expovariate(self._asks))
             todo = todo or rng.sample(ENTITIES, len(ENTITIES))
             entity, begun = todo.pop(), trio.current_time()
             try:

@@ -16,6 +16,7 @@ from casty_trio.testing.pipe import Conditions
 from casty_trio.testing.weather import Undo, Way
 
 if TYPE_CHECKING:
+    from casty_trio.testing.handoffs import HandOffs
     from casty_trio.testing.nodes import Nodes
     from casty_trio.testing.weather import Weather
 
@@ -51,11 +52,13 @@ class Stage:
         nodes: the nodes.
         weather: what is wrong between them.
         heal: ends everything that was begun.
+        hand_offs: who knows when a shard moves.
     """
 
     nodes: Nodes
     weather: Weather
     heal: Callable[[], None]
+    hand_offs: HandOffs
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Step(ABC):
 
     @abstractmethod
     def begin(self, stage: Stage) -> Undo | None:
-        """Do it, and return what ends it; None when there was nothing to do it to."""
+        """Do it, and return what ends it; None when there was nothing to do it to, or not yet."""
 
 
 def _nothing() -> None:

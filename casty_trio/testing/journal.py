@@ -9,6 +9,7 @@ from zlib import crc32
 import trio
 
 from casty_trio.env import Disk, Env
+from casty_trio.testing.clock import sleep
 from casty_trio.testing.observer import Invariant
 
 __all__ = ["Journal"]
@@ -39,7 +40,7 @@ class Journal(Invariant):
         disk = env.disk("bench")
         number = await self._recover(disk, node)
         while True:
-            await trio.sleep(0.5)
+            await sleep(0.5)
             data = _record.pack(number + 1, crc32(number.to_bytes(4, "little")))
             try:
                 await disk.append(NAME, data)

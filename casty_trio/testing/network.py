@@ -15,6 +15,7 @@ from math import inf
 import trio
 
 from casty_trio.model.checks import check_count
+from casty_trio.testing.clock import VirtualClock, sleep
 from casty_trio.testing.pipe import Conditions, Pipe, Route
 from casty_trio.testing.stream import SimulatedListener, SimulatedStream
 
@@ -45,8 +46,12 @@ class Network:
     """Byte streams between the hosts of one simulation; `Simulation.network` is one.
 
     Parameters:
+        clock: the simulation's.
         seed: fixes every delay and every cut.
         conditions: how every direction behaves that `set_conditions` said nothing about.
+
+    Attributes:
+        clock: the simulation's.
 
     Example::
 
@@ -54,7 +59,8 @@ class Network:
             sim.network.set_conditions(Conditions(delay=(0.05, 0.2)), between=("node-1", "node-2"))
     """
 
-    def __init__(self, seed: int = 0, conditions: Conditions | None = None) -> None:
+    def __init__(self, clock: VirtualClock, seed: int = 0, conditions: Conditions | None = None) -> None:
+        self.clock: VirtualClock = clock
         self._seed = seed
         self._conditions = conditions or Conditions()
         self._exceptions: dict[tuple[str, str], Conditions] = {}
@@ -178,7 +184,7 @@ class Network:
         port = port or self._free_port(host)
         if (host, port) in self._listeners:
             raise OSError(errno.EADDRINUSE, f"{host}:{port} is taken by {self._listeners[host, port][0]}")
-        listener = SimulatedListener((host, port), lambda: self._release((host, port), listener))
+        listener = SimulatedListener((host, port), self.clock, lambda: self._release((host, port), listener))
         self._listeners[host, port] = node, listener
         return listener
 
@@ -194,20 +200,20 @@ class Network:
         """
         address = node if host in ANY_HOST else _normal(host), port
         target = self._listeners[address][0] if address in self._listeners else address[0]
-        await trio.sleep(self._route(node, target).delay())
+        await sleep(self._route(node, target).delay())
         back = self._route(target, node).delay()
         found = self._listeners.get(address)
         if node in self._off or (found is None and self._is_mute(address)):
             await trio.sleep_forever()
         if found is None or found[1].is_full():
             self._refused += 1
-            await trio.sleep(back)
+            await sleep(back)
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody listens on {address[0]}:{port}")
         self._connections += 1
         client, server = self._pair(node, found[0], address)
         found[1].offer(server)
         try:
-            await trio.sleep(back)
+            await sleep(back)
         except trio.Cancelled:
             client.close()
             raise
@@ -230,7 +236,7 @@ class Network:
         key = source, target
         if key not in self._routes:
             conditions = self._exceptions.get(key, self._conditions)
-            self._routes[key] = Route(source, target, conditions, f"{self._seed}:{source}->{target}")
+            self._routes[key] = Route(source, target, conditions, f"{self._seed}:{source}->{target}", self.clock)
         return self._routes[key]
 
     def _free_port(self, host: str) -> int:

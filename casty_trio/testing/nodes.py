@@ -126,6 +126,10 @@ class Nodes:
         """Those of them that are not paused."""
         return tuple(name for name in self.live if not self._nodes[name].host.paused)
 
+    def is_told(self, name: str) -> bool:
+        """Whether a node is to end by itself."""
+        return self._nodes[name].told
+
     def steady_since(self, name: str) -> float:
         """Since when a node runs and was not paused; infinity when it is not so."""
         return self._nodes[name].steady_since

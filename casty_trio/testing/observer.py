@@ -116,6 +116,7 @@ class Observer:
         self.healed_at: float = inf
         self._fail = fail
         self._living: dict[str, Life] = {}
+        self._hearing: list[Invariant] = []  # those that have something to do at an event: most have not
 
     def __repr__(self) -> str:
         return f"<Observer of {len(self._living)} nodes with {len(self.invariants)} invariants>"
@@ -124,6 +125,8 @@ class Observer:
         """Hold another invariant, from now on; returns it."""
         invariant.bind(self)
         self.invariants.append(invariant)
+        if type(invariant).on_event is not Invariant.on_event:
+            self._hearing.append(invariant)
         return invariant
 
     def attach(self, node: str, system: ActorSystem) -> Life:
@@ -201,5 +204,5 @@ class Observer:
             return
         if not isinstance(event, (ActorStarted, ActorStopped)):  # so many, and they say little
             self.recorder.note(life.node, event)
-        for invariant in self.invariants:
+        for invariant in self._hearing:
             invariant.on_event(life, event)

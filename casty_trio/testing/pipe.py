@@ -2,7 +2,7 @@
 
 Rules: bytes leave in the order they came in, each piece after its own delay and never before the piece ahead of it.
 What was sent and not yet received is bounded by the window; a sender waits for room. A receiver is woken exactly when
-something arrives, with no task in between: its own cancel scope's deadline is the arrival.
+something arrives, with no task in between: the clock's alarm for it is the arrival.
 A direction ends as in TCP: in order, with an end of file; or by a reset, which may overtake (and so lose) what is
 still on its way. Who sends to an end that closed learns so one round trip later. An end whose host is off is `silence`d and
 `desert`ed: it says nothing any more, not even that it has ended, and takes what comes for as long as the window lasts.
@@ -19,8 +19,9 @@ import anyio
 import trio
 
 from casty_trio.model.checks import check_count, check_flag, check_number, refuse
+from casty_trio.testing.clock import Parking, VirtualClock
 
-__all__ = ["Conditions", "Parking", "Pipe", "Route"]
+__all__ = ["Conditions", "Pipe", "Route"]
 
 PACKET = 1_460
 """Where a way carries so many bytes a second, they come in pieces of this size, as in Ethernet."""
@@ -70,9 +71,10 @@ class Route:
     Delays and cuts come from generators of their own: a delay never depends on how many bytes were sent or received.
     """
 
-    def __init__(self, source: str, target: str, conditions: Conditions, seed: str) -> None:
+    def __init__(self, source: str, target: str, conditions: Conditions, seed: str, clock: VirtualClock) -> None:
         self.source: str = source
         self.target: str = target
+        self.clock: VirtualClock = clock
         self.conditions = conditions
         self.pipes: dict[Pipe, None] = {}  # a dict, for its order is fixed
         self.bytes = 0
@@ -94,7 +96,7 @@ class Route:
 
     def departure(self, size: int) -> float:
         """When the last of so many bytes has left, behind those that were sent before."""
-        now, rate = trio.current_time(), self.conditions.rate
+        now, rate = self.clock.now, self.conditions.rate
         if rate == inf:
             return now
         self._busy_until = max(now, self._busy_until) + size / rate
@@ -104,37 +106,6 @@ class Route:
         """How many of ``size`` bytes the next receive gets."""
         cut, draw = self.conditions.cut, self._cuts()
         return size if draw >= cut else 1 + int(draw / cut * size)
-
-
-class Parking:
-    """The place where one task waits until it is woken, or until a moment that may still be changed."""
-
-    __slots__ = ("_scope", "_task")
-
-    def __init__(self) -> None:
-        self._scope: trio.CancelScope | None = None
-        self._task: trio.lowlevel.Task | None = None
-
-    async def wait(self, until: float = inf) -> None:
-        """Wait for `wake`, or the virtual time ``until``."""
-        with trio.CancelScope(deadline=until) as self._scope:
-            self._task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._give_up)
-
-    def wake(self) -> None:
-        """Wake who waits; nothing happens if nobody does."""
-        if self._task is not None:
-            trio.lowlevel.reschedule(self._task)
-            self._scope = self._task = None
-
-    def move(self, until: float) -> None:
-        """Let who waits be woken at another moment than it asked for."""
-        if self._scope is not None:
-            self._scope.deadline = until
-
-    def _give_up(self, _: object) -> trio.lowlevel.Abort:
-        self._scope = self._task = None  # it is scheduled now, and must not be woken twice
-        return trio.lowlevel.Abort.SUCCEEDED
 
 
 class Pipe:
@@ -151,7 +122,7 @@ class Pipe:
     other: Pipe
 
     def __init__(self, route: Route, back: Route) -> None:
-        self._route, self._back = route, back
+        self._route, self._back, self._clock = route, back, route.clock
         self._coming: deque[tuple[float, bytes]] = deque()
         self._arrived = bytearray()
         self._in_flight = 0  # bytes that were sent and not received
@@ -163,7 +134,7 @@ class Pipe:
         self._silent = self._deserted = False  # the host of the sender is off, or that of the receiver
         self._refusing = False  # what comes to a deserted end is answered with a reset
         self._late_end: bool | None = None  # the direction has ended while nothing arrived: with a reset, or without
-        self._sender, self._receiver = Parking(), Parking()
+        self._sender, self._receiver = Parking(self._clock), Parking(self._clock)
         route.pipes[self] = None
 
     def __repr__(self) -> str:
@@ -198,18 +169,19 @@ class Pipe:
             return
         if self._sender_closed:
             raise anyio.ClosedResourceError
-        if self._ends_at < inf or trio.current_time() >= self._broken_at:
+        if self._ends_at < inf or self._clock.now >= self._broken_at:
             raise anyio.BrokenResourceError
 
     def _put(self, data: bytes) -> None:
-        fuse = self._route.fuse
-        data = data if len(data) < fuse else data[: int(fuse)]
-        self._route.fuse -= len(data)
-        self._route.bytes += len(data)
-        self._route.chunks += 1
-        left = self._route.departure(len(data))
-        arrival = self._last_arrival = max(left + self._route.delay(), self._last_arrival)
-        self._in_flight += len(data)
+        route = self._route
+        if len(data) >= route.fuse:
+            data = data[: int(route.fuse)]
+        size = len(data)
+        route.fuse -= size
+        route.bytes += size
+        route.chunks += 1
+        arrival = self._last_arrival = max(route.departure(size) + route.delay(), self._last_arrival)
+        self._in_flight += size
         if self._deserted:
             if self._refusing:
                 self._refuse(arrival + self._back.delay())
@@ -219,23 +191,23 @@ class Pipe:
             self._coming.append((arrival, data))
             if len(self._coming) == 1 and not self._arrived:
                 self._receiver.move(arrival)
-        if self._route.fuse <= 0:
-            self._route.fuse = inf
+        if route.fuse <= 0:
+            route.fuse = inf
             self.tear()
 
     def finish(self) -> None:
         """End the direction after what is on its way; what is sent from now on is refused."""
         if self._ends_at == inf and not self._silent:
-            self._ends_at = max(trio.current_time() + self._route.delay(), self._last_arrival)
+            self._ends_at = max(self._clock.now + self._route.delay(), self._last_arrival)
             self._late_end = False if self._ends_at == inf else None
             self._expect()
 
     def tear(self) -> None:
         """Break the connection under both its ends: what was sent still arrives, and then a reset."""
         for pipe in (self, self.other):
-            pipe.break_at(trio.current_time())
+            pipe.break_at(self._clock.now)
             if pipe._ends_at == inf and pipe._late_end is None:
-                pipe._reset, pipe._ends_at = True, max(trio.current_time(), pipe._last_arrival)
+                pipe._reset, pipe._ends_at = True, max(self._clock.now, pipe._last_arrival)
                 pipe._late_end = True if pipe._ends_at == inf else None
                 pipe._expect()
 
@@ -244,14 +216,14 @@ class Pipe:
         self._last_arrival = 0.0
         for _ in range(len(self._coming)):
             arrival, data = self._coming.popleft()
-            self._last_arrival = max(min(arrival, trio.current_time() + self._route.delay()), self._last_arrival)
+            self._last_arrival = max(min(arrival, self._clock.now + self._route.delay()), self._last_arrival)
             self._coming.append((self._last_arrival, data))
         self._refuse_waiting()
         self.other._refuse_waiting()
         late_end, self._late_end = self._late_end, None
         if late_end is not None:
             self._reset = late_end
-            self._ends_at = max(trio.current_time() + self._route.delay(), self._last_arrival)
+            self._ends_at = max(self._clock.now + self._route.delay(), self._last_arrival)
         if late_end:
             self.other.break_at(self._ends_at)
         self._expect()
@@ -260,7 +232,7 @@ class Pipe:
         """End the direction abruptly: what arrives after the reset is lost. Returns when it arrives."""
         if self._silent:
             return inf
-        arrival = trio.current_time() + self._route.delay()
+        arrival = self._clock.now + self._route.delay()
         if arrival < self._ends_at:
             self._reset, self._ends_at = True, arrival
             while self._coming and self._coming[-1][0] > arrival:
@@ -306,7 +278,7 @@ class Pipe:
     def _refuse_waiting(self) -> None:
         """What was sent and never taken is sent again and again; now it can be answered."""
         if self._deserted and self._refusing and self._in_flight:
-            self._refuse(trio.current_time() + self._route.delay() + self._back.delay())
+            self._refuse(self._clock.now + self._route.delay() + self._back.delay())
 
     def _refuse(self, moment: float) -> None:
         """Let the sender be told then that there is no such connection: both its ways end."""
@@ -326,10 +298,10 @@ class Pipe:
             anyio.BrokenResourceError: the sender reset the connection.
             anyio.ClosedResourceError: this end is closed.
         """
-        if self._is_readable():
+        if self._readable_at() <= self._clock.now:
             await trio.lowlevel.checkpoint()
-        while not self._is_readable():
-            await self._receiver.wait(self._next_arrival())
+        while (moment := self._readable_at()) > self._clock.now:
+            await self._receiver.wait(moment)
         if self._receiver_closed:
             raise anyio.ClosedResourceError
         self._unload()
@@ -337,10 +309,11 @@ class Pipe:
             raise anyio.BrokenResourceError if self._reset else anyio.EndOfStream
         return self._take(max_bytes)
 
-    def _is_readable(self) -> bool:
+    def _readable_at(self) -> float:
+        """When a receive has something to tell, if only the end."""
         if self._receiver_closed:
-            return True
-        return not self._deserted and (bool(self._arrived) or self._next_arrival() <= trio.current_time())
+            return -inf
+        return -inf if self._arrived and not self._deserted else self._next_arrival()
 
     def _next_arrival(self) -> float:
         if self._deserted:
@@ -348,14 +321,19 @@ class Pipe:
         return self._coming[0][0] if self._coming else self._ends_at
 
     def _unload(self) -> None:
-        now = trio.current_time()
+        now = self._clock.now
         while self._coming and self._coming[0][0] <= now:
             self._arrived += self._coming.popleft()[1]
 
     def _take(self, max_bytes: int) -> bytes:
         size = self._route.cut(min(len(self._arrived), max_bytes))
-        data = bytes(self._arrived[:size])
-        del self._arrived[:size]
+        arrived = self._arrived
+        if size == len(arrived):
+            data = bytes(arrived)
+            arrived.clear()
+        else:
+            data = bytes(arrived[:size])
+            del arrived[:size]
         self._in_flight -= size
         # Half a window at a time, as sockets do: else a sender would be woken for every byte that is taken.
         if self._in_flight <= self._route.conditions.window // 2:

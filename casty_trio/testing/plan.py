@@ -14,7 +14,8 @@ from typing import Any, Final
 from casty_trio.model.checks import check_count, check_number, check_seconds, refuse
 from casty_trio.model.settings import LinkSettings
 from casty_trio.testing import faults
-from casty_trio.testing.faults import KINDS, Step
+from casty_trio.testing.faults import KINDS, Crash, Kill, Step
+from casty_trio.testing.handoffs import HAND_OFFS, CrashAtHandOff
 from casty_trio.testing.pipe import Conditions
 
 __all__ = ["Knobs", "Plan", "Swarm"]
@@ -114,6 +115,8 @@ class Swarm:
         calm: how long the cluster is watched after it.
         pace: the mean number of seconds from a fault to the next, at least and at most.
         longest: the longest partition, pause or absence, in seconds.
+        hand_offs: how often, at least and at most, a node is to be crashed in the middle of a shard's hand-off or of a
+            take-over; never where ``kinds`` has no crashes. Without sharded types nothing comes of it.
 
     Example:
         >>> Swarm().plan(7) == Swarm().plan(7)
@@ -127,12 +130,15 @@ class Swarm:
     calm: float = 30.0
     pace: tuple[float, float] = (1.5, 8.0)
     longest: float = 20.0
+    hand_offs: tuple[int, int] = (1, 3)
 
     def __post_init__(self) -> None:
         if not self.kinds or any(kind not in KINDS for kind in self.kinds):
             refuse("Swarm.kinds", self.kinds, "some of casty_trio.testing.faults.KINDS")
         check_number("Swarm.chance", self.chance, "a number from 0 to 1", 0, 1)
         check_seconds("Swarm.longest", self.longest, positive=True, finite=True)
+        check_count("Swarm.hand_offs", self.hand_offs[0], 0)
+        check_count("Swarm.hand_offs", self.hand_offs[1], self.hand_offs[0])
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed."""
@@ -144,7 +150,19 @@ class Swarm:
         pace, now, steps = rng.uniform(*self.pace), FORMING, list[Step]()
         while (now := round(now + rng.expovariate(1 / pace), 2)) < length:
             steps.append(draw.step(rng.choice(kinds), now))
+        if Crash in self.kinds or Kill in self.kinds:
+            steps += self._draw_hand_offs(random.Random(f"{seed}:hand-offs"), length)
+            steps.sort(key=lambda step: step.at)
         return Plan(seed, nodes, tuple(steps), length, self.calm, _draw_knobs(rng))
+
+    def _draw_hand_offs(self, rng: random.Random, length: float) -> list[Step]:
+        """Crashes that wait for their moment; from the second half on there might be no time for one to come."""
+        found: list[Step] = []
+        for _ in range(rng.randint(*self.hand_offs)):
+            (step, part), at = rng.choice(HAND_OFFS), round(rng.uniform(FORMING, max(FORMING, length / 2)), 2)
+            seconds = round(0.1 + (self.longest - 0.1) * rng.random() ** 2, 2)
+            found.append(CrashAtHandOff(min(at, length), step, part, seconds, reset=rng.random() < 0.5))
+        return found
 
 
 def _draw_knobs(rng: random.Random) -> Knobs:

@@ -14,6 +14,7 @@ from casty_trio.errors import ConnectError, SystemClosedError
 from casty_trio.model.behavior import Behaviors
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import Listing, ServiceKey
+from casty_trio.testing.clock import sleep
 from casty_trio.testing.observer import Invariant
 from casty_trio.testing.world import SimulatedEnv
 
@@ -61,7 +62,7 @@ class Listed(Invariant):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, system)
             while trio.current_time() < self.observer.healed_at + STILL:
-                await trio.sleep(rng.expovariate(1 / self._pace))
+                await sleep(rng.expovariate(1 / self._pace))
                 try:
                     if len(living) < MOST and rng.random() < 0.6:
                         living.append(system.spawn(Behaviors.discoverable(Behaviors.ignore(), key=KEY)))

@@ -18,9 +18,9 @@ from typing import Any, Generic, TypeVar, cast
 import anyio
 import msgspec
 import trio
-import trio.testing
 
 from casty_trio.errors import CastyError, UsageError
+from casty_trio.testing.clock import VirtualClock
 from casty_trio.testing.determinism import deterministic
 from casty_trio.testing.digest import STEPS_PER_INSTANT, StepDigest
 from casty_trio.testing.errors import DeadlockError, LivelockError, NestedSimulationError, SimulationTimeoutError
@@ -63,9 +63,9 @@ class Result(Generic[T]):
 class Simulation:
     """What a scenario is given: a world for each host, the network between them, and chance from the seed."""
 
-    def __init__(self, seed: int, digest: StepDigest) -> None:
+    def __init__(self, seed: int, digest: StepDigest, clock: VirtualClock) -> None:
         self.seed = seed
-        self.network: Network = Network(seed)
+        self.network: Network = Network(clock, seed)
         self._digest = digest
         self._generators: dict[str, random.Random] = {}
         self._envs: dict[str, SimulatedEnv] = {}
@@ -163,7 +163,8 @@ class _Run(Generic[T]):
         self._verdict: CastyError | None = None
         self._scope = trio.CancelScope()
         self.digest = StepDigest(trace=trace, on_livelock=self._stop_livelock)
-        self.sim = Simulation(seed, self.digest)
+        self.clock = VirtualClock()
+        self.sim = Simulation(seed, self.digest, self.clock)
 
     async def main(self) -> T:
         trio.lowlevel.spawn_system_task(self._watch)
@@ -180,7 +181,7 @@ class _Run(Generic[T]):
     async def _watch(self) -> None:
         # A moment later than the limit, so that what is due exactly then still comes.
         await trio.sleep_until(nextafter(self._deadline, inf))
-        if trio.lowlevel.current_statistics().seconds_to_next_deadline == inf:
+        if trio.lowlevel.current_statistics().seconds_to_next_deadline == self.clock.next_alarm == inf:
             self._stop(DeadlockError(f"every task waits since {self.digest.before:.6f} s, and no timer is left"))
         else:
             self._stop(SimulationTimeoutError(f"not done after {self._deadline:g} virtual seconds"))
@@ -230,16 +231,15 @@ def simulate(
     """
     _refuse_inside_loop()
     run = _Run(scenario, seed, trace, deadline)
-    clock = trio.testing.MockClock(autojump_threshold=0)
     try:
         with deterministic(seed):
-            value = trio.run(run.main, clock=clock, instruments=[run.digest])
+            value = trio.run(run.main, clock=run.clock, instruments=[run.digest])
     except BaseException as error:
         _tell_seed(error, scenario, run.sim, run.digest, quiet)
         raise
     digest = run.digest
     network = run.sim.network.statistics()
-    seconds = clock.current_time()
+    seconds = run.clock.now
     return Result(value, seed, seconds, digest.steps, digest.hexdigest(), network, tuple(digest.trace or ()))
 
 

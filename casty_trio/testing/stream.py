@@ -15,7 +15,8 @@ import anyio
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskGroup
 
-from casty_trio.testing.pipe import Parking, Pipe
+from casty_trio.testing.clock import Parking, VirtualClock
+from casty_trio.testing.pipe import Pipe
 
 __all__ = ["SimulatedListener", "SimulatedStream"]
 
@@ -30,29 +31,44 @@ class SimulatedStream(ByteStream):
     def __init__(self, out: Pipe, in_: Pipe, local: Address, remote: Address) -> None:
         self._out, self._in = out, in_
         self._local, self._remote = local, remote
-        self._sending, self._receiving = anyio.ResourceGuard("writing to"), anyio.ResourceGuard("reading from")
-        self._closed = False
+        self._sending = self._receiving = self._closed = False  # flags cost a third of anyio's guards
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self._out!r}"
         return f"<SimulatedStream {self._local} to {self._remote}, {state}>"
 
     async def send(self, item: bytes) -> None:
-        with self._sending:
+        self._begin_sending()
+        try:
             await self._out.send(bytes(item))
+        finally:
+            self._sending = False
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
         if max_bytes < 1:
             raise ValueError("max_bytes must be a positive integer")
-        with self._receiving:
+        if self._receiving:
+            raise anyio.BusyResourceError("reading from")
+        self._receiving = True
+        try:
             return await self._in.receive(max_bytes)
+        finally:
+            self._receiving = False
 
     async def send_eof(self) -> None:
-        with self._sending:
+        self._begin_sending()
+        try:
             if self._closed:
                 raise anyio.ClosedResourceError
             self._out.finish()
+        finally:
+            self._sending = False
         await trio.lowlevel.checkpoint()
+
+    def _begin_sending(self) -> None:
+        if self._sending:
+            raise anyio.BusyResourceError("writing to")
+        self._sending = True
 
     async def aclose(self) -> None:
         self.close()
@@ -87,11 +103,11 @@ class SimulatedStream(ByteStream):
 class SimulatedListener(Listener[ByteStream]):
     """A taken address, and the connections that wait there to be accepted."""
 
-    def __init__(self, address: Address, release: Callable[[], object]) -> None:
+    def __init__(self, address: Address, clock: VirtualClock, release: Callable[[], object]) -> None:
         self._address = address
         self._release = release
         self._waiting: deque[SimulatedStream] = deque()
-        self._parking = Parking()
+        self._parking = Parking(clock)
         self._accepting = anyio.ResourceGuard("accepting connections from")
         self._closed = False
 

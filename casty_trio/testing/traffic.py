@@ -21,6 +21,7 @@ from casty_trio.model.kinds import Behavior
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.signals import Signal, Terminated
 from casty_trio.remote import RemoteNode
+from casty_trio.testing.clock import sleep
 from casty_trio.testing.invariants import AsksEnd, Books, Bounds, Conservation, Liveness, Order, WatchesEnd
 from casty_trio.testing.journal import Journal
 from casty_trio.testing.observer import Life
@@ -222,7 +223,7 @@ class Traffic:
             share = -(-self._wanted // max(1, len(self._bench.observer.living())))
             for _ in range(share - self._asks.in_flight_of(node.life.node)):
                 nursery.start_soon(self._ask, node)
-            await trio.sleep(0.2)
+            await sleep(0.2)
 
     async def _ask(self, node: _Node) -> None:
         other, number = node.rng.choice(node.others), node.next_number()
@@ -247,7 +248,7 @@ class Traffic:
 
     async def _keep_telling(self, node: _Node) -> None:
         while not self._ended:
-            await trio.sleep(node.rng.expovariate(self._tells))
+            await sleep(node.rng.expovariate(self._tells))
             if not self._ended:
                 self._tell(node)
 

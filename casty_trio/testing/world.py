@@ -11,6 +11,7 @@ import trio
 from anyio.abc import ByteStream, Listener
 
 from casty_trio.env import Disk, Env
+from casty_trio.testing.clock import VirtualClock
 from casty_trio.testing.disk import SimulatedDisk
 from casty_trio.testing.network import Network
 
@@ -25,17 +26,22 @@ WALL_TIME_AT_START = 1_750_000_000.0
 class Clock:
     """A host's clock, which may be wrong: it jumps, and it gains or loses time.
 
+    Parameters:
+        time: the simulation's, which is right.
+        start: what it shows at first.
+
     Attributes:
         gain: how many seconds it gains in each second; negative when it is slow. Change it with `drift`.
     """
 
-    def __init__(self, start: float = 0.0) -> None:
+    def __init__(self, time: VirtualClock, start: float = 0.0) -> None:
         self.gain: float = 0.0
+        self._time = time
         self._since, self._shown = 0.0, start
 
     def read(self) -> float:
         """What it shows."""
-        elapsed = trio.current_time() - self._since
+        elapsed = self._time.now - self._since
         return self._shown + elapsed + self.gain * elapsed
 
     def jump(self, seconds: float) -> None:
@@ -44,7 +50,7 @@ class Clock:
 
     def drift(self, gain: float) -> None:
         """Let it gain so many seconds in each second from now on."""
-        self._shown, self._since = self.read(), trio.current_time()
+        self._shown, self._since = self.read(), self._time.now
         self.gain = gain
 
 
@@ -68,8 +74,8 @@ class SimulatedEnv(Env):
 
     def __init__(self, name: str, seed: int, network: Network) -> None:
         self.name: str = name
-        self.clock: Clock = Clock()
-        self.wall_clock: Clock = Clock(WALL_TIME_AT_START)
+        self.clock: Clock = Clock(network.clock)
+        self.wall_clock: Clock = Clock(network.clock, WALL_TIME_AT_START)
         self.drive: SimulatedDisk = SimulatedDisk(random.Random(f"{seed}:env:{name}:disk"))
         self._network = network
         self._rng = random.Random(f"{seed}:env:{name}:rng")

@@ -25,3 +25,13 @@ def test_it_ends_when_everybody_would_have_been_decided_on() -> None:
     assert (doubt.ask_at, doubt.until) == (10.5, 22.0)
     assert isinstance(doubt.ping, Ping)
     assert doubt.ping != Doubt(10.0, [1, 2], 3.0, 2).ping
+
+
+def test_who_is_down_answers_no_more() -> None:
+    """S1: that is decided of others says nothing of the node itself, unless nobody else is left."""
+    doubt = Doubt(10.0, [1, 2, 3, 4, 5, 6, 7], 3.0, 1)
+    assert not doubt.decided([6, 7, 9])
+    assert doubt.ask(10.0) == [1, 2, 3, 4, 5]
+    assert not doubt.answered(2, Pong(doubt.ping.seq))
+    assert doubt.answered(3, Pong(doubt.ping.seq))
+    assert Doubt(10.0, [1, 2], 3.0, 1).decided([2])

@@ -477,6 +477,17 @@ def test_two_changes_are_not_unrest() -> None:
     assert downing.next_wakeup == 12.0
 
 
+def test_who_comes_back_is_no_unrest() -> None:
+    """C5: one node is cut off, another is paused meanwhile: the five that hear each other all the time go on."""
+    downing = ready(Downing(KeepMajority()), 5)
+    ready(downing, 4, 5, now=2.5)
+    ready(downing, 5, now=4.5)
+    assert downing.next_wakeup == 7.5
+    decision = downing.tick(7.5)
+    assert decision is not None
+    assert decision.down == (5,)
+
+
 def test_an_excused_node_waits_anew() -> None:
     """C5: it was late itself: by the clock it is time, but it hears the news first."""
     downing = ready(Downing(KeepMajority()), 4, 5)

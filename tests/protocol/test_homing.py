@@ -198,3 +198,39 @@ def test_a_strategy_that_fails_is_told_and_another_asked() -> None:
     made.receive(1.0, 2, Answer(TERM, 4, (0, 1)))
     assert {entry.owner for entry in made.entries.values()} == {2}
     assert any(isinstance(effect, Failed) for effect in made.tick(50.0))
+
+
+def test_what_waits_for_the_last_home_goes_before_what_comes_since() -> None:
+    """S2, S3: the coordinator knows sooner that it is gone; what waits for it is back when we know, and goes first."""
+    homes = region(3)
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.SETTLED, 2)))
+    assert homes.routes[0] == 2
+    given = Plan(TERM, 1, 1, 2, (Entry(0, 2, Phase.SETTLED, 1),), (1, 3), True)
+    assert Open(0, 1) not in homes.receive(2.0, 1, given)
+    assert homes.routes[0] == 0
+    assert Open(0, 1) in homes.set_members(3.0, [1, 3], 1)
+
+    homes = region(3)
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.SETTLED, 2)))
+    homes.receive(2.0, 1, given)
+    assert Open(0, 1) in homes.receive(3.0, 1, Plan(TERM, 1, 2, 2, (), (1, 2, 3), True))  # it is not gone: it has begun anew
+
+    homes = region(3)
+    homes.set_members(1.0, [1, 2, 3, 4], 1)
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.SETTLED, 2)))
+    homes.receive(2.0, 1, Plan(TERM, 1, 1, 2, (Entry(0, 2, Phase.SETTLED, 4),), (1, 3, 4), True))
+    homes.set_members(3.0, [1, 2, 3], 1)  # the new home is gone first
+    assert not any(isinstance(effect, Open) for effect in homes.set_members(4.0, [1, 3], 1))
+    assert homes.routes[0] == 0
+
+
+def test_all_hear_of_a_region_that_has_come_back() -> None:
+    """S3: those that wait for news of it go on."""
+    made = Coordinator(1, 2, "", LeastShards())
+    made.set_members(0.0, [*ALL, Candidate(3, "c", True)], unreachable=False)
+    for uid in (1, 2, 3):
+        made.receive(0.0, uid, Report(TERM, 1, 0, True, uid < 3))
+    assert made.missing == 0
+    made.receive(1.0, 3, Hello((0, 0), 2))
+    told = made.receive(2.0, 3, Report(TERM, 1, 0, True, False))
+    assert [effect.uid for effect in told if isinstance(effect, Say) and isinstance(effect.word, Plan)] == [1, 2, 3]

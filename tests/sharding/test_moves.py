@@ -14,6 +14,7 @@ from casty_trio import (
     ClusteredActorSystem,
     DeadLetter,
     ExplicitShards,
+    HandOffAdvanced,
     HandOffFinished,
     HandOffStarted,
     MailboxFullError,
@@ -23,6 +24,7 @@ from casty_trio import (
     ShardHomeChanged,
     ShardHost,
     ShardingSettings,
+    TakeOverAdvanced,
 )
 from casty_trio.protocol.coordinator import Timing
 from casty_trio.protocol.homes import Homes
@@ -109,6 +111,37 @@ def test_asks_that_wait_where_a_shard_leaves_are_answered_where_it_arrives() -> 
         assert answers == [()] * 15
         homes = {home.node_id for home in cluster.systems["n1"].shard_homes("cart") if home is not None}
         assert homes == {"n1", "n2"}
+
+    cluster_of(1, scenario)
+
+
+def test_each_step_of_a_move_is_told_where_it_is_taken() -> None:
+    """S2: once; and so is each step of a coordinator that takes over."""
+
+    async def scenario(cluster: Cluster) -> None:
+        log, refs = Log(), dict[str, Carts]()
+        await cluster.form("n1", "n2", begin=opener(log, refs))
+        await settled(cluster, 2)
+        steps = {name: collected(cluster.systems[name], HandOffAdvanced) for name in ("n1", "n2")}
+        started = collected(cluster.systems["n1"], HandOffStarted)
+        terms = collected(cluster.systems["n2"], TakeOverAdvanced)
+        cluster.start("n3", begin=opener(log, refs))
+        await cluster.formed("n1", "n2", "n3")
+        await settled(cluster, 3)
+        assert started
+        for move in started:
+            told = {name: [each.step for each in steps[name] if each.shard == move.shard] for name in steps}
+            assert move.source is not None
+            home = move.source.node_id
+            assert told == {name: ["flushed", "stopped"] if name == home else ["held"] for name in steps}
+        assert terms == []
+        cluster.sim.host("n1").crash()
+        await cluster.formed("n2", "n3")
+        await settled(cluster, 2)
+        assert terms[0].step == "asks"
+        assert terms[-1].step == "decides"
+        assert terms[-1].missing == 0
+        assert {each.term for each in terms} == {2}
 
     cluster_of(1, scenario)
 

@@ -29,4 +29,4 @@ def test_entities_of_a_cluster_in_trouble(seed: int) -> None:
 def test_a_slice_of_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     """The command tells what it has done."""
     assert planned.main(["--seeds", "42..43"]) == 0
-    assert "seeds 42 to 43: 0 failed" in capsys.readouterr().out
+    assert "seeds, of which failed: 1, 0" in capsys.readouterr().out

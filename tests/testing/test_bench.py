@@ -117,6 +117,33 @@ def test_any_other_error_of_a_node_is_a_failure_with_its_story() -> None:
     assert [line.split(" ")[0] for line in lines[-4:]] == ["2.000000", "2.000000", "2.000000", "5.000000"]
 
 
+def test_what_a_cancelled_program_raises_does_not_hide_the_failure() -> None:
+    async def node(env: SimulatedEnv, name: str) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise Downed(name)
+
+    async def scenario(sim: Simulation) -> None:
+        bench = Bench(sim, SMALL)
+        failure = InvariantError("I0 test", A, 5.0, "it was broken")
+
+        async def break_it() -> None:
+            await trio.sleep(5)
+            bench.fail(failure)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(break_it)
+            with pytest.raises(InvariantError, match="it was broken") as info:
+                await bench.run(lambda bench: node)
+        assert info.value is failure
+        assert isinstance(failure.__cause__, ExceptionGroup)
+
+    simulate(scenario, 1)
+
+
 def test_errors_of_a_crashed_node_are_nobodys() -> None:
     """What comes out of a program that unwinds is seen by nobody; it stands in the report."""
 

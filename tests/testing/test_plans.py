@@ -14,6 +14,7 @@ from hypothesis import given, strategies as st
 from casty_trio.errors import SettingsError
 from casty_trio.testing import Bench, Conditions, Knobs, Plan, SimulatedEnv, Simulation, Swarm, faults, shrink, simulate
 from casty_trio.testing.faults import KINDS, Crash, Heal, Pause, Restart, Step
+from casty_trio.testing.handoffs import HAND_OFFS, CrashAtHandOff, kind_of
 from casty_trio.testing.weather import Weather
 
 A, B, C = "node-1", "node-2", "node-3"
@@ -24,7 +25,8 @@ def test_a_plan_is_a_value_of_its_seed(seed: int) -> None:
     """Drawn twice it is equal, its text makes it again, and it leaves at least two nodes that are up."""
     plan = Swarm().plan(seed)
     assert plan == Swarm().plan(seed)
-    names: dict[str, Any] = {**{each.__name__: each for each in (*KINDS, Plan, Knobs)}, "inf": inf}
+    known: list[type[Any]] = [*KINDS, CrashAtHandOff, Plan, Knobs]
+    names: dict[str, Any] = {**{each.__name__: each for each in known}, "inf": inf}
     for text in (str(plan), repr(plan)):
         assert eval(text, names) == plan  # noqa: S307 - it is our own
     assert 3 <= plan.nodes <= 7
@@ -37,7 +39,7 @@ def test_a_plan_is_a_value_of_its_seed(seed: int) -> None:
 
 def test_each_kind_is_in_about_every_second_plan() -> None:
     """And with each other kind, and without it."""
-    kinds = [{step.kind for step in Swarm().plan(seed).steps} for seed in range(300)]
+    kinds = [{step.kind for step in Swarm(hand_offs=(0, 0)).plan(seed).steps} for seed in range(300)]
     counts = Counter(kind for each in kinds for kind in each)
     assert set(counts) == {kind.__name__ for kind in KINDS}
     assert all(
@@ -47,9 +49,23 @@ def test_each_kind_is_in_about_every_second_plan() -> None:
     assert any("Crash" in each and "Pause" in each for each in kinds)
 
 
+def test_each_plan_waits_for_some_hand_offs() -> None:
+    """One to three crashes, whatever else is in it; each step and each part has its turn; none where nobody is crashed."""
+    waiting = [[step for step in Swarm().plan(seed).steps if isinstance(step, CrashAtHandOff)] for seed in range(300)]
+    assert {len(each) for each in waiting} == {1, 2, 3}
+    counts = Counter(step.kind for each in waiting for step in each)
+    assert set(counts) == {kind_of(*each) for each in HAND_OFFS}
+    assert min(counts.values()) >= 5
+    others = [[s for s in Swarm().plan(n).steps if not isinstance(s, CrashAtHandOff)] for n in range(20)]
+    assert others == [list(Swarm(hand_offs=(0, 0)).plan(seed).steps) for seed in range(20)]
+    assert not any(isinstance(step, CrashAtHandOff) for step in Swarm(kinds=(Pause,)).plan(1).steps)
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: Swarm(hand_offs=(-1, 0)),
+        lambda: Swarm(hand_offs=(2, 1)),
         lambda: Plan(1, nodes=0),
         lambda: Plan(1, length=-1),
         lambda: Plan(1, steps=(Restart(61, A),)),

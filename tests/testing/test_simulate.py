@@ -3,12 +3,14 @@
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from types import ModuleType
 
 import msgspec
 import pytest
 import sniffio
 import trio
+import trio.testing
 from hypothesis import given, strategies as st
 
 from casty_trio.errors import UsageError
@@ -24,6 +26,7 @@ from casty_trio.testing import (
     digest,
     simulate,
 )
+from casty_trio.testing.clock import Parking, VirtualClock
 from tests.testing.worlds import accept_one
 
 seeds = st.integers(0, 2**32 - 1)
@@ -287,3 +290,58 @@ def test_an_unknown_trio_is_refused(missing: str) -> None:
     delattr(changed, missing)
     with pytest.raises(UnsupportedTrioError, match=r"known to work with trio 0\.32"):
         determinism.scheduler_generator(changed)
+
+
+@pytest.mark.parametrize("missing", ["GLOBAL_RUN_CONTEXT", "runner"])
+def test_a_trio_without_its_runner_is_refused(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if missing == "runner":
+        monkeypatch.setattr(determinism.SCHEDULER, "GLOBAL_RUN_CONTEXT", object())
+    else:
+        monkeypatch.delattr(determinism.SCHEDULER, missing)
+    with pytest.raises(UnsupportedTrioError, match="no time can pass"):
+        determinism.idle_watch()
+
+
+def test_no_time_passes_for_who_waits_for_all_others() -> None:
+    async def scenario(sim: Simulation) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, 5)
+            await trio.testing.wait_all_tasks_blocked()
+            assert trio.current_time() == 0
+        assert trio.current_time() == 5
+
+    simulate(scenario, 1)
+
+
+def test_a_call_from_outside_comes_before_time_passes() -> None:
+    async def scenario(sim: Simulation) -> None:
+        called: list[float] = []
+        trio.lowlevel.current_trio_token().run_sync_soon(lambda: called.append(trio.current_time()))
+        await trio.sleep(5)
+        assert called == [0]
+
+    simulate(scenario, 1)
+
+
+@given(seeds)
+def test_alarms_ring_in_time_and_only_for_who_waits(seed: int) -> None:
+    async def scenario(sim: Simulation) -> None:
+        clock, rng = trio.lowlevel.current_clock(), sim.rng("alarms")
+        assert isinstance(clock, VirtualClock)
+        parkings, due = [Parking(clock) for _ in range(8)], [float(rng.randrange(20)) for _ in range(8)]
+
+        async def wait(number: int) -> None:
+            with trio.move_on_at(12.5):
+                await parkings[number].wait(rng.uniform(1, 20))
+                assert trio.current_time() == due[number]
+
+        async with trio.open_nursery() as nursery:
+            for number in range(8):
+                nursery.start_soon(wait, number)
+            await trio.testing.wait_all_tasks_blocked()
+            for number, parking in enumerate(parkings):
+                parking.move(due[number])
+        assert trio.current_time() == min(12.5, max(due))
+        assert clock.next_alarm == inf
+
+    simulate(scenario, seed)
