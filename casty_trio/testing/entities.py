@@ -319,7 +319,7 @@ class EntityTraffic:
     ) -> None:
         begun = trio.current_time()
         try:
-            await system.ask(entities, lambda r: ShardEnvelope(entity, Tally(r)), timeout=TIMEOUT)
+            _: str = await system.ask(entities, lambda r: ShardEnvelope(entity, Tally(r)), timeout=TIMEOUT)
         except AskError as error:
             self._bench.observer.note(life.node, error)
             todo.insert(0, entity)  # once more, behind the others
