@@ -100,9 +100,8 @@ class OneInstance(Invariant):
 
     def rivals(self, one: Life, other: Life) -> bool:
         """Whether it must not live on both: two clusters that were founded apart have one each, until they meet."""
-        clusters = {system_of(life).cluster_state.cluster for life in (one, other)} - {
-            0
-        }  # which is a node's that is in none
+        clusters = {system_of(life).cluster_state.cluster for life in (one, other)}
+        clusters.discard(0)  # a node's that is in none
         return len(clusters) < 2 and self.counts(other) and self.counts(one)
 
     def handles(self, life: Life) -> bool:
