@@ -41,8 +41,9 @@ from casty_trio.model.checks import (
     check_types,
 )
 from casty_trio.model.cluster_events import TopologySnapshot
+from casty_trio.model.daemons import DaemonsRef
 from casty_trio.model.events import Event
-from casty_trio.model.kinds import Behavior, BoundFactory, Broadcasted
+from casty_trio.model.kinds import Behavior, BoundFactory, Broadcasted, Daemons
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.pubsub import ClientReceptionist, PubSub
@@ -66,7 +67,6 @@ OnDowned = Literal["raise", "rejoin"]
 
 VERSION_SIZE = 8
 REFRESHED = 1.0
-LEFT = "the node has left its cluster"
 """So often, in seconds, the state is told again at most to a client that asks."""
 
 
@@ -195,10 +195,14 @@ class ClusteredActorSystem(MemberNode):
         self, behavior: Broadcasted[M], name: str | None = None, *, mailbox: Mailbox | None = None
     ) -> BroadcastRef[M]: ...
     @overload
+    def spawn(  # type: ignore[overload-overlap] # a DaemonsRef is an ActorRef of envelopes, which mypy does not see
+        self, behavior: Daemons[M], name: str | None = None, *, mailbox: Mailbox | None = None
+    ) -> DaemonsRef[M]: ...
+    @overload
     def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]: ...
 
     def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]:
-        """Start an actor at the top of the tree, or what `Behaviors.sharded` or `Behaviors.broadcasted` describes.
+        """Start an actor at the top of the tree, or what `Behaviors.sharded`, `daemons`, `singleton` or such describes.
 
         See `ActorSystem.spawn`. What spreads over the cluster needs a name, the same on every node.
 
@@ -402,9 +406,6 @@ class ClusteredActorSystem(MemberNode):
     def gone(self) -> None:
         for extension in self._extensions:
             extension.node_left()
-        for connection in list(self.connections):
-            if connection.subscribed:  # a client that could not be asked to go
-                connection.link.close(LEFT)
 
     async def hand_over(self) -> None:
         for extension in self._extensions:
@@ -446,7 +447,7 @@ class ClusteredActorSystem(MemberNode):
         if connection.subscribed:  # the answer is so much larger than the question
             raise ProtocolError("a second SUBSCRIBE on one connection: changes are told without")
         if self.has_left:
-            connection.link.close(LEFT)
+            connection.link.close("the node has left its cluster")
             return
         connection.subscribed = True
         for extension in self._extensions:

@@ -27,6 +27,7 @@ from casty_trio.testing.host import NodeProgram
 from casty_trio.testing.memberships import Accusations, Convergence, Membership, View
 from casty_trio.testing.observer import Invariant, Life
 from casty_trio.testing.services import Listed
+from casty_trio.testing.singletons import SingletonTraffic
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 
@@ -227,6 +228,7 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
     """
     traffic = Traffic(bench, port=PORT, tells=4.0, liveness=CONVERGED_WITHIN)
     entities = EntityTraffic(bench, rate=4.0 if complete else 2.0, complete=complete)
+    singletons = SingletonTraffic(bench, rate=4.0 if complete else 1.0, complete=complete)
     observer = bench.observer
     observer.add(MembersAccused())
     observer.add(Seen(lambda: views_of(bench), forming=min((step.at for step in bench.plan.steps), default=inf)))
@@ -256,7 +258,7 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
         async with system, trio.open_nursery() as nursery:
             nursery.start_soon(listed.churn, system, bench.sim.rng(f"services of {name}"))
             nursery.start_soon(listed.visit, env, name, seeds, system.name)
-            async with traffic.on(system, name) as life, entities.on(system, life):
+            async with traffic.on(system, name) as life, entities.on(system, life), singletons.on(system, life):
                 await bench.told_to_leave(name)
             nursery.cancel_scope.cancel()
 

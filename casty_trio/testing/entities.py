@@ -94,6 +94,10 @@ class OneInstance(Invariant):
         """It has ended there."""
         self._live.get(entity, {}).pop(life.uid, None)
 
+    def living(self, entity: str) -> tuple[Life, ...]:
+        """The starts of nodes on which an entity has begun, and not ended."""
+        return tuple(self._live.get(entity, {}).values())
+
     def handles(self, life: Life) -> bool:
         """Whether what is handled on a node counts: also when it was paused a moment ago, for then it stands still until it
         knows what it is."""
@@ -252,7 +256,7 @@ class EntityTraffic:
         rng = self._bench.sim.rng(f"entities of {life.node}")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_telling, life, entities, rng)
-            nursery.start_soon(self._keep_asking, system, life, entities, rng)
+            nursery.start_soon(self._keep_asking, system, life, entities, rng, nursery)
             yield
             nursery.cancel_scope.cancel()
 
@@ -288,19 +292,32 @@ class EntityTraffic:
             entities.tell(ShardEnvelope(entity, Item(life.uid, told[entity])))
 
     async def _keep_asking(
-        self, system: ClusteredActorSystem, life: Life, entities: ActorRef[Any], rng: random.Random
+        self,
+        system: ClusteredActorSystem,
+        life: Life,
+        entities: ActorRef[Any],
+        rng: random.Random,
+        nursery: trio.Nursery,
     ) -> None:
+        """Ask them in turn, evenly and without waiting for answers: by chance, or for others' silence, none is left out."""
         todo: list[str] = []
         while True:
-            await sleep(rng.expovariate(self._asks))
-            todo = todo or rng.sample(ENTITIES, len(ENTITIES))
-            entity, begun = todo.pop(), trio.current_time()
-            try:
-                await system.ask(entities, lambda r, e=entity: ShardEnvelope(e, Tally(r)), timeout=TIMEOUT)
-            except AskError as error:
-                self._bench.observer.note(life.node, error)
-            else:
-                self._answers.answered(life.node, entity, begun)
+            await sleep(rng.uniform(0.5, 1.5) / self._asks)
+            if not todo:
+                todo.extend(rng.sample(ENTITIES, len(ENTITIES)))
+            nursery.start_soon(self._ask, system, life, entities, todo.pop(), todo)
+
+    async def _ask(
+        self, system: ClusteredActorSystem, life: Life, entities: ActorRef[Any], entity: str, todo: list[str]
+    ) -> None:
+        begun = trio.current_time()
+        try:
+            await system.ask(entities, lambda r: ShardEnvelope(entity, Tally(r)), timeout=TIMEOUT)
+        except AskError as error:
+            self._bench.observer.note(life.node, error)
+            todo.insert(0, entity)  # once more, behind the others
+        else:
+            self._answers.answered(life.node, entity, begun)
 
 
 def _idle(entity_id: str) -> Behavior[Item]:

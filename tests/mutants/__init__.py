@@ -31,6 +31,7 @@
 | S1 | `S1.patch`: a region does what any coordinator of any term says | `test_homing` |
 | S1 | `S1-takeover.patch`: a new coordinator does not wait until it has heard from all | `test_coordinator` |
 | S1 | `S1-late.patch`: a node that wakes late goes on at once, though it may have been removed | `test_pauses` |
+| S1 | `S1-leave.patch`: what has stopped on a node that leaves may start there again | `test_moves` |
 | S2 | `S2.patch`: a shard moves while messages for it are still on the way to its owner | `test_homing` |
 | S2 | `S2-left.patch`: what the old owner has sent ahead is not handled | `test_moves` |
 | S3 | `S3.patch`: a shard waits for ever for a host that is gone | `test_coordinator` |
@@ -100,6 +101,7 @@ MUTANTS = [
     _mutant("S1", "test_homing.py::test_a_region_obeys_the_highest_term_only", "protocol"),
     _mutant("S1-takeover", "test_coordinator.py::test_nothing_is_decided_before_all_members_were_heard", "protocol"),
     _mutant("S1-late", "test_pauses.py::test_a_node_that_wakes_when_it_was_removed_handles_nothing", "sharding"),
+    _mutant("S1-leave", "test_moves.py::test_what_has_stopped_on_a_node_that_leaves_starts_there_no_more", "sharding"),
     _mutant("S2", "test_homing.py::test_a_move_that_is_called_off_at_each_step", "protocol"),
     _mutant("S2-left", "test_moves.py::test_what_a_deadline_leaves_goes_ahead_in_order", "sharding"),
     _mutant("S3", "test_coordinator.py::test_a_target_that_goes_before_it_has_begun", "protocol"),
