@@ -122,14 +122,14 @@ class Sharding(Extension):
         return refs.pack_entity(ref.shard_type, ref.entity_id) if isinstance(ref, EntityRef) else None
 
     def take_back(self, peer: Peer, lost: list[Held]) -> list[Held]:
-        rest, living, mails = list[Held](), self._living(), dict[str, list[Mail]]()
+        rest, living, mails = list[Held](), self._living(), dict[str, list[tuple[int, Mail]]]()
         for held in lost:
             frame = wire.unpack_entity(held.body) if held.kind == Kind.ENTITY else None
             read = read_back(peer, frame) if frame is not None and frame.shard_type in living else None
             if frame is None or read is None:
                 rest.append(held)
             else:
-                mails.setdefault(frame.shard_type, []).append((frame.entity_id, *read))
+                mails.setdefault(frame.shard_type, []).append((held.uid, (frame.entity_id, *read)))
         for name, returned in mails.items():
             living[name].routing.take_back(returned)
         return rest

@@ -9,6 +9,13 @@ import pytest
 from tests.protocol.shardings import LEAVING, Cluster
 
 SEEDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 40))]
+ONCE_WRONG = {
+    "mail waits for a home that began anew, and crashes": [146, 454, 505],
+    "a home is told of before it is known as a member": [44, 255, 270, 334, 341, 634],
+    "a target has handled what was left, and is gone before the owner knows": [1616],
+    "the type ends while its mail is about to be let go": [845, 2182],
+}
+KNOWN = [pytest.param(seed, id=f"{seed}, {what}") for what, seeds in ONCE_WRONG.items() for seed in seeds]
 
 
 def check_all_handled(cluster: Cluster) -> None:
@@ -62,7 +69,7 @@ def test_planned_changes_lose_and_reorder_nothing(seed: int) -> None:
     assert not cluster.strays
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [*SEEDS, *KNOWN])
 def test_crashes_and_cuts_end_in_a_cluster_that_answers(seed: int) -> None:  # noqa: C901 - it says what happens
     """S1, S3: any node may go at any time, and connections break; order holds, and in the end everything has one home."""
     cluster = Cluster(random.Random(seed), shards=5)
