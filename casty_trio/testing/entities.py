@@ -42,6 +42,8 @@ ENTITIES = tuple(f"e{number}" for number in range(10))
 TIMEOUT = 6.0
 WAKING = 5.0
 """For so many seconds a node that was paused may not know yet that it was removed."""
+MEETING = 15.0
+"""So many seconds two clusters may go on beside each other that were founded apart, from when they can hear each other."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Tally:
 class OneInstance(Invariant):
     """An entity begins only when it runs nowhere else, but on nodes that are paused.
 
+    Nodes that start where they cannot reach the cluster found another one. Each has its own entities, until they meet.
+
     Attributes:
         begun: how many began.
     """
@@ -79,16 +83,17 @@ class OneInstance(Invariant):
 
     def __init__(self) -> None:
         self.begun: int = 0
-        self._live: dict[str, dict[int, Life]] = {}
+        self._live: dict[str, dict[int, tuple[Life, int]]] = {}
 
-    def begins(self, life: Life, entity: str) -> None:
-        """An entity begins on a node."""
+    def begins(self, life: Life, entity: str, cluster: int) -> None:
+        """An entity begins on a node, which is in that cluster."""
         self.begun += 1
         live = self._live.setdefault(entity, {})
-        for other in live.values():
-            if other is not life and self.counts(other) and self.counts(life):
+        for other, its in live.values():
+            met = cluster == its or self.observer.undisturbed(life.node, other.node) > MEETING
+            if other is not life and met and self.counts(other) and self.counts(life):
                 self.fail(f"{entity} begins, and lives on {other.node}", life.node)
-        live[life.uid] = life
+        live[life.uid] = life, cluster
 
     def ends(self, life: Life, entity: str) -> None:
         """It has ended there."""
@@ -247,7 +252,7 @@ class EntityTraffic:
     @asynccontextmanager
     async def on(self, system: ClusteredActorSystem, life: Life) -> AsyncGenerator[None]:
         """Load a node for as long as the block lasts; its system is attached to the observer already."""
-        entities = system.spawn(Behaviors.sharded(self._factory(life), num_shards=SHARDS), TYPE)
+        entities = system.spawn(Behaviors.sharded(self._factory(system, life), num_shards=SHARDS), TYPE)
         system.spawn(Behaviors.sharded(_idle, num_shards=5, allocation=RendezvousHash()), OTHER)
         rng = self._bench.sim.rng(f"entities of {life.node}")
         async with trio.open_nursery() as nursery:
@@ -256,7 +261,7 @@ class EntityTraffic:
             yield
             nursery.cancel_scope.cancel()
 
-    def _factory(self, life: Life) -> Any:
+    def _factory(self, system: ClusteredActorSystem, life: Life) -> Any:
         def entity(entity_id: str) -> Behavior[Item | Tally]:
             async def receive(ctx: ActorContext[Any], message: Item | Tally) -> None:
                 if isinstance(message, Tally):
@@ -270,7 +275,7 @@ class EntityTraffic:
                     await trio.sleep(0.1 * (message.number % 5))
 
             def begin(ctx: ActorContext[Any]) -> Behavior[Any]:
-                self._one.begins(life, entity_id)
+                self._one.begins(life, entity_id, system.cluster_state.cluster)
                 return Behaviors.receive(receive)
 
             return Behaviors.with_lifecycle(Behaviors.setup(begin), post_stop=lambda ctx: self._one.ends(life, entity_id))
@@ -292,7 +297,10 @@ class EntityTraffic:
     ) -> None:
         todo: list[str] = []
         while True:
-            await sleep(rng.expovariate(self._asks))
+            pause = rng.expovariate(self._asks)
+            if self._bench.observer.healed_at < inf:  # now each has to be asked, and soon enough, whatever chance says
+                pause = min(pause, 1 / self._asks)
+            await sleep(pause)
             todo = todo or rng.sample(ENTITIES, len(ENTITIES))
             entity, begun = todo.pop(), trio.current_time()
             try:
