@@ -109,12 +109,15 @@ class RegionCell(Cell[Any]):
 class Region:
     """One sharded type on this node."""
 
+    family_type: ClassVar[type[EntityFamily]] = EntityFamily
+
     def __init__(self, sharding: Sharding, behavior: Sharded[Any], cell: Cell[Any]) -> None:
         self.sharding = sharding
         self.shard_type: str = cell.name
         self.num_shards: int = behavior.num_shards
+        self.role: str = behavior.role
         self.cell = cell
-        self.entities: EntityFamily = EntityFamily(cell.path, self, behavior)
+        self.entities: EntityFamily = self.family_type(cell.path, self, behavior)
         self._refs = self.entities.refs
         self._find = self.entities.find
         self._touch = self.entities.touch
@@ -221,8 +224,17 @@ class Region:
     def open_shard(self, shard: int) -> None:
         """Mail of this node for the shard may go to its entities here at once."""
         self.entities.open_shard(shard)
+
+    def gained_shard(self, shard: int) -> None:
+        """The shard lives here from now on, by a new right: whatever was remembered of it by an earlier one is past."""
         if self.entities.remembering is not None:
+            self.entities.remembering.lost(shard)
             self.entities.remembering.gained(shard)
+
+    def lost_shard(self, shard: int) -> None:
+        """Another node has the shard."""
+        if self.entities.remembering is not None:
+            self.entities.remembering.lost(shard)
 
     def shut_shard(self, shard: int) -> None:
         """Mail of this node for the shard goes through `Routing`, which holds it."""

@@ -42,8 +42,6 @@ ENTITIES = tuple(f"e{number}" for number in range(10))
 TIMEOUT = 6.0
 WAKING = 5.0
 """For so many seconds a node that was paused may not know yet that it was removed."""
-MEETING = 15.0
-"""So many seconds two clusters may go on beside each other that were founded apart, from when they can hear each other."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,7 @@ class Tally:
 
 
 class OneInstance(Invariant):
-    """An entity begins only when it runs nowhere else, but on nodes that are paused.
-
-    Nodes that start where they cannot reach the cluster found another one. Each has its own entities, until they meet.
+    """An entity begins only when it runs nowhere else in its cluster, but on nodes that are paused.
 
     Attributes:
         begun: how many began.
@@ -83,21 +79,30 @@ class OneInstance(Invariant):
 
     def __init__(self) -> None:
         self.begun: int = 0
-        self._live: dict[str, dict[int, tuple[Life, int]]] = {}
+        self._live: dict[str, dict[int, Life]] = {}
 
-    def begins(self, life: Life, entity: str, cluster: int) -> None:
-        """An entity begins on a node, which is in that cluster."""
+    def begins(self, life: Life, entity: str) -> None:
+        """An entity begins on a node."""
         self.begun += 1
         live = self._live.setdefault(entity, {})
-        for other, its in live.values():
-            met = cluster == its or self.observer.undisturbed(life.node, other.node) > MEETING
-            if other is not life and met and self.counts(other) and self.counts(life):
+        for other in live.values():
+            if other is not life and self.rivals(life, other):
                 self.fail(f"{entity} begins, and lives on {other.node}", life.node)
-        live[life.uid] = life, cluster
+        live[life.uid] = life
 
     def ends(self, life: Life, entity: str) -> None:
         """It has ended there."""
         self._live.get(entity, {}).pop(life.uid, None)
+
+    def living(self, entity: str) -> tuple[Life, ...]:
+        """The starts of nodes on which an entity has begun, and not ended."""
+        return tuple(self._live.get(entity, {}).values())
+
+    def rivals(self, one: Life, other: Life) -> bool:
+        """Whether it must not live on both: two clusters that were founded apart have one each, until they meet."""
+        clusters = {system_of(life).cluster_state.cluster for life in (one, other)}
+        clusters.discard(0)  # a node's that is in none
+        return len(clusters) < 2 and self.counts(other) and self.counts(one)
 
     def handles(self, life: Life) -> bool:
         """Whether what is handled on a node counts: also when it was paused a moment ago, for then it stands still until it
@@ -252,16 +257,16 @@ class EntityTraffic:
     @asynccontextmanager
     async def on(self, system: ClusteredActorSystem, life: Life) -> AsyncGenerator[None]:
         """Load a node for as long as the block lasts; its system is attached to the observer already."""
-        entities = system.spawn(Behaviors.sharded(self._factory(system, life), num_shards=SHARDS), TYPE)
+        entities = system.spawn(Behaviors.sharded(self._factory(life), num_shards=SHARDS), TYPE)
         system.spawn(Behaviors.sharded(_idle, num_shards=5, allocation=RendezvousHash()), OTHER)
         rng = self._bench.sim.rng(f"entities of {life.node}")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_telling, life, entities, rng)
-            nursery.start_soon(self._keep_asking, system, life, entities, rng)
+            nursery.start_soon(self._keep_asking, system, life, entities, rng, nursery)
             yield
             nursery.cancel_scope.cancel()
 
-    def _factory(self, system: ClusteredActorSystem, life: Life) -> Any:
+    def _factory(self, life: Life) -> Any:
         def entity(entity_id: str) -> Behavior[Item | Tally]:
             async def receive(ctx: ActorContext[Any], message: Item | Tally) -> None:
                 if isinstance(message, Tally):
@@ -275,7 +280,7 @@ class EntityTraffic:
                     await trio.sleep(0.1 * (message.number % 5))
 
             def begin(ctx: ActorContext[Any]) -> Behavior[Any]:
-                self._one.begins(life, entity_id, system.cluster_state.cluster)
+                self._one.begins(life, entity_id)
                 return Behaviors.receive(receive)
 
             return Behaviors.with_lifecycle(Behaviors.setup(begin), post_stop=lambda ctx: self._one.ends(life, entity_id))
@@ -293,26 +298,42 @@ class EntityTraffic:
             entities.tell(ShardEnvelope(entity, Item(life.uid, told[entity])))
 
     async def _keep_asking(
-        self, system: ClusteredActorSystem, life: Life, entities: ActorRef[Any], rng: random.Random
+        self,
+        system: ClusteredActorSystem,
+        life: Life,
+        entities: ActorRef[Any],
+        rng: random.Random,
+        nursery: trio.Nursery,
     ) -> None:
+        """Ask them in turn, evenly and without waiting for answers: by chance, or for others' silence, none is left out."""
         todo: list[str] = []
         while True:
-            pause = rng.expovariate(self._asks)
-            if self._bench.observer.healed_at < inf:  # now each has to be asked, and soon enough, whatever chance says
-                pause = min(pause, 1 / self._asks)
-            await sleep(pause)
-            todo = todo or rng.sample(ENTITIES, len(ENTITIES))
-            entity, begun = todo.pop(), trio.current_time()
-            try:
-                await system.ask(entities, lambda r, e=entity: ShardEnvelope(e, Tally(r)), timeout=TIMEOUT)
-            except AskError as error:
-                self._bench.observer.note(life.node, error)
-            else:
-                self._answers.answered(life.node, entity, begun)
+            await sleep(rng.uniform(0.5, 1.5) / self._asks)
+            if not todo:
+                todo.extend(rng.sample(ENTITIES, len(ENTITIES)))
+            nursery.start_soon(self._ask, system, life, entities, todo.pop(), todo)
+
+    async def _ask(
+        self, system: ClusteredActorSystem, life: Life, entities: ActorRef[Any], entity: str, todo: list[str]
+    ) -> None:
+        begun = trio.current_time()
+        try:
+            _: str = await system.ask(entities, lambda r: ShardEnvelope(entity, Tally(r)), timeout=TIMEOUT)
+        except AskError as error:
+            self._bench.observer.note(life.node, error)
+            todo.insert(0, entity)  # once more, behind the others
+        else:
+            self._answers.answered(life.node, entity, begun)
 
 
 def _idle(entity_id: str) -> Behavior[Item]:
     return Behaviors.ignore()
+
+
+def system_of(life: Life) -> ClusteredActorSystem:
+    """The system of a start of a node: on these benches all are nodes of a cluster."""
+    system: Any = life.system
+    return system  # type: ignore[no-any-return]
 
 
 def _homes(life: Life) -> tuple[tuple[Member | None, ...], tuple[Member | None, ...]]:
