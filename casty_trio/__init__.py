@@ -94,6 +94,7 @@ from casty_trio.model import (
     ContactPointAdded as ContactPointAdded,
     ContactPointRemoved as ContactPointRemoved,
     ContactPoints as ContactPoints,
+    DaemonsRef as DaemonsRef,
     DeadLetter as DeadLetter,
     Delivery as Delivery,
     Deregister as Deregister,
@@ -112,6 +113,11 @@ from casty_trio.model import (
     HandOffStarted as HandOffStarted,
     Lagged as Lagged,
     LeaderChanged as LeaderChanged,
+    Lease as Lease,
+    LeaseAcquired as LeaseAcquired,
+    LeaseEvent as LeaseEvent,
+    LeaseFailed as LeaseFailed,
+    LeaseLost as LeaseLost,
     LeastShards as LeastShards,
     LinkLost as LinkLost,
     LinkSettings as LinkSettings,
@@ -140,6 +146,7 @@ from casty_trio.model import (
     ReceptionistMessage as ReceptionistMessage,
     Register as Register,
     RegistrySettings as RegistrySettings,
+    RememberingFull as RememberingFull,
     RendezvousHash as RendezvousHash,
     RestForOneStrategy as RestForOneStrategy,
     ServiceEntry as ServiceEntry,
@@ -180,6 +187,7 @@ from casty_trio.protocol.downing import (
 )
 from casty_trio.protocol.naming import message as message
 from casty_trio.protocol.serializing import Serializer as Serializer, as_converter as as_converter
+from casty_trio.protocol.shards import daemon_id as daemon_id
 from casty_trio.pubsub import Topics as _Topics
 from casty_trio.receptionist import Receptionist as _Receptionist
 from casty_trio.settings import Settings as Settings

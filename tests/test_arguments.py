@@ -71,6 +71,10 @@ def behavior(entity_id: str) -> Behavior[str]:
     return Behaviors.ignore()
 
 
+def worker(index: int, count: int) -> Behavior[str]:
+    return Behaviors.ignore()
+
+
 def node(**settings: Any) -> ClusteredActorSystem:
     return ClusteredActorSystem(**{"name": "shop", "host": "127.0.0.1", "port": 0, "node_id": "node-1", **settings})
 
@@ -106,27 +110,37 @@ def spread() -> Iterator[Row]:
     yield "Passivation.idle", keyword(Passivation, "idle"), *SOME_SECONDS
     bad = [*counts(1)[1], -math.inf]
     yield "Passivation.limit", keyword(Passivation, "limit"), "a whole number, 1 or more, or math.inf", bad
+    yield "count", lambda value: Behaviors.daemons(worker, value), *counts(1, 10_000)
+    yield "keep_alive", lambda value: Behaviors.daemons(worker, 1, keep_alive=value), *SOME_SECONDS
+    yield "proxy", lambda value: Behaviors.daemons(worker, 1, proxy=value), "True or False", [None, 1, "yes"]
     yield "SingletonSettings.retry", keyword(SingletonSettings, "retry"), f"{SOME_SECONDS[0]} and finite", SOME_SECONDS[1]
     yield "SingletonSettings.buffer", keyword(SingletonSettings, "buffer"), *counts(0)
     yield "SingletonSettings.stop_timeout", keyword(SingletonSettings, "stop_timeout"), *NO_TIME
+    for name in ("lease_interval", "lease_timeout", "lease_lost_after"):
+        allowed, bad = f"{SOME_SECONDS[0]} and finite", [*SOME_SECONDS[1], math.inf]
+        yield f"SingletonSettings.{name}", keyword(SingletonSettings, name), allowed, bad
+    lease = of_class("casty_trio.model.lease.Lease")
+    yield "lease", lambda value: Behaviors.singleton(Behaviors.ignore(), lease=value), *lease
     role = "an iterable of names of at most 64 characters"
     yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
     kind = "of class casty_trio.model.kinds.Behavior"
     yield "behavior", lambda value: Behaviors.singleton(value), kind, [None, 5, behavior]
-    store = "of class casty_trio.model.remembering.EntityStore"
+    store = "True, False or of class casty_trio.model.remembering.EntityStore"
     yield (
         "remember_entities",
         lambda value: Behaviors.sharded(behavior, remember_entities=value),
         store,
-        [None, True, "x", 5],
+        [None, 1, 0, "x", 5],
     )
     yield "path", lambda value: SqliteEntityStore(value), "a path", [None, 5, b"x"]
     yield "env", lambda value: SqliteEntityStore("x", env=value), *of_class("casty_trio.env.Env")
     allowed, bad = "a number, 1 or more", [*NO_NUMBERS, None, 0.9]
     yield "EntitySettings.revive_rate", keyword(EntitySettings, "revive_rate"), allowed, bad
     finite = f"{SOME_SECONDS[0]} and finite"
-    for name in ("restart_least", "restart_most"):
+    for name in ("restart_least", "restart_most", "keeper_timeout"):
         yield f"EntitySettings.{name}", keyword(EntitySettings, name), finite, [*SOME_SECONDS[1], math.inf]
+    kept, wrong = "a whole number, 1 to 100000", [*NO_NUMBERS, None, 0, 1.5, 100_001, math.inf]
+    yield "EntitySettings.remembered_most", keyword(EntitySettings, "remembered_most"), kept, wrong
     yield "EntitySettings.stop_timeout", keyword(EntitySettings, "stop_timeout"), *NO_TIME
 
 

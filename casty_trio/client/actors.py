@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections import deque
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from casty_trio.client.context import ClientContext, ClientTimers
+from casty_trio.client.mail import ClientMail
 from casty_trio.errors import (
     ActorFailedError,
     ActorStoppedError,
     AskError,
+    MailboxFullError,
     NameInUseError,
     NotSupportedOnClientError,
+    SelfAskError,
     UsageError,
 )
 from casty_trio.link.parking import Parking, parking_class
 from casty_trio.model.address import ActorAddress, check_name
+from casty_trio.model.checks import check_instance
 from casty_trio.model.interpreter import afresh, collect, collect_later
 from casty_trio.model.kinds import (
     SAME,
@@ -42,6 +46,7 @@ from casty_trio.model.kinds import (
     behavior_message_types,
     is_wrapped,
 )
+from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import ActorSettings
 from casty_trio.model.strategies import Directive, RestartWindow, SupervisionStrategy
@@ -79,11 +84,12 @@ class LocalActorRef(ActorRef[M]):
 
     async def send(self, message: M) -> None:
         await checkpoint()
-        self.cell.put(message)
+        await self.cell.send(message)
 
     def submit(self, message: Any, ask: ClientAsk) -> None:
         """Put the message of an ask."""
-        self.cell.put(message, ask.number)
+        with suppress(MailboxFullError):  # the ask has it
+            self.cell.put(message, ask.number)
 
 
 class _Failed:
@@ -103,7 +109,7 @@ class ClientCell:
         behind: what runs in the background for it.
     """
 
-    def __init__(self, actors: ClientActors, path: str, behavior: Behavior[Any], incarnation: int) -> None:
+    def __init__(self, actors: ClientActors, path: str, behavior: Behavior[Any], incarnation: int, mailbox: Mailbox) -> None:
         self.client: ClusterClient = actors.client
         self.path: str = path
         self.incarnation: int = incarnation
@@ -115,7 +121,8 @@ class ClientCell:
         self._actors = actors
         self._initial, self._blueprint = collect(behavior)
         self._handler: Receive[Any] | None = None
-        self._mail: deque[tuple[Any, int]] = deque()
+        self._mail = ClientMail(mailbox)
+        self._task = 0  # its own, as the library numbers it
         self._ask = 0  # that of the message at hand
         self._parking: Parking = parking_class()()
         self._scope = anyio.CancelScope()
@@ -126,16 +133,54 @@ class ClientCell:
     # --- Mail ---------------------------------------------------------------------------------------------------------
 
     def put(self, message: Any, ask: int = 0) -> None:
-        """Add a message to the mailbox."""
+        """Add a message to the mailbox; what overflows is counted, and an ask of it fails.
+
+        Raises:
+            MailboxFullError: there is no room, and it rejects.
+        """
+        mail = self._mail
         if self._stopping:
             self._refuse(message, ask)
             return
-        self._mail.append((message, ask))
+        if not mail.free:
+            full = f"the mailbox of {self.path} is full"
+            if mail.bound.overflow != "drop_oldest":
+                self._overflow(ask, full)
+                if mail.bound.overflow == "reject":
+                    raise MailboxFullError(f"{full} ({mail.queued} messages wait)")
+                return
+            self._overflow(mail.take_oldest()[1], f"{full}: the oldest is dropped")
+        mail.put(message, ask)
         self._parking.unpark()
+
+    def put_own(self, item: Any) -> None:
+        """Add something of its own, a timer's message say, which takes no room."""
+        if self._stopping:
+            self._refuse(item, 0)
+            return
+        self._mail.put(item, 0, counted=False)
+        self._parking.unpark()
+
+    async def send(self, message: Any) -> None:
+        """Add a message as soon as there is room.
+
+        Raises:
+            SelfAskError: it is the actor itself that would wait.
+        """
+        if self._stopping or self._mail.free:
+            self.put(message)
+            return
+        if anyio.get_current_task().id == self._task:
+            raise SelfAskError(f"{self.path} waits for room in its own mailbox: tell() itself, or bound it less tightly")
+        await self._mail.wait(message)
 
     def put_failure(self, error: Exception) -> None:
         """Let it fail in its own turn."""
-        self.put(_Failed(error))
+        self.put_own(_Failed(error))
+
+    def _overflow(self, ask: int, reason: str) -> None:
+        self._actors.overflowed += 1
+        self.client.lose(ask, MailboxFullError(reason), reason)
 
     def _refuse(self, message: Any, ask: int) -> None:
         if ask:
@@ -164,6 +209,7 @@ class ClientCell:
         """
         restarted: Exception | None = None
         begun = False
+        self._task = anyio.get_current_task().id
         try:
             with self._scope:
                 while not self._stopping:
@@ -215,7 +261,7 @@ class ClientCell:
             if not self._mail:
                 await self._parking.park()
                 continue
-            message, self._ask = self._mail.popleft()
+            message, self._ask = self._mail.take()
             if not self.client.asks.is_over(self._ask):
                 await self._handle(message)
             self._ask = 0
@@ -313,8 +359,10 @@ class ClientCell:
             self._let_go()  # what post_stop has begun
             if self._ask:
                 self._fail_ask(self._ask, ActorStoppedError(f"{self.path} has stopped"))
+            for message in self._mail.refuse_waiting():
+                self._refuse(message, 0)
             while self._mail:
-                self._refuse(*self._mail.popleft())
+                self._refuse(*self._mail.take())
             self._actors.forget(self)
             self.ended.set()
 
@@ -337,15 +385,19 @@ class ClientActors:
     def __init__(self, client: ClusterClient) -> None:
         self.client: ClusterClient = client
         self.settings: ActorSettings = client.actor_settings
+        self.overflowed: int = 0
         self._cells: dict[str, ClientCell] = {}
         self._spawned = 0
 
     def __len__(self) -> int:
         return len(self._cells)
 
-    def spawn(self, behavior: Behavior[M], name: str | None) -> LocalActorRef[M]:
+    def spawn(self, behavior: Behavior[M], name: str | None, mailbox: Mailbox | None) -> LocalActorRef[M]:
         """Start an actor; see `ClusterClient.spawn`."""
         check_supported(behavior)
+        check_instance("mailbox", mailbox, Mailbox)
+        if mailbox is None:
+            mailbox = Mailbox(self.client.settings.mailbox, self.client.settings.overflow)
         self._spawned += 1
         if name is None:
             name = f"${self._spawned}"
@@ -355,7 +407,7 @@ class ClientActors:
         if path in self._cells:
             raise NameInUseError(f"{path} is alive: stop it first, or leave the name out")
         self.client.codec.register(*behavior_message_types(behavior))
-        cell = self._cells[path] = ClientCell(self, path, behavior, self._spawned)
+        cell = self._cells[path] = ClientCell(self, path, behavior, self._spawned, mailbox)
         self.client.start_soon(cell.run, f"casty_trio client ({path})")
         return cell.ref
 

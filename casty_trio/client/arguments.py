@@ -27,6 +27,7 @@ class ClientStatistics(msgspec.Struct, frozen=True):
         held: messages that wait for a contact.
         streams: connections to other nodes than the contact.
         actors: local actors that live.
+        overflowed: messages that the mailboxes of local actors had no room for; they stand in ``dropped``, too.
     """
 
     asks: int
@@ -36,6 +37,7 @@ class ClientStatistics(msgspec.Struct, frozen=True):
     held: int = 0
     streams: int = 0
     actors: int = 0
+    overflowed: int = 0
 
 
 def check_arguments(timeout: object, converter: object, link: object, discovery: object, env: object) -> None:

@@ -43,6 +43,7 @@ from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import Event, Lagged
 from casty_trio.model.kinds import Behavior, BoundFactory
+from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import Listing, ServiceKey
@@ -355,7 +356,7 @@ class ClusterClient(Sending):
             ask.closed = True
             self.give_up(ask)
 
-    def spawn(self, behavior: Behavior[M], name: str | None = None) -> ActorRef[M]:
+    def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]:
         """Start a local actor. Its ref can be sent to the cluster, whose actors tell it over this client's streams.
 
         It runs until it stops, `stop` is called or the block is left, which stops all. It is made of `Behaviors.receive`,
@@ -365,6 +366,7 @@ class ClusterClient(Sending):
         Parameters:
             behavior: what it does with its first message.
             name: unique among the living actors of this client; left out, one is made up.
+            mailbox: how many messages may wait for it, and what happens to the rest; as `ClientSettings` says when left out.
 
         Raises:
             NotSupportedOnClientError: the behaviour needs a node.
@@ -377,7 +379,7 @@ class ClusterClient(Sending):
             >>> # boards.tell(ShardEnvelope("sports", Follow(listener)))
         """
         self._check_open()
-        return self.actors.spawn(behavior, name)
+        return self.actors.spawn(behavior, name, mailbox)
 
     async def stop(self, ref: ActorRef[Any]) -> None:
         """Stop a local actor after the message it is handling, and wait until it has.
@@ -458,6 +460,7 @@ class ClusterClient(Sending):
             self.stream.held,
             len(self.routes),
             len(self.actors),
+            self.actors.overflowed,
         )
 
 

@@ -98,7 +98,7 @@ class ClientTimers(context.Timers[M]):
         def fire() -> None:
             if not tick.queued:
                 tick.queued = True
-                self._cell.put(tick)
+                self._cell.put_own(tick)
             if (
                 tick.interval is not None
             ):  # reckoned from when it was due, so it does not drift; nothing missed is made up for
@@ -164,7 +164,7 @@ class ClientContext(context.ActorContext[M]):
                             cell.put_failure(error)
                             return
                         message = on_failure(error)
-                    cell.put(message)
+                    cell.put_own(message)
             except Exception as error:  # noqa: BLE001 - `on_failure` failed
                 cell.put_failure(error)
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -10,7 +11,7 @@ import anyio
 from casty_trio.client.actors import LocalActorRef
 from casty_trio.client.refs import ClientEntityRef, ClientRef
 from casty_trio.client.topology import topology_of
-from casty_trio.errors import DecodeError, EncodeError, ProtocolError, ReplyDecodeError
+from casty_trio.errors import DecodeError, EncodeError, MailboxFullError, ProtocolError, ReplyDecodeError
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import refs, wire
@@ -96,7 +97,8 @@ class Inbound:
             log.warning("a message for %s is refused: %s", where, error)
             client.drop(frame, str(error))
         else:
-            cell.put(message)
+            with suppress(MailboxFullError):  # who told it is elsewhere; the loss is counted
+                cell.put(message)
 
     def _on_state(self, state: wire.StateFrame) -> None:
         client = self._client

@@ -165,6 +165,11 @@ class MemberNode(RemoteNode):
         """Whether this start of the node was declared down, and its block ends for that."""
         return self._ended is not None and not self._ended.left
 
+    @property
+    def has_left(self) -> bool:
+        """Whether this node has left its cluster, though its block goes on."""
+        return self._ended is not None and self._ended.left
+
     def membership_statistics(self) -> MembershipStatistics:
         """Count what the members have agreed on, and what was said for it.
 
@@ -182,8 +187,9 @@ class MemberNode(RemoteNode):
     async def leave(self) -> None:
         """Leave the cluster, and wait until the others have agreed; the block goes on as a node of no cluster.
 
-        Leaving the block does the same by itself. Where a member cannot be reached and nobody declares it down, there is
-        no agreement; a time limit of your own (``trio.move_on_after``) ends the wait.
+        Its shards go to others first, and so do its clients; it takes none after that. Leaving the block does the same by
+        itself. Where a member cannot be reached and nobody declares it down, there is no agreement; a time limit of your own
+        (``trio.move_on_after``) ends the wait.
 
         Raises:
             SystemClosedError: the block was not entered yet.
@@ -191,7 +197,7 @@ class MemberNode(RemoteNode):
         if self._ended is None:
             self._check_open()
             if not self._handed_over:
-                await self.hand_over()
+                await self._hand_all_over()
         if self._ended is None:
             self._service.leave()
         while self._ended is None:
@@ -238,9 +244,13 @@ class MemberNode(RemoteNode):
 
     async def _hand_over_at_end(self) -> None:
         if self.running and self._ended is None:
-            await self.hand_over()
-            await self.part_with_clients()
-            self._handed_over = True
+            await self._hand_all_over()
+
+    async def _hand_all_over(self) -> None:
+        """Give what this node hosts to others, and then its clients."""
+        await self.hand_over()
+        await self.part_with_clients()
+        self._handed_over = True
 
     def _start_above(self) -> None:
         """Start what stands on the cluster and runs all the time."""

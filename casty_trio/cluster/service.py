@@ -420,7 +420,7 @@ class ClusterService:
         if isinstance(strategy, downing.KeepLease):
             with trio.move_on_after(LEASE_TIMEOUT):
                 try:
-                    granted = await strategy.acquire(decision.ask_lease)
+                    granted = await strategy.ask(decision.ask_lease)
                 except Exception as error:  # noqa: BLE001 - whatever the program's own function raises is a refusal
                     log_failure(self._system.log, error, "%s cannot ask for the lease", self._system.node_id)
         if self._membership is start and self.state.unreachable == silent:

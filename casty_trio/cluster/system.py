@@ -41,8 +41,9 @@ from casty_trio.model.checks import (
     check_types,
 )
 from casty_trio.model.cluster_events import TopologySnapshot
+from casty_trio.model.daemons import DaemonsRef
 from casty_trio.model.events import Event
-from casty_trio.model.kinds import Behavior, BoundFactory, Broadcasted
+from casty_trio.model.kinds import Behavior, BoundFactory, Broadcasted, Daemons
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.pubsub import ClientReceptionist, PubSub
@@ -194,10 +195,14 @@ class ClusteredActorSystem(MemberNode):
         self, behavior: Broadcasted[M], name: str | None = None, *, mailbox: Mailbox | None = None
     ) -> BroadcastRef[M]: ...
     @overload
+    def spawn(  # type: ignore[overload-overlap] # a DaemonsRef is an ActorRef of envelopes, which mypy does not see
+        self, behavior: Daemons[M], name: str | None = None, *, mailbox: Mailbox | None = None
+    ) -> DaemonsRef[M]: ...
+    @overload
     def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]: ...
 
     def spawn(self, behavior: Behavior[M], name: str | None = None, *, mailbox: Mailbox | None = None) -> ActorRef[M]:
-        """Start an actor at the top of the tree, or what `Behaviors.sharded` or `Behaviors.broadcasted` describes.
+        """Start an actor at the top of the tree, or what `Behaviors.sharded`, `daemons`, `singleton` or such describes.
 
         See `ActorSystem.spawn`. What spreads over the cluster needs a name, the same on every node.
 
@@ -403,7 +408,7 @@ class ClusteredActorSystem(MemberNode):
             extension.node_left()
 
     async def hand_over(self) -> None:
-        for extension in self._extensions:
+        for extension in reversed(self._extensions):  # shards last: entities that were stopped get no time to start again
             await extension.hand_over()
 
     def cluster_changed(self) -> None:
@@ -441,6 +446,9 @@ class ClusteredActorSystem(MemberNode):
     def _on_subscribe(self, connection: Connection, body: memoryview) -> None:
         if connection.subscribed:  # the answer is so much larger than the question
             raise ProtocolError("a second SUBSCRIBE on one connection: changes are told without")
+        if self.has_left:
+            connection.link.close("the node has left its cluster")
+            return
         connection.subscribed = True
         for extension in self._extensions:
             extension.client_subscribed(connection)

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
+import anyio
 import msgspec
 
 from casty_trio.env import Env, RealEnv
@@ -22,8 +23,16 @@ __all__ = ["Kubernetes"]
 ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 HOST: Final = "KUBERNETES_SERVICE_HOST"
 PORT: Final = "KUBERNETES_SERVICE_PORT"
-SLICES: Final = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{}"
+SLICES: Final = (
+    "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{}&limit={}"
+)
 ENDPOINTS: Final = "/api/v1/namespaces/{}/endpoints/{}"
+PAGE: Final = 500
+"""So many slices are asked for at once, as the API's own tools do."""
+GONE: Final = 410
+"""What the API answers when the list that a page belongs to is too old by now."""
+LISTINGS: Final = 3
+"""So often a list is begun that grew too old while it was read."""
 
 T = TypeVar("T")
 
@@ -49,8 +58,13 @@ class _Slice(msgspec.Struct, frozen=True):
     ports: tuple[_Port, ...] | None = None
 
 
+class _Listed(msgspec.Struct, frozen=True, rename={"following": "continue"}):
+    following: str | None = None
+
+
 class _Slices(msgspec.Struct, frozen=True):
     items: tuple[_Slice, ...] = ()
+    metadata: _Listed = _Listed()
 
 
 class _Address(msgspec.Struct, frozen=True):
@@ -150,12 +164,18 @@ class Kubernetes:
             raise DiscoveryError(f"{HOST} is not set: this process runs in no pod")
         base = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
         namespace = self.namespace or (await self._account.read("namespace")).decode().strip()
-        where = (SLICES if self._slices else ENDPOINTS).format(quote(namespace, safe=""), quote(self.service, safe=""))
-        body = await self._get(base + where)
-        found = self._from_slices(body) if self._slices else self._from_endpoints(body)
+        names = quote(namespace, safe=""), quote(self.service, safe="")
+        deadline = anyio.current_time() + self._timeout
+        async with await self._open() as client:
+            if self._slices:
+                found = await self._list(client, base + SLICES.format(*names, PAGE), deadline)
+            else:
+                response = await client.get(base + ENDPOINTS.format(*names))
+                found = self._from_endpoints(self._content(response))
         return tuple(dict.fromkeys(sorted(found)))
 
-    async def _get(self, url: str) -> bytes:
+    async def _open(self) -> Any:
+        """A connection to the API, as the account that this process has now."""
         token = (await self._account.read("token")).decode().strip()
         authority = (await self._account.read("ca.crt")).decode()
         try:
@@ -163,8 +183,34 @@ class Kubernetes:
         except ssl.SSLError as error:
             raise DiscoveryError(f"the authority of the service account cannot be used: {error}") from error
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        async with self._httpx.AsyncClient(verify=context, timeout=self._timeout, trust_env=False) as client:
-            response = await client.get(url, headers=headers)
+        return self._httpx.AsyncClient(verify=context, headers=headers, timeout=self._timeout, trust_env=False)
+
+    async def _list(self, client: Any, url: str, deadline: float) -> list[tuple[str, int]]:
+        """All pages of the slices; from the first one again when the rest of them is gone."""
+        for _ in range(LISTINGS - 1):
+            found = await self._pages(client, url, deadline, may_be_gone=True)
+            if found is not None:
+                return found
+        return await self._pages(client, url, deadline) or []
+
+    async def _pages(
+        self, client: Any, url: str, deadline: float, *, may_be_gone: bool = False
+    ) -> list[tuple[str, int]] | None:
+        found, following = list[tuple[str, int]](), ""
+        while True:
+            left = deadline - anyio.current_time()  # httpx keeps to it: a cancelled request leaks its socket
+            if left <= 0:
+                raise DiscoveryError(f"the pods of {self.service} cannot be looked up in {self._timeout:g} s")
+            response = await client.get(f"{url}&continue={quote(following, safe='')}" if following else url, timeout=left)
+            if response.status_code == GONE and following and may_be_gone:
+                return None
+            page = _decoded(self._content(response), _Slices)
+            found += self._from_slices(page)
+            following = page.metadata.following or ""
+            if not following:
+                return found
+
+    def _content(self, response: Any) -> bytes:
         if response.status_code != 200:
             raise DiscoveryError(
                 f"the API answers {response.status_code} for the pods of {self.service}: {response.text[:200]!r}"
@@ -172,9 +218,9 @@ class Kubernetes:
         content: bytes = response.content
         return content
 
-    def _from_slices(self, body: bytes) -> list[tuple[str, int]]:
+    def _from_slices(self, page: _Slices) -> list[tuple[str, int]]:
         found = list[tuple[str, int]]()
-        for each in _decoded(body, _Slices).items:
+        for each in page.items:
             for endpoint in each.endpoints or ():
                 conditions = endpoint.conditions
                 usable = not conditions.terminating and (conditions.ready is not False or not self._ready_only)

@@ -41,6 +41,7 @@ from casty_trio.model.cluster_events import (
 )
 from casty_trio.model.cluster_settings import ClusterSettings as ClusterSettings
 from casty_trio.model.context import ActorContext as ActorContext
+from casty_trio.model.daemons import DaemonsRef as DaemonsRef
 from casty_trio.model.detection import DetectorSettings as DetectorSettings, DetectorStatistics as DetectorStatistics
 from casty_trio.model.entity import EntityInfo as EntityInfo
 from casty_trio.model.entity_settings import EntitySettings as EntitySettings
@@ -62,6 +63,13 @@ from casty_trio.model.events import (
     UnhandledMessage as UnhandledMessage,
 )
 from casty_trio.model.kinds import Behavior as Behavior
+from casty_trio.model.lease import (
+    Lease as Lease,
+    LeaseAcquired as LeaseAcquired,
+    LeaseEvent as LeaseEvent,
+    LeaseFailed as LeaseFailed,
+    LeaseLost as LeaseLost,
+)
 from casty_trio.model.mailbox import Mailbox as Mailbox
 from casty_trio.model.member import Member as Member, MemberStatus as MemberStatus
 from casty_trio.model.passivation import Passivation as Passivation
@@ -96,6 +104,7 @@ from casty_trio.model.shard_events import (
     HandOffAdvanced as HandOffAdvanced,
     HandOffFinished as HandOffFinished,
     HandOffStarted as HandOffStarted,
+    RememberingFull as RememberingFull,
     ShardEvent as ShardEvent,
     ShardHomeChanged as ShardHomeChanged,
     TakeOverAdvanced as TakeOverAdvanced,

@@ -8,7 +8,7 @@ per message.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from casty_trio.model.allocation import AllocationStrategy
 from casty_trio.model.annotations import factory_message_types
@@ -20,8 +20,10 @@ from casty_trio.model.checks import (
     check_hook,
     check_instance,
     check_roles,
+    check_seconds,
     refuse,
 )
+from casty_trio.model.daemons import DAEMONS_MOST, index_of
 from casty_trio.model.events import SpyEvent
 from casty_trio.model.kinds import (
     SAME,
@@ -30,6 +32,7 @@ from casty_trio.model.kinds import (
     Behavior,
     BoundFactory,
     Broadcasted,
+    Daemons,
     Discoverable,
     Factory,
     Handler,
@@ -48,6 +51,7 @@ from casty_trio.model.kinds import (
     behavior_message_types,
     is_spread,
 )
+from casty_trio.model.lease import Lease
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.remembering import EntityStore
@@ -59,6 +63,7 @@ __all__ = [
     "Behaviors",
     "BoundFactory",
     "Broadcasted",
+    "Daemons",
     "Discoverable",
     "Receive",
     "Setup",
@@ -234,7 +239,7 @@ class Behaviors:
         extract_entity_id: None = None,
         extract_message: None = None,
         passivation: Passivation | None = None,
-        remember_entities: EntityStore | Literal[False] = False,
+        remember_entities: EntityStore | bool = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Sharded[M]: ...
@@ -249,7 +254,7 @@ class Behaviors:
         extract_entity_id: Callable[[M], str],
         extract_message: None = None,
         passivation: Passivation | None = None,
-        remember_entities: EntityStore | Literal[False] = False,
+        remember_entities: EntityStore | bool = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Behavior[M]: ...
@@ -264,7 +269,7 @@ class Behaviors:
         extract_entity_id: Callable[[T], str],
         extract_message: Callable[[T], M],
         passivation: Passivation | None = None,
-        remember_entities: EntityStore | Literal[False] = False,
+        remember_entities: EntityStore | bool = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Behavior[T]: ...
@@ -279,7 +284,7 @@ class Behaviors:
         extract_entity_id: Callable[[Any], str] | None = None,
         extract_message: Callable[[Any], Any] | None = None,
         passivation: Passivation | None = None,
-        remember_entities: EntityStore | Literal[False] = False,
+        remember_entities: EntityStore | bool = False,
         allocation: AllocationStrategy | None = None,
         stop_message: object = None,
     ) -> Any:
@@ -296,8 +301,11 @@ class Behaviors:
             extract_message: makes what the entity receives of a message of your own; left out, it receives that itself.
             passivation: which entities' actors are stopped by themselves, because nobody needs them or there are too many;
                 left out, none is.
-            remember_entities: a store; entities in it live again when their shard comes to a node, without a message.
-                An entity is forgotten when it passivates or stops by itself; one that fails is started again.
+            remember_entities: True, or a store: entities live again where their shard comes to, without a message, after a
+                crash, too. With True the coordinator and the two next-oldest members (with the role) keep the ids, of up
+                to 100 000 entities of the type, until the whole cluster stops; with a store, for ever, and any number. An
+                entity is forgotten when it passivates or stops by itself; one that fails is started again. Give all nodes
+                the same.
             allocation: which member gets which shard; `LeastShards` when left out. That of the node that coordinates the
                 type counts, the oldest member (with the role), so give all the same.
             stop_message: what an entity is told in the place of just being stopped, when it is passivated or its shard
@@ -320,8 +328,9 @@ class Behaviors:
         if extract_message is not None and extract_entity_id is None:
             refuse("extract_message", extract_message, "left out, or given together with extract_entity_id")
         check_instance("passivation", passivation, Passivation)
-        if remember_entities is not False:
-            check_given("remember_entities", remember_entities, EntityStore)
+        if not isinstance(remember_entities, bool | EntityStore):
+            store = f"{EntityStore.__module__}.{EntityStore.__qualname__}"
+            refuse("remember_entities", remember_entities, f"True, False or of class {store}")
         check_instance("allocation", allocation, AllocationStrategy)
         return Sharded[Any](
             factory,
@@ -335,6 +344,61 @@ class Behaviors:
             passivation=passivation,
             stop_message=stop_message,
             remember_entities=remember_entities or None,
+        )
+
+    @staticmethod
+    def daemons(
+        factory: Callable[[int, int], Behavior[M]],
+        count: int,
+        *,
+        role: str | None = None,
+        proxy: bool = False,
+        keep_alive: float = 10.0,
+        allocation: AllocationStrategy | None = None,
+        stop_message: object = None,
+    ) -> Daemons[M]:
+        """So many workers, numbered from 0, each alive exactly once in the cluster, and started without any message.
+
+        Spawn it on each node, under the same name: they spread over the members, and a worker whose node leaves or crashes
+        is started on another. One that fails is started again after ``EntitySettings.restart_least`` seconds, then twice as
+        long, up to ``restart_most``. `spawn` gives a `DaemonsRef`, whose ``worker(index)`` reaches a worker wherever it is.
+
+        Parameters:
+            factory: called with the number of a worker and how many there are, returns that worker's first behaviour. The
+                message types it handles are read from its return annotation (``-> Behavior[IndexerMsg]``).
+            count: how many workers there are, 1 to 10 000; the same on every node.
+            role: only members with this role have workers, others route only; the same on every node.
+            proxy: whether this node routes only.
+            keep_alive: how many seconds after a worker has stopped by itself it is started again, ``math.inf`` for never; a
+                message starts it before.
+            allocation: which member gets which worker, as shards of these numbers; `LeastShards` when left out, so that no
+                two members differ by more than one.
+            stop_message: what a worker is told in the place of just being stopped, when it moves. It has to return
+                `stopped()` some time after, ``EntitySettings.stop_timeout`` at most.
+
+        Raises:
+            SettingsError: ``count`` is no whole number from 1 to 10 000, ``keep_alive`` no positive number of seconds, or
+                another argument is not what it has to be.
+
+        Example:
+            >>> def indexer(index: int, count: int) -> Behavior[str]:
+            ...     return Behaviors.receive(lambda ctx, document: None)
+            >>> Behaviors.daemons(indexer, 8).num_shards
+            8
+        """
+        check_count("count", count, 1, DAEMONS_MOST)
+        check_flag("proxy", proxy)
+        check_seconds("keep_alive", keep_alive, positive=True)
+        check_instance("allocation", allocation, AllocationStrategy)
+        return Daemons(
+            lambda entity_id: factory(index_of(entity_id), count),
+            count,
+            factory_message_types(factory),
+            role=check_roles("role", (role,))[0] if role is not None else "",
+            proxy=proxy,
+            allocation=allocation,
+            stop_message=stop_message,
+            keep_alive=keep_alive,
         )
 
     @staticmethod
@@ -361,7 +425,9 @@ class Behaviors:
         return Broadcasted(behavior, behavior_message_types(behavior))
 
     @staticmethod
-    def singleton(behavior: Behavior[M], *, role: str | None = None, stop_message: object = None) -> Singleton[M]:
+    def singleton(
+        behavior: Behavior[M], *, role: str | None = None, stop_message: object = None, lease: Lease | None = None
+    ) -> Singleton[M]:
         """One actor in the whole cluster: spawn it on each node, under the same name; the oldest of them that is up runs it.
 
         `spawn` gives a ref that reaches the actor wherever it runs, and holds mail while it moves. The actor moves when its
@@ -372,9 +438,13 @@ class Behaviors:
             role: only nodes with this role run it; the others send to it. The same on every node.
             stop_message: what the actor is told in the place of just being stopped, when it moves in good order. It has to
                 return `stopped()` some time after, ``SingletonSettings.stop_timeout`` at most.
+            lease: what a node has to hold, beside, while it runs the actor: a guard against two sides of a cut that both go
+                on, and against what a node does that was paused. The actor starts when the lease is had, and is stopped at
+                once when it is lost; mail waits until it is had again. It is given back when the actor moves.
 
         Raises:
-            SettingsError: it is no behaviour, or one that is itself spread over the cluster; or the role is no text.
+            SettingsError: it is no behaviour, or one that is itself spread over the cluster; the role is no text, or the
+                lease no `Lease`.
 
         Example:
             >>> def scheduler() -> Behavior[str]:
@@ -388,7 +458,8 @@ class Behaviors:
             refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
         if role is not None:
             check_roles("role", (role,))
-        return Singleton(behavior, role, stop_message, behavior_message_types(behavior))
+        check_instance("lease", lease, Lease)
+        return Singleton(behavior, role, stop_message, behavior_message_types(behavior), lease)
 
 
 def _ignore(_: object, message: object) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
-from casty_trio.model.checks import check_count, check_seconds
+from casty_trio.model.checks import check_choice, check_count, check_seconds
+from casty_trio.model.mailbox import Overflow
 
 __all__ = ["MOST_BUFFERED", "ClientSettings"]
 
@@ -27,6 +29,9 @@ class ClientSettings:
         buffer: how many messages wait for a contact, 0 to 10 000; one more, and the oldest is dropped. With 0 all are.
         reconnect_timeout: after how many seconds without a contact the client's block ends with `ReconnectTimeoutError`;
             ``math.inf`` is never.
+        mailbox: how many messages may wait for a local actor that was spawned without a mailbox of its own; ``math.inf`` for
+            any number.
+        overflow: what happens to one more, as in `Mailbox`: ``"drop_new"``, ``"drop_oldest"`` or ``"reject"``.
         discovery_interval: how long to wait before ``discovery`` is asked again when it has found nobody, in seconds.
         discovery_timeout: for how many seconds it is asked; then what is known is dialled again.
     """
@@ -36,6 +41,8 @@ class ClientSettings:
     contacts: int = 3
     buffer: int = 1_000
     reconnect_timeout: float = math.inf
+    mailbox: float = 10_000
+    overflow: Overflow = "drop_new"
     discovery_interval: float = 1.0
     discovery_timeout: float = 60.0
 
@@ -44,3 +51,5 @@ class ClientSettings:
             check_seconds(f"ClientSettings.{name}", getattr(self, name), positive=True)
         check_count("ClientSettings.contacts", self.contacts, 0)
         check_count("ClientSettings.buffer", self.buffer, 0, MOST_BUFFERED)
+        check_count("ClientSettings.mailbox", self.mailbox, 1, math.inf)
+        check_choice("ClientSettings.overflow", self.overflow, get_args(Overflow))

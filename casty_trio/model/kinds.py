@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from casty_trio.model.annotations import factory_message_types, handler_message_
 from casty_trio.model.context import ActorContext
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import SpyEvent
+from casty_trio.model.lease import Lease
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.remembering import EntityStore
@@ -29,6 +30,7 @@ __all__ = [
     "Behavior",
     "BoundFactory",
     "Broadcasted",
+    "Daemons",
     "Discoverable",
     "Factory",
     "Handler",
@@ -154,7 +156,13 @@ class Sharded(Behavior[ShardEnvelope[M]], Generic[M], frozen=True, eq=False):
     extract_message: Callable[[Any], Any] | None = None
     passivation: Passivation | None = None
     stop_message: Any = None
-    remember_entities: EntityStore | None = None
+    remember_entities: EntityStore | Literal[True] | None = None
+
+
+class Daemons(Sharded[M], Generic[M], frozen=True, eq=False):
+    """So many actors, each alive once in the cluster; only a `ClusteredActorSystem` can spawn it."""
+
+    keep_alive: float = 10.0
 
 
 class Broadcasted(Behavior[M], frozen=True, eq=False):
@@ -171,6 +179,7 @@ class Singleton(Behavior[M], frozen=True, eq=False):
     role: str | None
     stop_message: Any
     message_types: tuple[Any, ...]
+    lease: Lease | None = None
 
 
 def behavior_message_types(behavior: Behavior[Any]) -> tuple[Any, ...]:

@@ -7,7 +7,15 @@ from typing import Literal
 from casty_trio.model.events import Event
 from casty_trio.model.member import Member
 
-__all__ = ["HandOffAdvanced", "HandOffFinished", "HandOffStarted", "ShardEvent", "ShardHomeChanged", "TakeOverAdvanced"]
+__all__ = [
+    "HandOffAdvanced",
+    "HandOffFinished",
+    "HandOffStarted",
+    "RememberingFull",
+    "ShardEvent",
+    "ShardHomeChanged",
+    "TakeOverAdvanced",
+]
 
 
 class ShardEvent(Event, frozen=True):
@@ -85,3 +93,14 @@ class TakeOverAdvanced(Event, frozen=True):
     step: Literal["asks", "hears", "decides"]
     term: int
     missing: int
+
+
+class RememberingFull(ShardEvent, frozen=True):
+    """With ``remember_entities=True`` there are more entities than are remembered; told once on each node with some.
+
+    Attributes:
+        shard: the first that had one too many.
+        most: how many are remembered of a type.
+    """
+
+    most: int

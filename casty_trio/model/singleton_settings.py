@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from casty_trio.model.checks import check_count, check_seconds
+from casty_trio.model.checks import check_count, check_seconds, refuse
 
 __all__ = ["SingletonSettings"]
 
@@ -19,13 +19,24 @@ class SingletonSettings:
             0 holds none.
         stop_timeout: how long the actor may go on after it has handled its ``stop_message`` without stopping, in seconds;
             then it is stopped as any actor, within ``ActorSettings.grace``.
+        lease_interval: how often a node asks for a lease that it has, to renew it, or wants to have, in seconds.
+        lease_timeout: how long asking for a lease, or giving it back, may take, in seconds.
+        lease_lost_after: after how many seconds without a renewal, more than ``lease_interval``, a lease counts as lost, if
+            nobody says so before. They begin when the last renewal was asked for.
     """
 
     retry: float = 1.0
     buffer: int = 1_000
     stop_timeout: float = 10.0
+    lease_interval: float = 5.0
+    lease_timeout: float = 5.0
+    lease_lost_after: float = 20.0
 
     def __post_init__(self) -> None:
         check_seconds("SingletonSettings.retry", self.retry, positive=True, finite=True)
         check_count("SingletonSettings.buffer", self.buffer, 0)
         check_seconds("SingletonSettings.stop_timeout", self.stop_timeout)
+        for name in ("lease_interval", "lease_timeout", "lease_lost_after"):
+            check_seconds(f"SingletonSettings.{name}", getattr(self, name), positive=True, finite=True)
+        if self.lease_lost_after <= self.lease_interval:
+            refuse("SingletonSettings.lease_lost_after", self.lease_lost_after, "seconds, more than lease_interval")

@@ -39,6 +39,8 @@ class ShardingStatistics(msgspec.Struct, frozen=True):
         dropped: how many of them there was no room for, since the type was spawned.
         sent: how many messages went to other nodes.
         strays: how many of another node were for a shard that is not here any more, and became dead letters.
+        kept: how many ids this node keeps for the owners of shards, with ``remember_entities=True``.
+        unremembered: how many ids of entities here were not remembered, for there are too many, or they are too long.
     """
 
     shard_type: str
@@ -51,6 +53,8 @@ class ShardingStatistics(msgspec.Struct, frozen=True):
     dropped: int
     sent: int
     strays: int
+    kept: int
+    unremembered: int
 
 
 class SystemStatistics(msgspec.Struct, frozen=True):

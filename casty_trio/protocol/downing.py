@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from casty_trio.model.checks import check_count, check_flag, check_instance, check_seconds, refuse
+from casty_trio.model.lease import Lease
 from casty_trio.model.member import Member, MemberStatus
 
 __all__ = [
@@ -286,22 +287,28 @@ class KeepLease(DowningStrategy):
     """The side that gets a lease from a third party stays; a store that all can reach, for instance.
 
     Attributes:
-        acquire: asks for the lease in the name it is called with, and says whether that name holds it now. All nodes of a
-            side ask, in the same name, so asking again in the name of the holder has to be granted. A lease should end by
-            itself after a while (40 seconds, say), or the next cut finds it taken. An exception is a refusal.
+        acquire: a `Lease`, or a function like its ``acquire``: asks for the lease in the name it is called with, and says
+            whether that name holds it now. All nodes of a side ask, in the same name, so asking again in the name of the
+            holder has to be granted. A lease should end by itself after a while (40 seconds, say), for it is not given
+            back, and the next cut would find it taken. An exception is a refusal.
         role: which members decide who is the larger side; `None` is all.
         minority_delay: how many seconds the smaller side waits before it asks, so that the larger one is first.
     """
 
-    acquire: Callable[[str], Awaitable[bool]]
+    acquire: Lease | Callable[[str], Awaitable[bool]]
     role: str | None = None
     minority_delay: float = 2.0
 
     def __post_init__(self) -> None:
-        if not callable(self.acquire):
-            refuse("KeepLease.acquire", self.acquire, "an async function of a name")
+        if not isinstance(self.acquire, Lease) and not callable(self.acquire):
+            refuse("KeepLease.acquire", self.acquire, "a Lease, or an async function of a name")
         check_instance("KeepLease.role", self.role, str)
         check_seconds("KeepLease.minority_delay", self.minority_delay, finite=True)
+
+    async def ask(self, name: str) -> bool:
+        """Ask for the lease in that name; whether it is had."""
+        acquire = self.acquire.acquire if isinstance(self.acquire, Lease) else self.acquire
+        return await acquire(name)
 
     def decide(self, situation: Situation) -> Decision:
         sides = _Sides(situation, self.role)

@@ -90,6 +90,7 @@ class Kind:
     LISTINGS = 49
     LEAVING = 51
     SINGLETON = 54
+    KEEPING = 57
 
 
 # Upper case only: since Python 3.13 a class has integers of its own.

@@ -17,6 +17,7 @@ from casty_trio.errors import (
     AskError,
     AskTimeoutError,
     MailboxFullError,
+    OutcomeUnknownError,
     OverloadedError,
     RequestRefusedError,
     ShardCountError,
@@ -165,6 +166,7 @@ F = TypeVar("F", bound=msgspec.Struct)
 _NACKS: Final[dict[str, type[Exception]]] = {
     "failed": ActorFailedError,
     "full": MailboxFullError,
+    "lost": OutcomeUnknownError,
     "overloaded": OverloadedError,
     "refused": RequestRefusedError,
     "shards": ShardCountError,

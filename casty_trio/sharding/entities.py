@@ -253,7 +253,7 @@ class EntityFamily(Family):
         self.refs: dict[str, Target] = {}
         self._direct: dict[str, Target] = {}
         self._pending: dict[int, dict[str, Held]] = {}
-        store = behavior.remember_entities
+        store = region.sharding.keeping.store(region) if behavior.remember_entities is True else behavior.remember_entities
         self.remembering: Remembering | None = None if store is None else Remembering(region, store)
         self._shards: dict[int, dict[str, EntityCell]] = {}
         self._drains: dict[int, Drain] = {}

@@ -20,7 +20,7 @@ from casty_trio.errors import (
 )
 from casty_trio.link.held import Held
 from casty_trio.model.behavior import Behaviors
-from casty_trio.model.kinds import Behavior, Sharded
+from casty_trio.model.kinds import Behavior, Daemons, Sharded
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.ref import ActorRef
@@ -30,6 +30,8 @@ from casty_trio.protocol.coordinator import Candidate
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import REFUSED, Connection, FrameHandler, Peer, of_node, read_back
 from casty_trio.sharding.coordination import Coordination
+from casty_trio.sharding.daemons import DaemonCell, DaemonRef, DaemonRegion
+from casty_trio.sharding.keeping import Keeping
 from casty_trio.sharding.region import EntityRef, Region, RegionCell, RegionRef
 from casty_trio.sharding.routing import Mail
 
@@ -51,7 +53,7 @@ class Sharding(Extension):
     """The sharded types of one node, and the coordinators of those that it coordinates."""
 
     behavior: ClassVar[type[Behavior[Any]]] = Sharded
-    seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = (RegionRef,)
+    seen_to: ClassVar[tuple[type[ActorRef[Any]], ...]] = (RegionRef, DaemonRef)
 
     def __init__(self, system: ClusteredActorSystem) -> None:
         super().__init__(system)
@@ -62,6 +64,8 @@ class Sharding(Extension):
         self._listening = self._running = self._has_moved = False
         self._woken = trio.CancelScope()
         self._changed = trio.Event()
+        self._terms: dict[str, homing.Term] = {}  # the highest that were heard of types that are not here
+        self.keeping: Keeping = Keeping(self)
 
     # --- What the system asks -----------------------------------------------------------------------------------------
 
@@ -73,6 +77,7 @@ class Sharding(Extension):
             Kind.MARKER: self._on_marker,
             Kind.LEFTOVER: self._on_leftover,
             Kind.HANDOVER: self._on_handover,
+            Kind.KEEPING: self.keeping.on_frame,
         }
 
     def spawn(self, behavior: Any, name: str | None, mailbox: Mailbox | None) -> ActorRef[Any]:
@@ -82,8 +87,9 @@ class Sharding(Extension):
         if name is None:
             raise UsageError("a sharded type needs a name: clients and other nodes call it by that")
         self._register(sharded, name)
-        cell = self.system.spawn_cell(Behaviors.receive(_unexpected), name, RegionCell)
-        region = Region(self, sharded, cell)
+        daemons = sharded if isinstance(sharded, Daemons) else None
+        cell = self.system.spawn_cell(Behaviors.receive(_unexpected), name, DaemonCell if daemons else RegionCell)
+        region = DaemonRegion(self, daemons, cell) if daemons else Region(self, sharded, cell)
         assert isinstance(cell.ref, RegionRef)  # RegionCell makes no other
         cell.ref.bind(region)
         former = self._regions.get(name)
@@ -133,6 +139,7 @@ class Sharding(Extension):
         if all(member.uid != self.system.uid for member in members):
             return  # it is none yet, or none any more
         self._members = {member.uid: member for member in sorted(members, key=lambda member: member.age)}
+        self.keeping.members_changed(self._members)
         for name, coordination in list(self._coordinations.items()):
             if self._oldest(coordination.role) != self.system.uid:
                 del self._coordinations[name]
@@ -156,6 +163,8 @@ class Sharding(Extension):
         self._members = {}
         self._coordinations.clear()
         self._said.clear()
+        self._terms.clear()
+        self.keeping.forget()
 
     @property
     def hosts_nothing(self) -> bool:
@@ -179,7 +188,7 @@ class Sharding(Extension):
         """Have entities end before others can start them: these will, when this node is gone."""
         left = [region for region in self._living().values() if not self._alone(region.routing.role)]
         for region in left:
-            region.stop_entities()
+            region.close()
         settings = self.system.settings
         with trio.move_on_after(settings.grace + settings.hook_timeout + MARGIN):
             while not all(region.empty or region.cell.ended for region in left):
@@ -299,7 +308,8 @@ class Sharding(Extension):
         if region is not None:
             region.routing.hear(self.now(), sender, word)
         elif isinstance(word, homing.Query):
-            self.say(sender, name, homing.Report(word.term))
+            self._terms[name] = max(self._terms.get(name, word.term), word.term)
+            self.say(sender, name, homing.Report(self._terms[name]))
 
     def _coordinate(self, name: str, hello: homing.Hello, former: int) -> Coordination | None:
         """Coordinate a type from now on, if this node is the one that does."""
@@ -308,7 +318,7 @@ class Sharding(Extension):
         region = self._living().get(name)
         known = region is not None and (region.num_shards, region.routing.role) == (hello.num_shards, hello.role)
         allocation = region.routing.behavior.allocation if region is not None and known else None
-        own = region.routing.homes.term[0] if region is not None else 0
+        own = max(region.routing.homes.term if region is not None else (0, 0), self._terms.get(name, (0, 0)))[0]
         after = max(own, hello.term[0], former)
         made = self._coordinations[name] = Coordination(self, name, hello.num_shards, hello.role, allocation, after)
         self._run_service()

@@ -109,17 +109,21 @@ class RegionCell(Cell[Any]):
 class Region:
     """One sharded type on this node."""
 
+    family_type: ClassVar[type[EntityFamily]] = EntityFamily
+
     def __init__(self, sharding: Sharding, behavior: Sharded[Any], cell: Cell[Any]) -> None:
         self.sharding = sharding
         self.shard_type: str = cell.name
         self.num_shards: int = behavior.num_shards
+        self.role: str = behavior.role
         self.cell = cell
-        self.entities: EntityFamily = EntityFamily(cell.path, self, behavior)
+        self.entities: EntityFamily = self.family_type(cell.path, self, behavior)
         self._refs = self.entities.refs
         self._find = self.entities.find
         self._touch = self.entities.touch
         self._extract = extract_of(cell.path, behavior)
         self._drained: dict[int, Drain] = {}
+        self._closed = False
         self.routing: Routing = Routing(self, behavior)
         cell.children = self.entities
         self.entities.start_beside(cell.parent)
@@ -168,7 +172,7 @@ class Region:
         """Put a message into the mailbox of an entity that lives here, and start the entity if it is not there."""
         ref = self._refs.get(entity_id)
         if ref is None:
-            if self.cell.stopping:
+            if self.stopping:
                 self.refuse(entity_id, message, slot)
                 return
             try:
@@ -208,6 +212,11 @@ class Region:
         return self.entities.count(shard)
 
     @property
+    def stopping(self) -> bool:
+        """Whether no entity is to start here any more."""
+        return self._closed or self.cell.stopping
+
+    @property
     def empty(self) -> bool:
         """Whether no entity lives here."""
         return not self._refs
@@ -215,8 +224,17 @@ class Region:
     def open_shard(self, shard: int) -> None:
         """Mail of this node for the shard may go to its entities here at once."""
         self.entities.open_shard(shard)
+
+    def gained_shard(self, shard: int) -> None:
+        """The shard lives here from now on, by a new right: whatever was remembered of it by an earlier one is past."""
         if self.entities.remembering is not None:
+            self.entities.remembering.lost(shard)
             self.entities.remembering.gained(shard)
+
+    def lost_shard(self, shard: int) -> None:
+        """Another node has the shard."""
+        if self.entities.remembering is not None:
+            self.entities.remembering.lost(shard)
 
     def shut_shard(self, shard: int) -> None:
         """Mail of this node for the shard goes through `Routing`, which holds it."""
@@ -268,6 +286,14 @@ class Region:
         grace = self.cell.system.settings.grace
         reason = f"{self.sharding.system.node_id} is no member of the cluster any more"
         self.entities.stop_all(min(grace, DOWNED_GRACE) if at_once else grace, reason)
+
+    def close(self) -> None:
+        """As `stop_entities`, and for good: the node is about to leave, and the others do not wait for what would start now.
+
+        The region may own shards until it has left, and mail for them may have been long on the way: nobody gets it.
+        """
+        self._closed = True
+        self.stop_entities()
 
     def entity_ref(self, entity_id: str) -> ActorRef[Any]:
         """A ref to an entity, by type and id."""

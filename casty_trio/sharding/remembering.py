@@ -1,5 +1,7 @@
 """The entities of a type that are to live again wherever their shard goes. Floor F5: one task per type, and a store.
 
+Where the program gives no store, `keeping` has one, and what follows is the same.
+
 An entity is stored before its actor starts, so none that has handled anything is forgotten by a crash. One that passivates,
 or stops by itself, is forgotten; one that fails starts again after a while. A shard that comes here is claimed in the store,
 and the entities that are in it are started, so many a second.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -16,6 +19,7 @@ import trio
 from casty_trio.errors import StaleOwnerError, SystemClosedError
 from casty_trio.model.remembering import EntityStore, ShardClaim
 from casty_trio.model.strategies import Backoff
+from casty_trio.sharding.keeping import ReplicatedStore
 
 if TYPE_CHECKING:
     from casty_trio.sharding.region import Region
@@ -27,6 +31,9 @@ TICK = 0.1
 
 PATIENCE = 1.0
 """After how many seconds a store that failed is asked again."""
+
+AT_ONCE = 64
+"""Of so many shards ids are told, or asked for, at a time, where the nodes keep them; a store is called once at a time."""
 
 
 class Restart:
@@ -58,6 +65,8 @@ class Remembering:
         self._system = region.sharding.system
         self._settings = self._system.all_settings.entities
         self._store = store
+        self._replicated = store if isinstance(store, ReplicatedStore) else None
+        self._at_once = AT_ONCE if self._replicated is not None else 1
         self._known: dict[int, dict[str, None]] = {}
         self._changes: dict[int, dict[str, bool]] = {}
         self._claims: deque[int] = deque()
@@ -83,6 +92,8 @@ class Remembering:
         """It does not any more."""
         self._known.pop(shard, None)
         self._changes.pop(shard, None)
+        if self._replicated is not None:
+            self._replicated.release(shard)
 
     def knows(self, shard: int, entity_id: str) -> bool:
         """Whether an entity is stored, so that it may start."""
@@ -112,7 +123,7 @@ class Remembering:
         """Start an entity that is remembered, if it may live here and does not."""
         region = self._region
         shard = region.shard_of(entity_id)
-        if self._system.running and self.knows(shard, entity_id) and region.owns(shard) and not region.cell.stopping:
+        if self._system.running and self.knows(shard, entity_id) and region.owns(shard) and not region.stopping:
             region.revive(entity_id)
 
     # --- The store ----------------------------------------------------------------------------------------------------
@@ -126,17 +137,26 @@ class Remembering:
             await self._work.wait()
             self._work = trio.Event()
             while self._claims or self._changes:
-                if self._claims:
-                    await self._ask(self._claim, self._claims.popleft())
-                else:
-                    await self._ask(self._write, next(iter(self._changes)))
+                async with trio.open_nursery() as nursery:
+                    for shard, do in self._next().items():
+                        nursery.start_soon(self._ask, do, shard)
+
+    def _next(self) -> dict[int, Any]:
+        """What is to be done at once, each for another shard: first it is asked what is stored."""
+        jobs: dict[int, Any] = {}
+        while self._claims and len(jobs) < self._at_once:
+            jobs[self._claims.popleft()] = self._claim
+        return jobs or dict.fromkeys(islice(self._changes, self._at_once), self._write)
 
     async def _ask(self, do: Any, shard: int) -> None:
         """Do something with the store, until it works or is not ours to do."""
         while self._region.owns(shard):
+            right = self._right(shard)
             try:
-                await do(shard)
+                await do(shard, right)
             except StaleOwnerError as error:
+                if self._region.owns(shard) and self._right(shard) != right:
+                    continue  # it has come back since, by a later right
                 self._system.log.warning("%s: %s", self._region.shard_type, error)
                 break
             except Exception as error:  # noqa: BLE001 - whatever the program's own store raises, it is asked again
@@ -146,9 +166,9 @@ class Remembering:
                 return
         self.lost(shard)
 
-    async def _claim(self, shard: int) -> None:
-        found = await self._store.claim(self._right(shard))
-        if self._region.owns(shard):
+    async def _claim(self, shard: int, right: ShardClaim) -> None:
+        found = await self._store.claim(right)
+        if self._region.owns(shard) and self._right(shard) == right:
             known = self._known.setdefault(shard, {})
             changes = self._changes.get(shard, {})
             fresh = [each for each in found if changes.get(each, True)]
@@ -158,21 +178,22 @@ class Remembering:
                 self.closed = False
                 self._wait()
 
-    async def _write(self, shard: int) -> None:
-        changes = self._changes[shard]
+    async def _write(self, shard: int, right: ShardClaim) -> None:
+        changes = self._changes.get(shard, {})
         started = [each for each, lives in changes.items() if lives]
         stopped = [each for each, lives in changes.items() if not lives]
         batch = dict(changes)
-        await self._store.update(self._right(shard), started, stopped)
+        await self._store.update(right, started, stopped)
+        if not self._region.owns(shard) or self._right(shard) != right:
+            return  # it has come back since, and nothing is stored by that right
         now = self._changes.get(shard, {})
         for each, lives in batch.items():
             if now.get(each) is lives:
                 del now[each]
         if not now:
             self._changes.pop(shard, None)
-        if self._region.owns(shard):
-            self._known.setdefault(shard, {}).update(dict.fromkeys(started))
-            self._region.entities.remembered(shard, started)
+        self._known.setdefault(shard, {}).update(dict.fromkeys(started))
+        self._region.entities.remembered(shard, started)
 
     def _right(self, shard: int) -> ShardClaim:
         region = self._region

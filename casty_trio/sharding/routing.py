@@ -295,8 +295,10 @@ class Routing:
                 self._hand(shard, uid, epoch)
             case placing.Forget(shard):
                 region.take_left(shard)
+                region.lost_shard(shard)
             case placing.Drop(shard):
                 region.cut_shard(shard)
+                region.lost_shard(shard)
             case placing.Refused(reason):
                 self._refuse(reason)
 
@@ -319,6 +321,7 @@ class Routing:
     def _gain(self, shard: int, source: int) -> None:
         """The shard lives here from now on; first comes what its last home had accepted."""
         left = self._region.take_left(shard)
+        self._region.gained_shard(shard)
         if source == Source.SENT:
             for mail in self._coming.pop(shard, ((0, 0, 0), []))[1]:
                 if mail is not None:
@@ -425,6 +428,11 @@ class Routing:
         self._drains.clear()
         self._coming.clear()
 
+    @property
+    def leaving(self) -> bool:
+        """Whether this node gives its shards away, for it leaves."""
+        return self._leaving
+
     def give_up_hosting(self) -> None:
         """The node leaves: have the shards move away."""
         self._leaving = True
@@ -457,4 +465,6 @@ class Routing:
             self._dropped,
             self._sent,
             self._strays,
+            self._sharding.keeping.kept(self._region.shard_type),
+            self._sharding.keeping.unremembered(self._region.shard_type),
         )

@@ -89,6 +89,9 @@ class Singletons(Extension):
             place.let_go()
         with trio.move_on_after(HURRY + last):
             await self.freed()
+        with trio.move_on_after(settings.singletons.lease_timeout + MARGIN):
+            for place in self._places.values():
+                await place.wait_released()
         with trio.move_on_after(2 * settings.singletons.retry):  # who is next has asked for it by then, if anybody is
             for place in self._places.values():
                 await place.wait_handed_on()

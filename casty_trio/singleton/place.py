@@ -18,14 +18,17 @@ from casty_trio.actors.mail import Adapted, Asked, Finish
 from casty_trio.actors.refs import AskableRef, ReplySlot
 from casty_trio.errors import ActorStoppedError, AskError, EncodeError, MailboxFullError
 from casty_trio.model.kinds import Singleton
+from casty_trio.model.lease import Lease
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import moving
 from casty_trio.protocol.singleton import Effect, HandOn, Phase, Route, Say, Singleton as Machine, Start, Stop
+from casty_trio.singleton.leasing import Due, Keeper
 from casty_trio.singleton.ref import InstanceCell
 
 if TYPE_CHECKING:
+    from casty_trio.cluster import ClusteredActorSystem
     from casty_trio.singleton.extension import Singletons
 
 __all__ = ["Place"]
@@ -34,35 +37,22 @@ HURRY = 1.0
 """How long the handler of a singleton may go on whose node is no member any more, in seconds."""
 
 
-class Alarm:
-    """Wakes a place; for the system's deadlines."""
-
-    __slots__ = ("_place", "closed", "deadline")
-
-    def __init__(self, place: Place, deadline: float) -> None:
-        self.closed: bool = False
-        self.deadline: float = deadline
-        self._place = place
-
-    def expire(self) -> None:
-        """It is time."""
-        self._place.wake()
-
-
 class Place:
     """One singleton on one node."""
 
     def __init__(self, singletons: Singletons, name: str) -> None:
         self.name: str = name
         self._singletons = singletons
-        self._system = singletons.system
+        self.system: ClusteredActorSystem = singletons.system
         self._machine = self._new_machine()
-        self._uid = self._system.uid
+        self._uid = self.system.uid
         self._behavior: Singleton[Any] | None = None
         self._mailbox: Mailbox | None = None
         self._cell: Cell[Any] | None = None
         self._instance: InstanceCell | None = None
         self._limit: Limit | None = None
+        self._keeper: Keeper | None = None
+        self._goes = False
         self._wanted = False
         self._closed: str | None = None
         self._target: AskableRef[Any] | None = None
@@ -70,11 +60,11 @@ class Place:
         self._left: list[Any] = []
         self._effects: deque[Effect] = deque()
         self._performing = False
-        self._alarm: Alarm | None = None
+        self._alarm: Due | None = None
         self._changed = trio.Event()
 
     def _new_machine(self) -> Machine:
-        return Machine(self.name, self._system.uid, self._system.all_settings.singletons.retry)
+        return Machine(self.name, self.system.uid, self.system.all_settings.singletons.retry)
 
     @property
     def ref(self) -> ActorRef[Any]:
@@ -93,7 +83,7 @@ class Place:
         """Its cell has ended here, and with it the actor, if it ran here."""
         if cell is self._cell:
             self._cell = None
-            self._closed = f"{self.name} was stopped on {self._system.node_id}"
+            self._closed = f"{self.name} was stopped on {self.system.node_id}"
             self._refuse_held(self._closed)
 
     def retire(self) -> None:
@@ -107,8 +97,8 @@ class Place:
 
     def set_members(self, members: Iterable[Member], silent: Iterable[int], margin: float) -> None:
         """The members of the cluster are these; as another start of the node, this is one from the beginning."""
-        if self._system.uid != self._uid:
-            self._uid = self._system.uid
+        if self.system.uid != self._uid:
+            self._uid = self.system.uid
             self._machine = self._new_machine()
             self._wanted = False
             if self._cell is not None and self._behavior is not None:
@@ -136,26 +126,28 @@ class Place:
 
     def let_go(self, reason: str | None = None) -> None:
         """This start of the node may not run it any more; with a reason, it does not reach it any more either."""
-        self._wanted = False
+        self._wanted, self._goes = False, True
         if reason is not None:
             self._closed = reason
             self._refuse_held(reason)
         if not self.empty:
             self._target = None
             self._stop_instance(hurry=True)
+        elif self._keeper is not None:
+            self._keeper.let_go()
 
     def wake(self) -> None:
         """Some time has passed."""
         self._alarm = None
-        if self._system.running:
+        if self.system.running:
             self._perform(self._machine.tick(trio.current_time()))
 
     # --- Mail ---------------------------------------------------------------------------------------------------------
 
     def deliver(self, message: Any, slot: ReplySlot | None) -> None:
         """Take a message to the singleton, or hold it until somebody runs that."""
-        if self._system.check_serialization:
-            message = self._system.checked.copy(message)
+        if self.system.check_serialization:
+            message = self.system.checked.copy(message)
         target = self._target
         if target is None:
             self._hold(message if slot is None else Asked(message, slot))
@@ -166,8 +158,8 @@ class Place:
 
     async def send(self, message: Any) -> None:
         """As `deliver`, but wait for room where the actor is."""
-        if self._system.check_serialization:
-            message = self._system.checked.copy(message)
+        if self.system.check_serialization:
+            message = self.system.checked.copy(message)
         if self._target is None:
             await trio.lowlevel.checkpoint()
             self._hold(message)
@@ -184,7 +176,7 @@ class Place:
             self._left.append(item)
 
     def _hold(self, item: Any) -> None:
-        most = self._system.all_settings.singletons.buffer
+        most = self.system.all_settings.singletons.buffer
         if self._closed is not None:
             self._refuse(item, self._closed)
             return
@@ -220,7 +212,7 @@ class Place:
         if type(item) is Asked:
             message = item.message
             item.slot.fail(error(reason))
-        self._system.dead_letter(message, self._cell.ref if self._cell is not None else self._system.dead_letters, reason)
+        self.system.dead_letter(message, self._cell.ref if self._cell is not None else self.system.dead_letters, reason)
 
     # --- What the machine wants ---------------------------------------------------------------------------------------
 
@@ -234,6 +226,9 @@ class Place:
             finally:
                 self._performing = False
         self._arm()
+        self._poke()
+
+    def _poke(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
 
@@ -242,10 +237,10 @@ class Place:
             case Say(uid, word):
                 self._singletons.say(uid, word)
             case Start():
-                self._wanted = True
+                self._wanted, self._goes = True, False
                 self._start()
             case Stop(hurry):
-                self._wanted = False
+                self._wanted, self._goes = False, True
                 self._stop_instance(hurry=hurry)
             case Route(uid):
                 self._route(uid)
@@ -258,7 +253,7 @@ class Place:
     def _route(self, uid: int) -> None:
         if self._closed is not None:
             return
-        if uid == self._system.uid:
+        if uid == self.system.uid:
             self._target = None if self._instance is None else self._instance.ref
         else:
             there: Any = self._singletons.ref_at(uid, self.name) if uid else None
@@ -275,12 +270,16 @@ class Place:
             return
         if cell is None or behavior is None or cell.stopping:
             return
+        if behavior.lease is not None and not self._has_lease(behavior.lease):
+            return
         self._wanted = False
         family = cell.family()
-        instance = InstanceCell(self._system, family, "instance", behavior.behavior, self._mailbox)
+        instance = InstanceCell(self.system, family, "instance", behavior.behavior, self._mailbox)
         instance.place, instance.keeps = self, False
         self._instance = instance
         family.add(instance)
+        if self._machine.phase is Phase.HOSTING:  # it goes on, where the lease was lost
+            self._route(self.system.uid)
         self._perform(self._machine.started(trio.current_time()))
 
     def _stop_instance(self, *, hurry: bool) -> None:
@@ -290,12 +289,12 @@ class Place:
             return
         if hurry:
             instance.keeps = False
-            instance.stop(min(HURRY, self._system.settings.grace))
+            instance.stop(min(HURRY, self.system.settings.grace))
         elif not instance.keeps:
             instance.keeps = True
             finish = Finish() if behavior.stop_message is None else Finish(behavior.stop_message)
             if behavior.stop_message is not None:
-                self._limit = Limit(instance, finish, self._system.all_settings.singletons.stop_timeout)
+                self._limit = Limit(instance, finish, self.system.all_settings.singletons.stop_timeout)
             instance.ref.put(finish)
 
     def instance_ended(self) -> None:
@@ -303,8 +302,65 @@ class Place:
         if self._limit is not None:
             self._limit.closed = True
             self._limit = None
+        if self._goes and self._keeper is not None:
+            self._keeper.let_go()  # who is next may have it at once
+        else:
+            self._has_stopped()
+
+    def _has_stopped(self) -> None:
+        if self._machine.phase is Phase.STOPPING:  # all have said that nothing is on the way: it goes ahead of what comes
+            self._left.extend(self._held)
+            self._held.clear()
         self._perform(self._machine.stopped(trio.current_time()))  # which is nothing to it if it was not to stop
         self._start()
+
+    # --- The lease ----------------------------------------------------------------------------------------------------
+
+    def _has_lease(self, lease: Lease) -> bool:
+        """Whether the lease is had; if not it is asked for, and the actor starts when it is."""
+        if self._keeper is None and self.system.running:
+            self._keeper = Keeper(self, lease)
+        return self._keeper is not None and self._keeper.held
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the actor has to stand still: this node may be no member any more, or may have lost the lease."""
+        return self.system.in_doubt or (self._keeper is not None and not self._keeper.held)
+
+    async def sure(self, cell: Cell[Any]) -> None:
+        """Wait until the actor may go on, or is told to stop."""
+        await self.system.sure()
+        while self.unsure and not cell.stopping:
+            await self._changed.wait()
+
+    def lease_held(self) -> None:
+        """The actor may run, if it is to."""
+        self._poke()
+        self._start()
+
+    def lease_lost(self) -> None:
+        """It must not any more: stop it at once; it starts again when the lease is had, and gets what is held by then."""
+        instance = self._instance
+        if instance is None or instance.ended:
+            return
+        if self._machine.phase in (Phase.HOSTING, Phase.HOLDING):
+            instance.keeps = True
+        if self._machine.phase is Phase.HOSTING:
+            self._target, self._wanted = None, True
+        instance.stop(min(HURRY, self.system.settings.grace))
+        self._poke()
+
+    def lease_over(self) -> None:
+        """The lease was given back, or could not be in time."""
+        self._keeper = None
+        self._poke()
+        if self.empty:
+            self._has_stopped()
+
+    async def wait_released(self) -> None:
+        """Wait until the lease is given back, if there is one."""
+        while self._keeper is not None:
+            await self._changed.wait()
 
     def _arm(self) -> None:
         due = self._machine.next_wakeup
@@ -312,6 +368,6 @@ class Place:
             return
         if self._alarm is not None:
             self._alarm.closed = True
-        self._alarm = Alarm(self, due) if due < math.inf else None
+        self._alarm = Due(due, self.wake) if due < math.inf else None
         if self._alarm is not None:
-            self._system.watch_deadline(self._alarm)
+            self.system.watch_deadline(self._alarm)

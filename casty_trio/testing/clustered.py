@@ -27,6 +27,7 @@ from casty_trio.testing.host import NodeProgram
 from casty_trio.testing.memberships import Accusations, Convergence, Membership, View
 from casty_trio.testing.observer import Invariant, Life
 from casty_trio.testing.services import Listed
+from casty_trio.testing.singletons import SingletonTraffic
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 
@@ -61,7 +62,7 @@ class Seen(Membership):
 
 class Spared(Invariant):
     """Nobody is declared down who does not leave, runs without a pause, and hears most of the members, and they it; those
-    that leave have no vote.
+    that leave have no vote. What a node says that goes itself counts once another has heard it.
 
     Parameters:
         memory: for how many seconds that has to have been so: at least as long as an accusation takes to be withdrawn.
@@ -76,11 +77,14 @@ class Spared(Invariant):
     def on_event(self, life: Life, event: Event) -> None:
         if isinstance(event, (MemberLeft, MemberExited)):
             self._going.add(event.member.uid)
-        elif isinstance(event, MemberDowned) and event.member.uid not in self._going:
+        elif isinstance(event, MemberDowned) and event.member.uid not in self._going and not self._goes(life):
             self._going.add(event.member.uid)
             downed = self.observer.living_as(event.member.uid)
             if downed is not None and self._hears_most(downed):
                 self.fail(f"it hears that {downed.node}, uid {downed.system.uid}, is down, which hears most", life.node)
+
+    def _goes(self, life: Life) -> bool:
+        return system_of(life).self_node.status >= MemberStatus.DOWN
 
     def _hears_most(self, life: Life) -> bool:
         members = system_of(life).members
@@ -224,6 +228,7 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
     """
     traffic = Traffic(bench, port=PORT, tells=4.0, liveness=CONVERGED_WITHIN)
     entities = EntityTraffic(bench, rate=4.0 if complete else 2.0, complete=complete)
+    singletons = SingletonTraffic(bench, rate=4.0 if complete else 1.0, complete=complete)
     observer = bench.observer
     observer.add(MembersAccused())
     observer.add(Seen(lambda: views_of(bench), forming=min((step.at for step in bench.plan.steps), default=inf)))
@@ -252,7 +257,8 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
         )
         async with system, trio.open_nursery() as nursery:
             nursery.start_soon(listed.churn, system, bench.sim.rng(f"services of {name}"))
-            async with traffic.on(system, name) as life, entities.on(system, life):
+            nursery.start_soon(listed.visit, env, name, seeds, system.name)
+            async with traffic.on(system, name) as life, entities.on(system, life), singletons.on(system, life):
                 await bench.told_to_leave(name)
             nursery.cancel_scope.cancel()
 

@@ -69,7 +69,7 @@ class Tally:
 
 
 class OneInstance(Invariant):
-    """An entity begins only when it runs nowhere else, but on nodes that are paused.
+    """An entity begins only when it runs nowhere else in its cluster, but on nodes that are paused.
 
     Attributes:
         begun: how many began.
@@ -86,13 +86,23 @@ class OneInstance(Invariant):
         self.begun += 1
         live = self._live.setdefault(entity, {})
         for other in live.values():
-            if other is not life and self.counts(other) and self.counts(life):
+            if other is not life and self.rivals(life, other):
                 self.fail(f"{entity} begins, and lives on {other.node}", life.node)
         live[life.uid] = life
 
     def ends(self, life: Life, entity: str) -> None:
         """It has ended there."""
         self._live.get(entity, {}).pop(life.uid, None)
+
+    def living(self, entity: str) -> tuple[Life, ...]:
+        """The starts of nodes on which an entity has begun, and not ended."""
+        return tuple(self._live.get(entity, {}).values())
+
+    def rivals(self, one: Life, other: Life) -> bool:
+        """Whether it must not live on both: two clusters that were founded apart have one each, until they meet."""
+        clusters = {system_of(life).cluster_state.cluster for life in (one, other)}
+        clusters.discard(0)  # a node's that is in none
+        return len(clusters) < 2 and self.counts(other) and self.counts(one)
 
     def handles(self, life: Life) -> bool:
         """Whether what is handled on a node counts: also when it was paused a moment ago, for then it stands still until it
@@ -252,7 +262,7 @@ class EntityTraffic:
         rng = self._bench.sim.rng(f"entities of {life.node}")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_telling, life, entities, rng)
-            nursery.start_soon(self._keep_asking, system, life, entities, rng)
+            nursery.start_soon(self._keep_asking, system, life, entities, rng, nursery)
             yield
             nursery.cancel_scope.cancel()
 
@@ -288,23 +298,42 @@ class EntityTraffic:
             entities.tell(ShardEnvelope(entity, Item(life.uid, told[entity])))
 
     async def _keep_asking(
-        self, system: ClusteredActorSystem, life: Life, entities: ActorRef[Any], rng: random.Random
+        self,
+        system: ClusteredActorSystem,
+        life: Life,
+        entities: ActorRef[Any],
+        rng: random.Random,
+        nursery: trio.Nursery,
     ) -> None:
+        """Ask them in turn, evenly and without waiting for answers: by chance, or for others' silence, none is left out."""
         todo: list[str] = []
         while True:
-            await sleep(rng.expovariate(self._asks))
-            todo = todo or rng.sample(ENTITIES, len(ENTITIES))
-            entity, begun = todo.pop(), trio.current_time()
-            try:
-                await system.ask(entities, lambda r, e=entity: ShardEnvelope(e, Tally(r)), timeout=TIMEOUT)
-            except AskError as error:
-                self._bench.observer.note(life.node, error)
-            else:
-                self._answers.answered(life.node, entity, begun)
+            await sleep(rng.uniform(0.5, 1.5) / self._asks)
+            if not todo:
+                todo.extend(rng.sample(ENTITIES, len(ENTITIES)))
+            nursery.start_soon(self._ask, system, life, entities, todo.pop(), todo)
+
+    async def _ask(
+        self, system: ClusteredActorSystem, life: Life, entities: ActorRef[Any], entity: str, todo: list[str]
+    ) -> None:
+        begun = trio.current_time()
+        try:
+            _: str = await system.ask(entities, lambda r: ShardEnvelope(entity, Tally(r)), timeout=TIMEOUT)
+        except AskError as error:
+            self._bench.observer.note(life.node, error)
+            todo.insert(0, entity)  # once more, behind the others
+        else:
+            self._answers.answered(life.node, entity, begun)
 
 
 def _idle(entity_id: str) -> Behavior[Item]:
     return Behaviors.ignore()
+
+
+def system_of(life: Life) -> ClusteredActorSystem:
+    """The system of a start of a node: on these benches all are nodes of a cluster."""
+    system: Any = life.system
+    return system  # type: ignore[no-any-return]
 
 
 def _homes(life: Life) -> tuple[tuple[Member | None, ...], tuple[Member | None, ...]]:

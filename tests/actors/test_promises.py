@@ -31,6 +31,7 @@ from casty_trio import (
     DeadLetter,
     Event,
     Lagged,
+    LeaseEvent,
     LinkLost,
     LoopBlocked,
     Mailbox,
@@ -104,13 +105,13 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
 ELSEWHERE = {Event, Lagged, LinkLost, LoopBlocked, NodeGone, ShutdownHookFailed, SpyEvent}
 """The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`), the end of
 a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have `test_cluster_events.py`, those
-of shards `test_moves.py`, and those of clients `tests/client/test_life.py`."""
+of shards `test_moves.py`, of leases `test_leases.py`, and those of clients `tests/client/test_life.py`."""
 
 
 def test_every_exported_event_is_provoked() -> None:
     """L14: a new one needs a line above."""
     exported = {thing for thing in vars(casty_trio).values() if isinstance(thing, type) and issubclass(thing, Event)}
-    local = {event for event in exported if not issubclass(event, ClusterEvent | ClientEvent | ShardEvent)}
+    local = {event for event in exported if not issubclass(event, ClusterEvent | ClientEvent | LeaseEvent | ShardEvent)}
     assert local == PROVOKE.keys() | ELSEWHERE
 
 

@@ -5,9 +5,21 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Literal
 
-from tests.bench.programs.measuring import BRANCHES, CLUSTERS, IDLE_NODES, LEAVES, MANY_ENTITIES, NODES
+from tests.bench.programs.measuring import BRANCHES, CLUSTERS, CROWD, IDLE_NODES, LEAVES, MANY_ENTITIES, NODES
 
-__all__ = ["CLUSTER_ROWS", "PROGRAMS", "ROWS", "SOURCES", "Figure", "Program", "Row", "Source", "programs_of", "select"]
+__all__ = [
+    "CLUSTER_ROWS",
+    "CROWD_ROWS",
+    "PROGRAMS",
+    "ROWS",
+    "SOURCES",
+    "Figure",
+    "Program",
+    "Row",
+    "Source",
+    "programs_of",
+    "select",
+]
 
 Source = Literal["casty_trio", "limit", "pykka", "xoscar"]
 Unit = Literal["/s", "KiB", "s", "ms", "B/s"]
@@ -71,6 +83,7 @@ OURS_REMOTE = Program("casty_trio", "remote", ("plain",))
 OURS_REMOTE_TLS = Program("casty_trio", "remote", ("tls",))
 OURS_FORMING = tuple(Program("casty_trio", "cluster", ("form", str(count))) for count in CLUSTERS)
 OURS_IDLE = Program("casty_trio", "cluster", ("idle",))
+OURS_CROWD = Program("casty_trio", "crowd")
 LIMIT_MESSAGES = Program("limit", "local.py", ("messages",))
 LIMIT_ACTORS = Program("limit", "local.py", ("actors",))
 LIMIT_STOPPABLE = Program("limit", "local.py", ("stoppable",))
@@ -106,11 +119,13 @@ PROGRAMS = (
     OURS_POPULATION,
     *OURS_FORMING,
     OURS_IDLE,
+    OURS_CROWD,
 )
 
 
 TREE = f"tree of {1 + BRANCHES * (1 + LEAVES):_} actors, supervised and watched".replace("_", " ")
 POPULATION = f"{MANY_ENTITIES:_} entities on one node".replace("_", " ")
+MANY_CLIENTS = f"{CROWD:_} clients of one node".replace("_", " ")
 SPAWN, MEMORY = "spawn and first message", "memory per idle actor"
 TELL, ASK, ASK_64, SPAWNED, KIB = "tell_per_s", "ask_per_s", "ask_64_per_s", "spawn_per_s", "kib_per_actor"
 CONTROL = "control_p99_ms"
@@ -122,7 +137,7 @@ def row(name: str, title: str, goal: float | None, **figures: tuple[Program, str
     """A row; the keywords are sources, with the program and the key of the number it prints."""
     [(_, key), *_] = figures.values()
     endings: dict[str, Unit] = {"per_s": "/s", "kib_per_actor": "KiB", "kib_per_actor_stoppable": "KiB", "_ms": "ms"}
-    endings |= {"_bytes": "B/s", "_s": "s"}
+    endings |= {"kib_per_client": "KiB", "_bytes": "B/s", "_s": "s"}
     unit = next(unit for ending, unit in endings.items() if key.endswith(ending))
     return Row(name, title, unit, goal, {source: Figure(*figures[source]) for source in SOURCES if source in figures})
 
@@ -207,6 +222,27 @@ CLUSTER_ROWS = (
 )
 """What is compared with nothing: what a cluster of processes costs."""
 
+CROWD_ROWS = (
+    row(
+        "crowd_memory", f"{MANY_CLIENTS}: memory of each at the node", None, casty_trio=(OURS_CROWD, "crowd_kib_per_client")
+    ),
+    row(
+        "crowd_memory_asked",
+        f"{MANY_CLIENTS}: likewise, once all have asked",
+        None,
+        casty_trio=(OURS_CROWD, "crowd_asked_kib_per_client"),
+    ),
+    row(
+        "crowd_own_memory",
+        f"{MANY_CLIENTS}: memory of each in its own process",
+        None,
+        casty_trio=(OURS_CROWD, "crowd_own_kib_per_client"),
+    ),
+    row("crowd_ask_median", f"{MANY_CLIENTS}: asks, median", None, casty_trio=(OURS_CROWD, "crowd_median_ms")),
+    row("crowd_ask_p99", f"{MANY_CLIENTS}: asks, p99", None, casty_trio=(OURS_CROWD, "crowd_p99_ms")),
+)
+"""Likewise: what many clients cost."""
+
 ROWS = (
     tell_row("tell", "plain handler", 0.50, OURS_MESSAGES),
     tell_row("tell_async", "async handler", 0.45, OURS_MESSAGES_ASYNC),
@@ -257,6 +293,7 @@ ROWS = (
     row("entity_start", f"{POPULATION}: first messages", None, casty_trio=(OURS_POPULATION, "entities_per_s")),
     row("entity_memory", f"{POPULATION}: memory of each", None, casty_trio=(OURS_POPULATION, "entity_kib_per_actor")),
     *CLUSTER_ROWS,
+    *CROWD_ROWS,
 )
 
 

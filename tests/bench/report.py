@@ -10,13 +10,27 @@ from tests.bench.runner import ROOT
 from tests.bench.summary import Spread
 from tests.pages import write_between
 
-__all__ = ["BEGIN", "CLUSTER_BEGIN", "CLUSTER_END", "END", "PAGE", "as_markdown", "as_text", "between", "update_page"]
+__all__ = [
+    "BEGIN",
+    "CLUSTER_BEGIN",
+    "CLUSTER_END",
+    "CROWD_BEGIN",
+    "CROWD_END",
+    "END",
+    "PAGE",
+    "as_markdown",
+    "as_text",
+    "between",
+    "update_page",
+]
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN = "<!-- figures: written by python -m tests.bench --update-docs, not by hand -->"
 END = "<!-- end of figures -->"
 CLUSTER_BEGIN = "<!-- cluster figures: written by python -m tests.bench --update-docs, not by hand -->"
 CLUSTER_END = "<!-- end of cluster figures -->"
+CROWD_BEGIN = "<!-- figures of many clients: written by python -m tests.bench --update-docs, not by hand -->"
+CROWD_END = "<!-- end of figures of many clients -->"
 HEADINGS = ("", "casty_trio", "limit", "of the limit", "promised", "to pykka", "to xoscar")
 NOTHING = "-"
 
@@ -120,7 +134,8 @@ def update_page(page: Path, runs: Sequence[Results], part: Part = "python") -> N
     Raises:
         ValueError: the page does not have the comments, once each and in order.
     """
-    if part == "cluster":
-        write_between(page, CLUSTER_BEGIN, CLUSTER_END, "\n\n".join(as_markdown(run, columns=2) for run in runs))
-    else:
+    if part == "python":
         write_between(page, BEGIN, END, "\n\n".join(map(as_markdown, runs)))
+    else:
+        begin, end = (CLUSTER_BEGIN, CLUSTER_END) if part == "cluster" else (CROWD_BEGIN, CROWD_END)
+        write_between(page, begin, end, "\n\n".join(as_markdown(run, columns=2) for run in runs))

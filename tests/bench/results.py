@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.bench.catalog import CLUSTER_ROWS, Row, Source
+from tests.bench.catalog import CLUSTER_ROWS, CROWD_ROWS, Row, Source
 from tests.bench.runner import Measured
 from tests.bench.summary import Ratio, Spread, ratio, spread
 
@@ -15,8 +15,8 @@ __all__ = ["KEPT", "Part", "Results", "RowResult", "collect", "keep", "kept_runs
 KEPT = Path(__file__).parent / "runs"
 """The runs that the page on performance shows, one for each Python and part of the page."""
 
-Part = Literal["python", "cluster"]
-"""What is compared with bare programs and peers; and what a cluster costs."""
+Part = Literal["python", "cluster", "crowd"]
+"""What is compared with bare programs and peers; what a cluster costs; and what many clients do."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ def kept_runs(part: Part = "python") -> list[Results]:
 
 def keep(run: Results) -> list[Part]:
     """Keep a run in the place of the one with that Python; which parts of it there were."""
-    names = {row.name for row in CLUSTER_ROWS}
-    rows: dict[Part, list[RowResult]] = {
-        "python": [row for row in run.rows if row.name not in names],
-        "cluster": [row for row in run.rows if row.name in names],
-    }
+    parts: dict[str, Part] = dict.fromkeys((row.name for row in CLUSTER_ROWS), "cluster")
+    parts.update(dict.fromkeys((row.name for row in CROWD_ROWS), "crowd"))
+    rows: dict[Part, list[RowResult]] = {"python": [], "cluster": [], "crowd": []}
+    for row in run.rows:
+        rows[parts.get(row.name, "python")].append(row)
     version = ".".join(run.machine["python"].split(".")[:2])
     kept = [part for part in rows if rows[part]]
     for part in kept:

@@ -7,8 +7,20 @@ import pytest
 
 from tests.bench import results as module
 from tests.bench.catalog import PROGRAMS, ROWS, Source, programs_of, select
-from tests.bench.report import BEGIN, CLUSTER_BEGIN, CLUSTER_END, END, PAGE, as_markdown, as_text, between, update_page
-from tests.bench.results import Results, RowResult, collect, kept_runs, load, save
+from tests.bench.report import (
+    BEGIN,
+    CLUSTER_BEGIN,
+    CLUSTER_END,
+    CROWD_BEGIN,
+    CROWD_END,
+    END,
+    PAGE,
+    as_markdown,
+    as_text,
+    between,
+    update_page,
+)
+from tests.bench.results import Part, Results, RowResult, collect, kept_runs, load, save
 from tests.bench.runner import Measured
 from tests.bench.summary import Ratio, Spread, ratio, spread
 
@@ -127,9 +139,23 @@ def test_the_part_on_clusters_is_a_table_of_its_own(
     assert "| idle | 296 B/s (80.00..512) |\n\n" in page.read_text(encoding="utf-8")
 
 
+def test_the_part_on_many_clients_is_one_too(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT", tmp_path)
+    row = RowResult("crowd_memory", "a client", "KiB", None, {"casty_trio": [24.0, 26.0]}, {})
+    crowd = dataclasses.replace(results, rows=[row])
+    assert module.keep(crowd) == ["crowd"]
+    assert kept_runs("crowd") == [crowd]
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{CROWD_BEGIN}\n{CROWD_END}\nafter\n", encoding="utf-8")
+    update_page(page, [crowd], "crowd")
+    assert "| a client | 25.00 KiB (24.00..26.00) |\n\n" in page.read_text(encoding="utf-8")
+
+
 def test_page_shows_the_kept_runs_as_they_are() -> None:
     assert kept_runs()
     assert between(kept_runs()) in PAGE.read_text(encoding="utf-8")
-    assert kept_runs("cluster")
-    for run in kept_runs("cluster"):
-        assert as_markdown(run, columns=2) in PAGE.read_text(encoding="utf-8")
+    parts: tuple[Part, ...] = ("cluster", "crowd")
+    for part in parts:
+        assert kept_runs(part)
+        for run in kept_runs(part):
+            assert as_markdown(run, columns=2) in PAGE.read_text(encoding="utf-8")

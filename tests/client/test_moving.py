@@ -39,10 +39,11 @@ async def keep_telling(client: ClusterClient, told: list[int]) -> None:
         await trio.sleep(0.05)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "goes_on"), [(0, False), (1, False), (2, False), (3, True)])
 @pytest.mark.parametrize("contact", ["n1", "n2"])
-def test_planned_changes_lose_nothing_of_clients(seed: int, contact: str) -> None:
-    """S2, W5: whether or not the node that leaves is the contact, all that is told is handled once, and in order."""
+def test_planned_changes_lose_nothing_of_clients(seed: int, contact: str, *, goes_on: bool) -> None:
+    """S2, W5: whether or not the node that leaves is the contact, and whether its block ends or goes on, all that is told is
+    handled once, and in order."""
     handled: dict[str, list[int]] = {entity: [] for entity in IDS}
     told = list[int]()
 
@@ -58,8 +59,11 @@ def test_planned_changes_lose_nothing_of_clients(seed: int, contact: str) -> Non
                     nodes.start("n4", begin=begin)
                     await nodes.formed("n1", "n2", "n3", "n4")
                     await trio.sleep(8)
-                    sim.host("n2").terminate()
-                    assert await nodes.wait_ended("n2") is None
+                    if goes_on:
+                        await nodes.systems["n2"].leave()
+                    else:
+                        sim.host("n2").terminate()
+                        assert await nodes.wait_ended("n2") is None
                     await trio.sleep(5)
                     nursery.cancel_scope.cancel()
                 await trio.sleep(5)

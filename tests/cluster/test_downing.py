@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from casty_trio import DownAll, KeepLease, KeepOldest, NodeDownedError, StaticQuorum
+from casty_trio import DownAll, KeepLease, KeepOldest, Lease, NodeDownedError, StaticQuorum
 from casty_trio.protocol.downing import DowningStrategy
 from casty_trio.testing import Simulation
 from tests.cluster.clusters import cluster, run
@@ -15,7 +15,7 @@ ALL = ("n1", "n2", "n3", "n4", "n5")
 ONE, OTHER = ("n1", "n2"), ("n3", "n4", "n5")
 
 
-class Lease:
+class OneName(Lease):
     """A third party that all can reach; it belongs to who asks first."""
 
     def __init__(self) -> None:
@@ -28,6 +28,9 @@ class Lease:
             raise OSError("the store is gone")
         self.asked.append(name)
         return name == self.asked[0]
+
+    async def release(self, name: str) -> None:
+        raise AssertionError("nobody gives back what decides who stays")
 
 
 @pytest.mark.parametrize(
@@ -52,11 +55,13 @@ def test_c6_one_side_stays(strategy: DowningStrategy, staying: tuple[str, ...]) 
     run(scenario)
 
 
-def test_the_side_with_the_lease_stays() -> None:
-    lease = Lease()
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_side_with_the_lease_stays(whole: bool) -> None:
+    """C6: be it given a lease, or the function alone."""
+    lease = OneName()
 
     async def scenario(sim: Simulation) -> None:
-        async with cluster(sim, downing=KeepLease(lease.acquire)) as nodes:
+        async with cluster(sim, downing=KeepLease(lease if whole else lease.acquire)) as nodes:
             await nodes.form(*ALL)
             nodes.split(ONE, OTHER)
             for name in ONE:
@@ -68,7 +73,7 @@ def test_the_side_with_the_lease_stays() -> None:
 
 
 def test_who_cannot_ask_for_the_lease_goes() -> None:
-    lease = Lease()
+    lease = OneName()
     lease.broken = True
 
     async def scenario(sim: Simulation) -> None:

@@ -18,7 +18,9 @@ from casty_trio import DiscoveryError, SettingsError, discovery
 from casty_trio.env import RealEnv
 
 TOKEN = "the-first-token"
-SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dshop"
+SLICES = (
+    "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dshop&limit=500"
+)
 ENDPOINTS = "/api/v1/namespaces/default/endpoints/shop"
 
 
@@ -84,6 +86,10 @@ class Api:
                 status, answer = 401, {"message": "Unauthorized"}
             elif answer is None:
                 status, answer = 404, {"message": "not found"}
+            elif isinstance(answer, int):
+                status, answer = answer, {"kind": "Status", "message": "as told"}
+            elif callable(answer):
+                status, answer = answer()
             body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             length = f"Content-Length: {len(body)}"
             await stream.send(f"HTTP/1.1 {status} Whatever\r\n{length}\r\nConnection: close\r\n\r\n".encode() + body)
@@ -195,6 +201,60 @@ async def test_what_else_goes_wrong(anyio_backend: str, api: Api) -> None:
     (api.folder / "token").unlink()
     with pytest.raises(DiscoveryError, match="token"):
         await api.find()()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500])
+@pytest.mark.parametrize("resource", ["endpointslices", "endpoints"])
+async def test_each_refusal_by_name(anyio_backend: str, api: Api, status: int, resource: Any) -> None:
+    """Unknown, not allowed (which rights it takes, the class tells), not there, too old, too often, and broken."""
+    api.answers[SLICES if resource == "endpointslices" else ENDPOINTS] = status
+    async with api.serve():
+        with pytest.raises(DiscoveryError, match=f"the API answers {status} for the pods of shop: .*as told"):
+            await api.find(resource=resource)()
+    assert len(api.asked) == 1
+
+
+def page(address: str, following: str = "") -> dict[str, Any]:
+    answer = slices(endpoint(address))
+    answer["metadata"] = {"continue": following, "resourceVersion": "7"} if following else {"resourceVersion": "7"}
+    return answer
+
+
+@pytest.mark.anyio
+async def test_slices_in_pages(anyio_backend: str, api: Api) -> None:
+    """Each names the next one; what stands in that word is the server's matter."""
+    api.answers[SLICES] = page("10.1.0.1", "a/b=")
+    api.answers[f"{SLICES}&continue=a%2Fb%3D"] = page("10.1.0.2", "c")
+    api.answers[f"{SLICES}&continue=c"] = page("10.1.0.3")
+    async with api.serve():
+        assert await api.find()() == tuple((f"10.1.0.{number}", 25_520) for number in (1, 2, 3))
+    assert len(api.asked) == 3
+
+
+@pytest.mark.anyio
+async def test_a_page_that_is_gone(anyio_backend: str, api: Api) -> None:
+    """A list that grew too old while it was read is read again; for ever, it is not."""
+    times = [410, 410, 200]
+    api.answers[SLICES] = page("10.1.0.1", "c")
+    api.answers[f"{SLICES}&continue=c"] = lambda: (times.pop(0), page("10.1.0.2"))
+    async with api.serve():
+        assert await api.find()() == (("10.1.0.1", 25_520), ("10.1.0.2", 25_520))
+        assert len(api.asked) == 6
+        api.answers[f"{SLICES}&continue=c"] = 410
+        with pytest.raises(DiscoveryError, match="answers 410"):
+            await api.find()()
+        assert len(api.asked) == 12
+
+
+@pytest.mark.anyio
+async def test_pages_without_end(anyio_backend: str, api: Api) -> None:
+    """``timeout`` is for the whole look-up."""
+    api.answers[SLICES] = page("10.1.0.1", "c")
+    api.answers[f"{SLICES}&continue=c"] = page("10.1.0.1", "c")
+    async with api.serve():
+        with pytest.raises(DiscoveryError, match=r"the pods of shop cannot be looked up"):
+            await api.find(timeout=0.3)()
 
 
 def test_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

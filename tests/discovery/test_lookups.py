@@ -107,6 +107,24 @@ async def test_names(anyio_backend: str) -> None:
         await discovery.Dns("x" * 100)()
 
 
+class Records(RealEnv):
+    """A resolver that knows A and AAAA records of one name."""
+
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        if host != "shop.test":
+            raise OSError(f"{host} is not known")
+        return ("10.1.0.1", "10.1.0.2", "2001:db8::1")
+
+
+@pytest.mark.anyio
+async def test_a_record_for_each_node(anyio_backend: str) -> None:
+    """A and AAAA records, each a node."""
+    find = discovery.Dns("shop.test", 7, env=Records())
+    assert await find() == (("10.1.0.1", 7), ("10.1.0.2", 7), ("2001:db8::1", 7))
+    with pytest.raises(DiscoveryError, match=r"cart\.test cannot be looked up: cart\.test is not known"):
+        await discovery.Dns("cart.test", env=Records())()
+
+
 @pytest.mark.anyio
 async def test_the_real_environment(anyio_backend: str) -> None:
     env = RealEnv()

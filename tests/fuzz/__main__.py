@@ -22,7 +22,7 @@ KEPT = 20_000
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("target", nargs="?", help="frames, handshake, bodies or membership; all when left out")
+    parser.add_argument("target", nargs="?", help="frames, handshake, bodies, membership or remembered; all when left out")
     parser.add_argument("--seconds", type=int, default=300, help="for each target (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="write what was found worth keeping into the corpus")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -21,15 +21,17 @@ from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.settings import LinkSettings
-from casty_trio.protocol import gossip, monitoring, refs, speech, wire
+from casty_trio.protocol import gossip, keeping, monitoring, refs, speech, wire
 from casty_trio.protocol.effects import Sender
 from casty_trio.protocol.frames import Frame, FrameReader, Kind
 from casty_trio.protocol.handshake import REFUSALS, Identity
+from casty_trio.protocol.keeper import Keeper
 from casty_trio.protocol.members import Opinion, Seen, View, malformed
 from casty_trio.protocol.membership import Membership
 from casty_trio.protocol.monitoring import Monitoring
 from casty_trio.protocol.secret import SharedSecret
 from casty_trio.protocol.session import HANDSHAKING, Session, State
+from casty_trio.protocol.teller import Teller
 from tests.protocol.test_codec_laws import CODEC, MESSAGES, FakeRef
 
 CORPUS: Final = Path(__file__).with_name("corpus")
@@ -47,6 +49,7 @@ BODIES = (
     wire.StateFrame,
 )
 NAMES = CODEC.names
+KEPT_MOST = 10
 FIRST_REF = 250
 """From this first byte on, the rest is the payload of a ref."""
 
@@ -175,6 +178,50 @@ def membership(data: bytes) -> None:
     assert machine.view is None or malformed(machine.view) is None
 
 
+def remembered(data: bytes) -> None:
+    """Words on remembered entities: refused by name, or an owner and a keeper take them without a fault."""
+    try:
+        frame = keeping.unpack(data)
+    except ProtocolError:
+        return
+    keeper, teller = Keeper(KEPT_MOST), Teller(1.0)
+    teller.set_members([2], [2])
+    teller.claim(1, (2, 1))
+    teller.claim(0, (2, 1))
+    teller.begin(0)
+    teller.change(0, ["a", "b"], [])
+    for word in frame.words:
+        if isinstance(word, keeping.Ask | keeping.Note):
+            keeper.receive(word)
+        else:
+            teller.receive(2, word)
+        teller.flush(2.0)
+        assert keeper.count <= KEPT_MOST
+    assert len(keeper.ids(0)) <= KEPT_MOST
+    teller.begin(1)
+
+
+def remembered_words() -> Iterator[bytes]:
+    """All that nodes may say about remembered entities."""
+    stamp = (2, 1, 3)
+    words: tuple[keeping.Word, ...] = (
+        keeping.Ask(0, (2, 1)),
+        keeping.Ask(1, (3, 1), 2),
+        keeping.Told(1, (2, 1), stamp, whole=True, start=0, ids=("a", "b"), more=True),
+        keeping.Told(1, (2, 1), stamp, whole=True, start=2, ids=("c",)),
+        keeping.Told(1, (9, 1), stamp, whole=False, start=0),
+        keeping.Note(0, keeping.NONE, stamp, ("a", "b"), (), more=True, whole=3),
+        keeping.Note(0, stamp, (2, 1, 4), ("c",), ("a",), whole=3),
+        keeping.Note(0, (2, 1, 4), (2, 1, 5), tuple(map(str, range(2 * KEPT_MOST)))),
+        keeping.Kept(0, (2, 1), keeping.NONE, (2, 1, 1), 1, 4),
+        keeping.Kept(0, (2, 1), (2, 1, 2)),
+        keeping.Kept(0, (3, 1), keeping.NONE),
+    )
+    for number in range(len(words)):
+        yield keeping.pack(keeping.Keep("cart", 2, words[number:]))
+        yield keeping.pack(keeping.Keep("cart", 2, words[number : number + 1]))
+
+
 def words() -> Iterator[bytes]:
     """All that a node may say about membership."""
     members = (Member(1, "h", 1, "me"), Member(2, "h", 2, "you", ("web",), MemberStatus.UP, 2, 1))
@@ -200,7 +247,7 @@ def words() -> Iterator[bytes]:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    target.__name__: target for target in (frames, handshake, bodies, membership)
+    target.__name__: target for target in (frames, handshake, bodies, membership, remembered)
 }
 
 
@@ -220,6 +267,8 @@ def seeds(target: str) -> Iterator[bytes]:
                 yield bytes([choice]) + data
     elif target == "membership":
         yield from words()
+    elif target == "remembered":
+        yield from remembered_words()
     elif target == "frames":
         _, acceptor = conversation(None)
         for size in (0, 1, 1023, 1024, 4096):

@@ -147,7 +147,7 @@ def test_a_declared_length_allocates_nothing() -> None:
 
 def test_kinds_are_told_apart() -> None:
     assert (sorted(HANDSHAKE_KINDS), sorted(CONTROL_KINDS)) == ([1, 2, 3, 4, 5], [*range(8, 17), 19])
-    assert sorted(USER_KINDS) == [*range(32, 50), 51, 54]
+    assert sorted(USER_KINDS) == [*range(32, 50), 51, 54, 57]
     assert not HANDSHAKE_KINDS & RUNNING_KINDS
     assert not CONTROL_KINDS & USER_KINDS
     assert all(kind < MORE for kind in HANDSHAKE_KINDS | RUNNING_KINDS)

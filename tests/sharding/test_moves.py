@@ -10,6 +10,7 @@ import trio
 
 from casty_trio import (
     AllocationStrategy,
+    Behavior,
     Behaviors,
     ClusteredActorSystem,
     DeadLetter,
@@ -31,8 +32,8 @@ from casty_trio.protocol.homes import Homes
 from casty_trio.protocol.shards import shard_of
 from casty_trio.sharding.coordination import timing_of
 from tests.cluster.clusters import PORT, Cluster
-from tests.sharding.test_nodes import Carts, Log, cluster_of, opener, settled
-from tests.sim.shop import GetAll, Put, make_client, to
+from tests.sharding.test_nodes import IDS, Carts, Log, cluster_of, opener, settled
+from tests.sim.shop import GetAll, Msg, Put, make_client, to
 
 SLOW = Settings(sharding=ShardingSettings(drain_timeout=1.0, rebalance_interval=4.0))
 
@@ -190,6 +191,50 @@ def test_a_node_that_leaves_waits_for_its_shards_only_so_long() -> None:
         await settled(cluster, 1)
 
     cluster_of(1, scenario)
+
+
+def test_what_has_stopped_on_a_node_that_leaves_starts_there_no_more() -> None:
+    """S1: mail that was long on the way comes when others are about to start its entities."""
+
+    async def scenario(cluster: Cluster) -> None:
+        living, twice, refs = dict[str, list[str]](), list[str](), dict[str, Carts]()
+
+        def begin(system: ClusteredActorSystem) -> None:
+            def entity(entity_id: str) -> Behavior[Msg]:
+                async def receive(ctx: Any, message: Any) -> None:
+                    await trio.sleep(message.number)
+
+                def start(ctx: Any) -> Behavior[Msg]:
+                    twice.extend(f"{entity_id} begins on {system.node_id}, lives on {node}" for node in nodes)
+                    nodes.append(system.node_id)
+                    return Behaviors.receive(receive)
+
+                nodes = living.setdefault(entity_id, [])
+                return Behaviors.with_lifecycle(Behaviors.setup(start), post_stop=lambda ctx: nodes.remove(system.node_id))
+
+            refs[system.node_id] = system.spawn(Behaviors.sharded(entity, num_shards=12), "cart")
+
+        await cluster.form("n1", "n2", "n3", begin=begin, settings=Settings(sharding=ShardingSettings(leave_timeout=1.0)))
+        await settled(cluster, 3)
+        system = cluster.systems["n1"]
+        homes = {entity: home.node_id for entity in IDS if (home := system.entity_home("cart", entity)) is not None}
+        slow, *others = [entity for entity in IDS if homes[entity] == "n2"]
+        cluster.split(["n2"], ["n3"])  # so the markers of one do not come, and no shard of the other moves
+        for entity in others:
+            refs["n3"].tell(ShardEnvelope(entity, Put(30)))
+        refs["n1"].tell(ShardEnvelope(slow, Put(3)))  # what leaves waits for the end of this
+        cluster.sim.host("n2").terminate()
+        await trio.sleep(2)
+        cluster.heal(["n2"], ["n3"])
+        while "n2" not in cluster.errors:
+            for entity in others:
+                refs["n1"].tell(ShardEnvelope(entity, Put(0)))
+            await trio.sleep(0.1)
+        await settled(cluster, 2)
+        assert twice == []
+        assert {node for entity in others for node in living[entity]} == {"n1", "n3"}
+
+    cluster_of(3, scenario)
 
 
 def test_what_waits_for_a_home_is_bounded() -> None:

@@ -221,12 +221,16 @@ class Host:
         self._leave.set()
         await self._left.wait()
 
-    async def kill(self) -> None:
-        """End the node without a goodbye: its connections are gone before it can say a word, as those of a process are."""
+    async def kill(self, *, silent: bool = False) -> None:
+        """End the node without a goodbye: its connections are gone before it can say a word, as those of a process are.
+
+        With ``silent`` its machine has lost its current: nobody is told anything, and nothing that is sent there is refused.
+        """
         network, name = self._sim.network, f"node-{self._number}"
-        network.take_off(name, refusing=True)
+        network.take_off(name, refusing=not silent)
         self._scope.cancel()
-        network.put_back(name)
+        if not silent:
+            network.put_back(name)
         await self._left.wait()
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:

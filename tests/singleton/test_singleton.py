@@ -13,12 +13,13 @@ from casty_trio import (
     ActorRef,
     Behaviors,
     MailboxFullError,
+    NodeDownedError,
     Settings,
     SingletonSettings,
     UnknownMessageTypeError,
     UsageError,
 )
-from casty_trio.testing import Simulation
+from casty_trio.testing import Conditions, Simulation
 from tests.cluster.clusters import Cluster, cluster, run
 from tests.sim.shop import assert_adds_up, make_node
 from tests.singleton.nodes import Close, Log, Msg, Note, Where
@@ -206,6 +207,56 @@ def test_a_partition() -> None:
                 await trio.sleep(5)
                 assert await nodes.systems["n1"].ask(refs["n1"], where, timeout=30.0) == "n2"
                 assert log.homes == ["n1", "n2"]
+
+        run(scenario, seed)
+
+
+def test_what_is_still_on_the_way_stays_in_order() -> None:
+    """S8: over links that are slow between the host and the next one, and quick to everybody else."""
+    for seed in range(4):
+
+        async def scenario(sim: Simulation) -> None:
+            log = Log()
+            async with formed(sim, log, *THREE) as (nodes, refs), trio.open_nursery() as nursery:
+                sim.network.set_conditions(Conditions(delay=(0.4, 0.4)), between=("n1", "n2"))
+                sim.network.set_conditions(Conditions(delay=(0.1, 0.1)), between=("n1", "n3"))
+
+                async def feed() -> None:
+                    for number in range(600):
+                        refs["n3"].tell(Note("n3", number))
+                        await trio.sleep(0.01)
+
+                nursery.start_soon(feed)
+                await trio.sleep(1)
+                await nodes.systems["n1"].stop(refs["n1"])
+                await trio.sleep(10)
+                assert log.of("n3") == [*range(600)]
+                assert log.homes == ["n1", "n2"]
+
+        run(scenario, seed)
+
+
+def test_a_node_that_wakes_when_it_was_removed_handles_nothing() -> None:
+    """S8, C6: the actor runs elsewhere by then; be it mail of its own node, or what has come in since."""
+    for seed in range(4):
+
+        async def scenario(sim: Simulation) -> None:
+            log = Log()
+            async with formed(sim, log, *THREE) as (nodes, refs):
+                sim.host("n1").pause()
+                log.running.clear()
+                for number in range(5):
+                    refs["n1"].tell(Note("n1", number))
+                    refs["n2"].tell(Note("n2", number))
+                await trio.sleep(0.1)
+                await nodes.formed("n2", "n3", within=60.0)
+                assert await nodes.systems["n3"].ask(refs["n3"], where, timeout=30.0) == "n2"
+                log.running.append("n1")  # for the hook that ends it there
+                log.most = 0
+                sim.host("n1").resume()
+                assert isinstance(await nodes.wait_ended("n1"), NodeDownedError)
+                assert [node for node, _, _ in log.lines if node == "n1"] == []
+                log.most = 1
 
         run(scenario, seed)
 

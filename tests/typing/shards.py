@@ -2,8 +2,17 @@
 
 from typing import Any, assert_type
 
-from casty_trio import ActorRef, Behavior, Behaviors, ClusteredActorSystem, EntityInfo, Passivation, ShardEnvelope
-from casty_trio.model.kinds import Sharded
+from casty_trio import (
+    ActorRef,
+    Behavior,
+    Behaviors,
+    ClusteredActorSystem,
+    DaemonsRef,
+    EntityInfo,
+    Passivation,
+    ShardEnvelope,
+)
+from casty_trio.model.kinds import Daemons, Sharded
 from tests.typing.messages import Add, Message, counter
 
 
@@ -38,3 +47,17 @@ def sharded(system: ClusteredActorSystem) -> None:
 def known(ctx: Any) -> None:
     info: EntityInfo = ctx.entity
     assert_type(info.fencing_token, tuple[int, int])
+
+
+def worker(index: int, count: int) -> Behavior[Message]:
+    return counter()
+
+
+def daemons(system: ClusteredActorSystem) -> None:
+    eight = Behaviors.daemons(worker, 8, keep_alive=1.0)
+    assert_type(eight, Daemons[Message])
+    workers = system.spawn(eight, "workers")
+    assert_type(workers, DaemonsRef[Message])
+    assert_type(workers.worker(3), ActorRef[Message])
+    workers.tell(ShardEnvelope("3~0", Add(1)))
+    workers.worker(3).tell("text")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -26,6 +26,11 @@ IDLE_NODES = 5
 IDLE_SECONDS = 30.0
 TURNS = 8
 
+CROWD = 1_000
+CROWD_PROCESSES = 4
+CROWD_ENTITIES = 64
+CROWD_ASKS = 20
+
 PEER_TELLS = 50_000
 PEER_ASKS = 10_000
 PEER_CALLS = 100
@@ -54,9 +59,9 @@ def lasting(result: Result, key: str) -> Iterator[None]:
     result[key] = time.perf_counter() - start
 
 
-def resident_kib() -> float:
-    """The memory this process has in use, in KiB."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * KIB_PER_PAGE
+def resident_kib(process: int | None = None) -> float:
+    """The memory that this process, or another, has in use, in KiB."""
+    return int(Path(f"/proc/{process or 'self'}/statm").read_text(encoding="ascii").split()[1]) * KIB_PER_PAGE
 
 
 def check(handled: int, expected: int) -> None:
