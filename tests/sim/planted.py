@@ -107,7 +107,7 @@ PLANTED: Final = (
     Bug(
         "no guard",
         "a node that was late itself judges others all the same",
-        seed=11,
+        seed=15,
         invariant="I9 accuracy",
         settings={"settings": Settings(detector=DetectorSettings(late_after=math.inf))},
     ),
