@@ -43,9 +43,9 @@ from casty_trio import (
     ShardEvent,
     ShutdownHookFailed,
     SpyEvent,
-    TakeOverAdvanced,
     StashFullError,
     SupervisionStrategy,
+    TakeOverAdvanced,
     UnhandledMessage,
 )
 from tests.actors.helpers import Ctx, Fail, counter, hung, run
@@ -106,7 +106,7 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
 ELSEWHERE = {Event, Lagged, LinkLost, LoopBlocked, NodeGone, ShutdownHookFailed, SpyEvent, TakeOverAdvanced}
 """The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`), the end of
 a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have `test_cluster_events.py`, those
-of shards and their coordinators `test_moves.py`, of leases `test_leases.py`, and those of clients `tests/client/test_life.py`."""
+of shards `test_moves.py`, of leases `test_leases.py`, and those of clients `tests/client/test_life.py`."""
 
 
 def test_every_exported_event_is_provoked() -> None:
