@@ -149,7 +149,7 @@ class ClientRef(WireRef[Any]):
     def frame(self, message: Any, ask: int, budget: float | None) -> tuple[int, bytes]:
         name, body = self.client.codec.encode(message, self.client.inbound.write_ref)
         address = self._address
-        return Kind.ACTOR, wire.pack_service(ask, budget, (address.path, address.incarnation), name, body, address.uid)
+        return Kind.ACTOR, wire.pack_actor(ask, budget, (address.path, address.incarnation), name, body, address.uid)
 
     def route(self, message: Any, ask: int) -> Stream:
         return self.client.routes.node(self._address)

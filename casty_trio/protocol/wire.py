@@ -45,7 +45,6 @@ __all__ = [
     "pack_actor",
     "pack_entity",
     "pack_reply",
-    "pack_service",
     "unpack",
     "unpack_actor",
     "unpack_entity",
@@ -249,14 +248,14 @@ def with_budget(kind: int, body: bytes, budget: float | None) -> bytes:
         shards, name = entity.num_shards, entity.name
         return pack_entity(entity.ask, budget, entity.shard_type, shards, entity.entity_id, name, bytes(entity.body))
     actor = unpack_actor(body)
-    return pack_actor(actor.ask, budget, (actor.path, actor.incarnation), actor.name, bytes(actor.body))
+    return pack_actor(actor.ask, budget, (actor.path, actor.incarnation), actor.name, bytes(actor.body), actor.uid)
 
 
-def pack_actor(ask: int, budget: float | None, target: tuple[str, int], name: str, body: bytes) -> bytes:
-    """The body of a message to an actor; ``target`` is path and incarnation."""
+def pack_actor(ask: int, budget: float | None, target: tuple[str, int], name: str, body: bytes, uid: int = 0) -> bytes:
+    """The body of a message to an actor; ``target`` is path and incarnation.
+
+    It has a ``uid`` where one start of the node is meant that the incarnation does not tell, or the way may be to another.
+    """
+    if uid:
+        return pack((ask, budget, *target, name, msgspec.Raw(body), uid))
     return pack((ask, budget, *target, name, msgspec.Raw(body)))
-
-
-def pack_service(ask: int, budget: float | None, target: tuple[str, int], name: str, body: bytes, uid: int) -> bytes:
-    """The same from a client, which may have another way to the node than it meant: it says which one."""
-    return pack((ask, budget, *target, name, msgspec.Raw(body), uid))

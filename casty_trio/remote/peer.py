@@ -353,7 +353,7 @@ class Peer:
         frame = wire.unpack_entity(body) if kind == Kind.ENTITY else wire.unpack_actor(body)
         if frame.ask and frame.ask not in self.asks:
             return None
-        fixed = isinstance(frame, wire.EntityFrame) or frame.incarnation
+        fixed = isinstance(frame, wire.EntityFrame) or frame.incarnation or frame.uid
         return Held(kind, body, self.uid if fixed else 0, frame.ask)
 
     def _lose_asks(self, kept: Set[int], reason: str) -> None:

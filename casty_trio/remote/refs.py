@@ -39,7 +39,7 @@ class RemoteRef(WatchableRef[Any]):
         peer: the actor's node; None makes what it is told a dead letter.
     """
 
-    __slots__ = ("_address", "_node", "_path", "_peer", "_uid")
+    __slots__ = ("_address", "_node", "_path", "_peer", "_start", "_uid")
 
     def __init__(self, node: RemoteNode, address: ActorAddress, peer: Peer | None) -> None:
         self._node = node
@@ -47,6 +47,7 @@ class RemoteRef(WatchableRef[Any]):
         self._peer = peer
         self._path = (address.path, address.incarnation)
         self._uid = address.uid
+        self._start = 0 if address.incarnation else address.uid  # an incarnation lives in one start of its node alone
 
     @property
     def address(self) -> ActorAddress:
@@ -59,7 +60,7 @@ class RemoteRef(WatchableRef[Any]):
             return
         name, body = self._node.codec.encode(message, peer.write_ref)
         try:
-            peer.write(Kind.ACTOR, wire.pack_actor(0, None, self._path, name, body), self._uid)
+            peer.write(Kind.ACTOR, wire.pack_actor(0, None, self._path, name, body, self._start), self._uid)
         except (LinkFullError, LinkClosedError) as error:
             self._node.dead_letter(message, self, str(error))
 
@@ -71,7 +72,7 @@ class RemoteRef(WatchableRef[Any]):
             return
         name, body = self._node.codec.encode(message, peer.write_ref)
         try:
-            await peer.send(Kind.ACTOR, wire.pack_actor(0, None, self._path, name, body), self._uid)
+            await peer.send(Kind.ACTOR, wire.pack_actor(0, None, self._path, name, body, self._start), self._uid)
         except LinkClosedError as error:
             self._node.dead_letter(message, self, str(error))
 
@@ -86,7 +87,7 @@ class RemoteRef(WatchableRef[Any]):
         peer.asks[number] = slot
         try:
             budget = budget_of(slot, self._node.clock())
-            peer.write(Kind.ACTOR, wire.pack_actor(number, budget, self._path, name, body), self._uid, number)
+            peer.write(Kind.ACTOR, wire.pack_actor(number, budget, self._path, name, body, self._start), self._uid, number)
         except (LinkFullError, LinkClosedError) as error:
             del peer.asks[number]
             self._node.dead_letter(message, self, str(error))

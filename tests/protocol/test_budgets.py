@@ -22,3 +22,9 @@ def test_so_does_one_to_an_actor() -> None:
     frame = wire.unpack_actor(body)
     assert (frame.ask, frame.budget, frame.path, frame.incarnation) == (7, 0.5, "/cart", 5)
     assert (frame.name, bytes(frame.body)) == ("Add", b"\x01")
+
+
+@pytest.mark.parametrize("uid", [0, 99])
+def test_an_actor_of_one_start_of_its_node_stays_that(uid: int) -> None:
+    body = wire.with_budget(Kind.ACTOR, wire.pack_actor(7, 3.0, ("/cart", 0), "Add", b"\x01", uid), 0.5)
+    assert wire.unpack_actor(body).uid == uid

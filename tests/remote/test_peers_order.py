@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import trio
 
-from casty_trio import ActorRef, ClusteredActorSystem, DeadLetter, LinkLost
+from casty_trio import ActorAddress, ActorRef, ClusteredActorSystem, DeadLetter, LinkLost
 from casty_trio.protocol import wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.testing import Conditions, Simulation, simulate
-from tests.remote.nodes import Note, heard, opened, peer_of, quick, sink, until, uri
-from tests.sim.shop import assert_adds_up, census, small_link
+from tests.remote.nodes import Note, heard, member, opened, peer_of, quick, sink, until, uri
+from tests.sim.shop import Host, assert_adds_up, census, small_link
 
 BATCH = 20
 
@@ -274,5 +274,38 @@ def test_what_a_replaced_connection_brings_is_not_heard() -> None:
             ref.tell(Note(2))
             await until(lambda: len(notes) == 2)
             assert [note.number for note in notes] == [0, 2]
+
+    simulate(scenario, 1)
+
+
+def test_what_was_queued_for_one_start_of_a_node_is_not_for_the_next() -> None:
+    """L1 and W8: a ref that names the start of a node, and not who lives there, as those to a singleton do."""
+
+    async def scenario(sim: Simulation) -> None:
+        notes = list[Note]()
+        async with member(sim, 2, link=quick()) as other, trio.open_nursery() as nursery:
+            host = Host(sim, nursery, messages=[Note])
+            first = await host.start()
+            early = list[Note]()
+            first.spawn(sink(early), "sink")
+            anyone: ActorRef[Note] = other.resolve(uri(1, "/sink"))
+            here = first.address
+            this: ActorRef[Note] = other.resolve(ActorAddress(here.system, "/sink", here.host, here.port, first.uid))
+            dead = heard(other, DeadLetter)
+            this.tell(Note(-1))
+            await until(lambda: early)
+            sim.network.set_conditions(Conditions(stalled=True, window=1024), between=("node-1", "node-2"))
+            anyone.tell(Note(0, ballast=bytes(50_000)))
+            await trio.sleep(0.1)  # it is being written, and will be lost
+            this.tell(Note(1))
+            anyone.tell(Note(2))
+            await host.kill()
+            sim.network.set_conditions(Conditions(), between=("node-1", "node-2"))
+            again = await host.start()
+            again.spawn(sink(notes), "sink")
+            await until(lambda: notes and dead)
+            assert [note.number for note in notes] == [2]
+            assert [letter.message for letter in dead] == [Note(1)]
+            await host.stop()
 
     simulate(scenario, 1)
