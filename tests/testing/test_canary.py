@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CANARY = Path(__file__).parent / "canary.py"
 
 
