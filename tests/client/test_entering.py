@@ -160,6 +160,69 @@ def test_addresses_are_mapped_before_they_are_dialled() -> None:
     simulate(scenario, 1)
 
 
+def test_a_node_that_the_address_map_does_not_know_is_one_that_cannot_be_reached() -> None:
+    """K3: the client goes on through its contact; only where it is the contact point, entering tells of it."""
+    table = {CONTACT[0]: CONTACT[0]}
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as first, make_node(sim, 2, seed_nodes=CONTACT) as second:
+            for node in (first, second):
+                open_shop(node)
+            await first.wait_for(2)
+            async with make_client(sim, address_map=lambda host, port: table[host, port]) as client:
+                carts = carts_of(client)
+                for number in range(20):
+                    assert await client.ask(carts, to(f"cart-{number}", GetAll)) == ()
+            with pytest.raises(ConnectError) as caught:
+                async with make_client(
+                    sim, 2, nodes=(2,), address_map=lambda host, port: table[host, port], connect_timeout=1.0
+                ):
+                    pytest.fail("it was entered")
+            assert "the address_map failed for node-2:25520: KeyError" in caught.value.__notes__[0]
+
+    simulate(scenario, 1)
+
+
+def test_of_two_tasks_that_enter_together_one_does() -> None:
+    """K1: the other is told at once; before, both had a nursery each, and Trio itself broke."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            open_shop(node)
+            client, told = make_client(sim), list[str]()
+
+            async def enter() -> None:
+                try:
+                    async with client:
+                        assert await client.ask(carts_of(client), to("a", GetAll)) == ()
+                        told.append("entered")
+                except SystemClosedError as error:
+                    told.append(str(error))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(enter)
+                nursery.start_soon(enter)
+            assert told == ["this client was entered before: make a new one for a new block", "entered"]
+
+    simulate(scenario, 1)
+
+
+def test_a_client_that_could_not_enter_may_try_again() -> None:
+    """K1: nothing of the first time is left."""
+
+    async def scenario(sim: Simulation) -> None:
+        client = make_client(sim, connect_timeout=1.0)
+        with pytest.raises(ConnectError):
+            async with client:
+                pytest.fail("it was entered")
+        async with make_node(sim) as node:
+            open_shop(node)
+            async with client:
+                assert await client.ask(carts_of(client), to("a", GetAll)) == ()
+
+    simulate(scenario, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
