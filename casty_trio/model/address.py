@@ -17,7 +17,7 @@ import msgspec
 from casty_trio.errors import InvalidNameError
 from casty_trio.model.checks import refuse
 
-__all__ = ["ActorAddress", "AddressMap", "address_map_of", "check_name", "quote_name"]
+__all__ = ["ActorAddress", "AddressMap", "address_map_of", "check_name", "place_of", "quote_name"]
 
 AddressMap = Callable[[str, int], tuple[str, int]]
 """Turns the host and port of a node into those to dial."""
@@ -110,6 +110,16 @@ class ActorAddress(msgspec.Struct, frozen=True, order=True):
         return self.uri
 
 
+def place_of(host: str, port: int) -> str:
+    """A host and a port as people read them.
+
+    Example:
+        >>> place_of("10.0.0.1", 25520), place_of("::1", 25520)
+        ('10.0.0.1:25520', '[::1]:25520')
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def address_map_of(address_map: AddressMap | None) -> AddressMap:
     """The ``address_map`` a program has given; without one, nodes are dialled where they say they are.
 
@@ -134,12 +144,14 @@ def _mapped(address_map: Callable[[str, int], Any], host: str, port: int) -> tup
     try:
         found = address_map(host, port)
     except Exception as error:
-        raise ConnectionError(f"the address_map failed for {host}:{port}: {type(error).__name__}: {error}") from error
+        where = place_of(host, port)
+        raise ConnectionError(f"the address_map failed for {where}: {type(error).__name__}: {error}") from error
     match found:
         case (str(there), int(its_port)) if there and 0 < its_port < 65_536:
             return there, its_port
         case _:
-            raise ConnectionError(f"the address_map gave {found!r:.100} for {host}:{port}, which is no host and port")
+            where = place_of(host, port)
+            raise ConnectionError(f"the address_map gave {found!r:.100} for {where}, which is no host and port")
 
 
 def _as_it_is(host: str, port: int) -> tuple[str, int]:

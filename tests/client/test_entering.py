@@ -18,7 +18,7 @@ from casty_trio import (
     UsageError,
 )
 from casty_trio.model.settings import LinkSettings
-from casty_trio.testing import Simulation, simulate
+from casty_trio.testing import Conditions, Simulation, simulate
 from tests.client.pretenders import mute, pretender, serve
 from tests.sim.shop import PORT, SHARDS, GetAll, Put, both, carts_of, make_client, make_node, open_shop, to
 
@@ -123,6 +123,53 @@ def test_a_dead_contact_point_is_passed_over() -> None:
                 assert await client.ask(carts_of(client), to("a", GetAll)) == ()
 
     assert simulate(scenario, 1).seconds < 0.1
+
+
+async def serve_mutely(sim: Simulation, number: int) -> None:
+    """A host that takes connections, and says nothing."""
+    host = f"node-{number}"
+    async with await sim.env(host).listen(host, PORT) as listener:
+        await listener.serve(mute)
+
+
+def test_silent_contact_points_are_not_waited_for() -> None:
+    """K1: the next is dialled beside one that is silent for a second; then it comes last, and it is told of by name."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with trio.open_nursery() as nursery, make_node(sim, 4) as node:
+            open_shop(node)
+            for number in (1, 2, 3):
+                nursery.start_soon(serve_mutely, sim, number)
+            before = trio.current_time()
+            async with make_client(sim, nodes=(1, 2, 3, 4)) as client:
+                assert 3.0 <= trio.current_time() - before < 3.1
+                assert await client.ask(carts_of(client), to("a", GetAll)) == ()
+                assert client.contacts.candidates()[0] == ("node-4", PORT)
+            with pytest.raises(ConnectError) as caught:
+                async with make_client(sim, 2, nodes=(1, 2), connect_timeout=2.5):
+                    pytest.fail("it was entered")
+            assert caught.value.__notes__ == [f"node-{number}:25520: it has not answered" for number in (1, 2)]
+            nursery.cancel_scope.cancel()
+
+    simulate(scenario, 1)
+
+
+def test_of_two_that_answer_late_one_is_taken() -> None:
+    """K1: no connection is left over, whichever answers first, or if both do in the same moment."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim, 1) as first, make_node(sim, 2, seed_nodes=CONTACT) as second:
+            await first.wait_for(2)
+            for number in range(1, 30):
+                delay = 0.9 + number / 100
+                sim.network.set_conditions(Conditions(delay=(delay / 2, delay / 2)))
+                async with make_client(sim, number, nodes=(1, 2), connect_timeout=30.0) as client:
+                    assert client.statistics().connections == 1
+                sim.network.set_conditions(Conditions())
+                await trio.sleep(3)
+                assert all(connection.peer is not None for node in (first, second) for connection in node.connections)
+
+    simulate(scenario, 1)
 
 
 def test_a_node_that_starts_later_is_found() -> None:
