@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 from casty_trio.client.asks import Alarm
 from casty_trio.client.contacts import Contact
 from casty_trio.client.dialing import Dials
-from casty_trio.discovery import search
+from casty_trio.discovery import ask_once, search
 from casty_trio.errors import (
     ConnectError,
     DiscoveryError,
@@ -287,16 +287,15 @@ class ClientStream:
             await self._ended.wait()
 
     async def _connect(self, told: dict[str, str], *, entering: bool = False) -> Link:
-        contacts, discovery = self._client.contacts, self._client.discovery
+        contacts, discovery, settings = self._client.contacts, self._client.discovery, self._client.settings
         if discovery is not None and not contacts.points:
             await self._discover(told)
         while True:
             link = await self._dial_all(told, entering=entering)
             if link is not None:
                 return link
-            if discovery is not None:
-                await self._discover(told)
-            await self._back_off()
+            in_vain = discovery is not None and not await self._discover(told)
+            await self._back_off(min(settings.discovery_interval, settings.discovery_timeout) if in_vain else 0.0)
 
     async def _dial_all(self, told: dict[str, str], *, entering: bool) -> Link | None:
         """Dial each contact point once; the connection to the first that takes us."""
@@ -331,28 +330,41 @@ class ClientStream:
         self._contact, link = answer
         return link
 
-    async def _discover(self, told: dict[str, str]) -> None:
-        """Ask where nodes are, until somebody is named or it has taken too long."""
-        client, settings = self._client, self._client.settings
-        assert client.discovery is not None  # who calls this has looked
-        try:
-            found = await search(
-                client.discovery,
-                interval=settings.discovery_interval,
-                timeout=settings.discovery_timeout,
-                jitter=client.env.rng.random,
-                in_vain=partial(told.__setitem__, "discovery"),
-            )
-        except DiscoveryError as error:
-            told["discovery"] = str(error)
-            log.warning("%s", error)
-        else:
-            client.change_contacts(lambda contacts: contacts.discovered(found))
+    async def _discover(self, told: dict[str, str]) -> bool:
+        """Ask where nodes are, and tell whether somebody is named.
 
-    async def _back_off(self) -> None:
+        Where nothing is known, until somebody is or it has taken too long; else once, for what is known may be back before.
+        """
+        client, settings = self._client, self._client.settings
+        discovery = client.discovery
+        assert discovery is not None  # who calls this has looked
+        found: tuple[Contact, ...] = ()
+        why = f"it did not answer in {settings.discovery_timeout:g} s"
+        try:
+            if client.contacts.points:
+                with anyio.move_on_after(settings.discovery_timeout):
+                    found, why = await ask_once(discovery), "it named nobody"
+            else:
+                found = await search(
+                    discovery,
+                    interval=settings.discovery_interval,
+                    timeout=settings.discovery_timeout,
+                    jitter=client.env.rng.random,
+                    in_vain=partial(told.__setitem__, "discovery"),
+                )
+        except DiscoveryError as error:
+            why = str(error)
+        if found:
+            client.change_contacts(lambda contacts: contacts.discovered(found))
+        elif told.get("discovery") != why:
+            told["discovery"] = why
+            log.warning("the discovery was asked in vain: %s", why)
+        return bool(found)
+
+    async def _back_off(self, least: float = 0.0) -> None:
         """Wait longer each time, until a connection has been of use."""
         self._rounds += 1
-        await anyio.sleep(RETRY.delay(self._rounds, self._client.env.rng))
+        await anyio.sleep(max(least, RETRY.delay(self._rounds, self._client.env.rng)))
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""

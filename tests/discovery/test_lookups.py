@@ -189,6 +189,26 @@ def test_nobody_is_found() -> None:
     assert find.asked == 4
 
 
+@pytest.mark.parametrize("said", [[], OSError("no")])
+def test_nodes_that_are_known_are_dialled_while_a_discovery_names_nobody(said: Any) -> None:
+    """K3: the node is back where it was, which no discovery has to tell."""
+    find = Fickle(said)
+
+    async def scenario(sim: Simulation) -> None:
+        async with trio.open_nursery() as nursery:
+            host = Host(sim, nursery)
+            await host.start()
+            async with ClusterClient([("node-1", PORT)], NAME, discovery=find, env=sim.env("client-1")) as client:
+                await host.kill()
+                await trio.sleep(20)
+                assert 5 < find.asked <= 20  # once a second, or less often
+                await host.start()
+                assert await client.ask(carts_of(client), to("a", GetAll), timeout=5) == ()
+            nursery.cancel_scope.cancel()
+
+    simulate(scenario, 1)
+
+
 def test_what_a_discovery_said_is_told_although_it_may_go_on() -> None:
     """K1: a client gives up entering long before its discovery does."""
 
