@@ -30,10 +30,10 @@ def shard_of(entity_id: str, num_shards: int) -> int:
 
 
 def daemon_id(index: int, count: int) -> str:
-    """The entity id of one worker of `Behaviors.daemons`: its number, and a tail that puts the id into the shard of that number.
+    """The entity id of one worker of `Behaviors.daemons`: its number, and a tail that puts it into the shard of that number.
 
-    The tail is calculated, not searched for. To flip a bit of the tail flips the same bits of the CRC whatever stands in front
-    of it, so some flips bring the CRC to any number that is wanted: to that of the worker.
+    The tail is calculated, not searched for. To flip a bit of the tail flips the same bits of the CRC whatever stands in
+    front of it, so some flips bring the CRC to any number that is wanted: to that of the worker.
 
     Parameters:
         index: which worker, from 0 on.
@@ -62,7 +62,7 @@ def daemon_id(index: int, count: int) -> str:
 
 @cache
 def _steps() -> dict[int, tuple[int, int]]:
-    """For each length of a number, in bits, one of that length: how the CRC changes by flips of bits of `PLAIN`, and which."""
+    """For each length, in bits, a number of that length: how the CRC changes by flips of bits of `PLAIN`, and which."""
     steps: dict[int, tuple[int, int]] = {}
     plain = zlib.crc32(PLAIN.encode())
     for bit in range(3 * len(PLAIN)):
