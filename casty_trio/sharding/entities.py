@@ -309,9 +309,8 @@ class EntityFamily(Family):
         """Have an entity's actor go when it has handled what it has; without effect when it goes already."""
         if cell.held is not None or cell.stopping:
             return
-        message = self.behavior.stop_message
+        message, timeout = self.behavior.stop_message, cell.system.all_settings.entities.stop_timeout
         finish = Finish() if message is None else Finish(message)
-        timeout = cell.system.all_settings.entities.stop_timeout
         self._hold(cell, None if message is None else Limit(cell, finish, timeout))
         cell.ref.put(finish)
 
