@@ -149,8 +149,7 @@ class ClientCell:
                 if mail.bound.overflow == "reject":
                     raise MailboxFullError(f"{full} ({mail.queued} messages wait)")
                 return
-            if mail.queued:  # else senders have been given the room
-                self._overflow(mail.take_oldest()[1], f"{full}: the oldest is dropped")
+            self._overflow(mail.take_oldest()[1], f"{full}: the oldest is dropped")
         mail.put(message, ask)
         self._parking.unpark()
 

@@ -68,7 +68,6 @@ OnDowned = Literal["raise", "rejoin"]
 
 VERSION_SIZE = 8
 REFRESHED = 1.0
-LEFT = "the node has left its cluster"
 """So often, in seconds, the state is told again at most to a client that asks."""
 
 
@@ -411,12 +410,9 @@ class ClusteredActorSystem(MemberNode):
     def gone(self) -> None:
         for extension in self._extensions:
             extension.node_left()
-        for connection in list(self.connections):
-            if connection.subscribed:  # a client that could not be asked to go
-                connection.link.close(LEFT)
 
     async def hand_over(self) -> None:
-        for extension in self._extensions:
+        for extension in reversed(self._extensions):  # shards last: entities that were stopped get no time to start again
             await extension.hand_over()
 
     def cluster_changed(self) -> None:
@@ -455,7 +451,7 @@ class ClusteredActorSystem(MemberNode):
         if connection.subscribed:  # the answer is so much larger than the question
             raise ProtocolError("a second SUBSCRIBE on one connection: changes are told without")
         if self.has_left:
-            connection.link.close(LEFT)
+            connection.link.close("the node has left its cluster")
             return
         connection.subscribed = True
         for extension in self._extensions:

@@ -26,7 +26,8 @@ class EntitySettings:
             each time.
         restart_most: the most that this becomes, in seconds.
         remembered_most: how many entities of one type are remembered without a store, up to 100 000; further ones are not.
-        keeper_timeout: how long members that keep the ids of entities are waited for when there is no store, in seconds.
+        keeper_timeout: how long a member that keeps the ids of entities, when there is no store, may tell nothing before it
+            is not waited for, in seconds.
     """
 
     stop_timeout: float = 10.0

@@ -14,6 +14,8 @@ from heapq import merge
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from casty_trio.protocol.keeping import IDS_MOST, LONGEST_ID, NONE, Ask, Kept, Note, Stamp, Token, Told, Word, cut
 
 __all__ = ["Say", "Teller"]
@@ -22,8 +24,7 @@ WINDOW: Final = 16
 """So many words are on the way to one keeper at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(msgspec.Struct, frozen=True):
     """Tell a member something; it may be lost."""
 
     uid: int
@@ -150,6 +151,11 @@ class Teller:
         claim = self._claims.get(shard)
         return claim is None or not claim.waiting or shard in self.stale
 
+    def told(self, shard: int) -> int:
+        """How many ids of a shard have come from those that have not told all: who tells more is waited for."""
+        claim = self._claims.get(shard)
+        return sum(len(each.ids) for uid, each in claim.found.items() if uid in claim.waiting) if claim is not None else 0
+
     def settled(self, shard: int, version: int) -> bool:
         """Whether all keepers that are waited for have a change, or it is not ours to tell any more."""
         ledger = self._ledgers.get(shard)
@@ -196,6 +202,9 @@ class Teller:
         claim = self._claims.pop(shard, None)
         if claim is None or shard in self.stale:
             return False
+        for uid in claim.waiting:  # what has come in part is better than nothing, and no more
+            if uid in claim.found:
+                claim.found[uid].whole = False
         whole, stamp = max(((each.whole, each.stamp) for each in claim.found.values()), default=(False, NONE))
         found = {uid: each for uid, each in claim.found.items() if (each.whole, each.stamp) == (whole, stamp)}
         version = stamp[2] if stamp[:2] == claim.token else 0
@@ -204,7 +213,7 @@ class Teller:
             ledger.change(each, lives=True)
         ledger.version += 1  # that nobody lives is to be told, too
         for uid in self._keepers:  # who has all of it by that stamp goes on from there; one may have had room for less
-            same = whole and uid in found and uid not in claim.waiting and len(found[uid].ids) == len(ledger.live)
+            same = whole and uid in found and len(found[uid].ids) == len(ledger.live)
             ledger.keepers[uid] = _Progress(stamp, ledger.version, ledger.version) if same else _Progress()
         self._mark(shard, ledger)
         return True

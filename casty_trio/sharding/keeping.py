@@ -66,7 +66,7 @@ class ReplicatedStore(EntityStore):
         teller, shard = self.teller, claim.shard
         if not teller.has(shard, claim.token):
             teller.claim(shard, claim.token)
-            if not await self._wait(lambda: teller.claimed(shard)):
+            if not await self._claimed(teller, shard):
                 text = "shard %d of %r begins without what a member may remember that does not answer"
                 self._system.quiet.warning(("claim", self.shard_type), text, shard, self.shard_type)
             if teller is not self.teller or not teller.begin(shard):
@@ -118,6 +118,15 @@ class ReplicatedStore(EntityStore):
                 await self._changed.wait()
             return True
         return False
+
+    async def _claimed(self, teller: Teller, shard: int) -> bool:
+        """Wait until all have told what they have of a shard, however much, or one has told nothing more for too long."""
+        told = 0
+        while not await self._wait(lambda: teller.claimed(shard)):
+            before, told = told, teller.told(shard)
+            if told <= before:
+                return False
+        return True
 
     def _stale(self, claim: ShardClaim) -> StaleOwnerError:
         return StaleOwnerError(f"shard {claim.shard} of {self.shard_type!r} belongs to a later owner than {claim.token}")
@@ -182,7 +191,8 @@ class Keeping:
 
     def wake(self) -> None:
         """There may be something to say, when all that happens now has happened."""
-        self._woken.deadline = -math.inf
+        if self._woken.deadline != -math.inf:  # which costs much to set
+            self._woken.deadline = -math.inf
 
     # --- Who keeps ----------------------------------------------------------------------------------------------------
 

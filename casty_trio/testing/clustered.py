@@ -257,6 +257,7 @@ def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgr
         )
         async with system, trio.open_nursery() as nursery:
             nursery.start_soon(listed.churn, system, bench.sim.rng(f"services of {name}"))
+            nursery.start_soon(listed.visit, env, name, seeds, system.name)
             async with traffic.on(system, name) as life, entities.on(system, life), singletons.on(system, life):
                 await bench.told_to_leave(name)
             nursery.cancel_scope.cancel()

@@ -69,7 +69,7 @@ class Tally:
 
 
 class OneInstance(Invariant):
-    """An entity begins only when it runs nowhere else, but on nodes that are paused.
+    """An entity begins only when it runs nowhere else in its cluster, but on nodes that are paused.
 
     Attributes:
         begun: how many began.
@@ -86,7 +86,7 @@ class OneInstance(Invariant):
         self.begun += 1
         live = self._live.setdefault(entity, {})
         for other in live.values():
-            if other is not life and self.counts(other) and self.counts(life):
+            if other is not life and self.rivals(life, other):
                 self.fail(f"{entity} begins, and lives on {other.node}", life.node)
         live[life.uid] = life
 
@@ -97,6 +97,12 @@ class OneInstance(Invariant):
     def living(self, entity: str) -> tuple[Life, ...]:
         """The starts of nodes on which an entity has begun, and not ended."""
         return tuple(self._live.get(entity, {}).values())
+
+    def rivals(self, one: Life, other: Life) -> bool:
+        """Whether it must not live on both: two clusters that were founded apart have one each, until they meet."""
+        clusters = {system_of(life).cluster_state.cluster for life in (one, other)}
+        clusters.discard(0)  # a node's that is in none
+        return len(clusters) < 2 and self.counts(other) and self.counts(one)
 
     def handles(self, life: Life) -> bool:
         """Whether what is handled on a node counts: also when it was paused a moment ago, for then it stands still until it
@@ -312,7 +318,7 @@ class EntityTraffic:
     ) -> None:
         begun = trio.current_time()
         try:
-            await system.ask(entities, lambda r: ShardEnvelope(entity, Tally(r)), timeout=TIMEOUT)
+            _: str = await system.ask(entities, lambda r: ShardEnvelope(entity, Tally(r)), timeout=TIMEOUT)
         except AskError as error:
             self._bench.observer.note(life.node, error)
             todo.insert(0, entity)  # once more, behind the others
@@ -322,6 +328,12 @@ class EntityTraffic:
 
 def _idle(entity_id: str) -> Behavior[Item]:
     return Behaviors.ignore()
+
+
+def system_of(life: Life) -> ClusteredActorSystem:
+    """The system of a start of a node: on these benches all are nodes of a cluster."""
+    system: Any = life.system
+    return system  # type: ignore[no-any-return]
 
 
 def _homes(life: Life) -> tuple[tuple[Member | None, ...], tuple[Member | None, ...]]:

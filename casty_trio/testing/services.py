@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import trio
 
 from casty_trio.actors.system import ActorSystem
-from casty_trio.errors import SystemClosedError
+from casty_trio.client import ClusterClient
+from casty_trio.errors import ConnectError, SystemClosedError
 from casty_trio.model.behavior import Behaviors
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import Listing, ServiceKey
 from casty_trio.testing.clock import sleep
-from casty_trio.testing.observer import Invariant, Life
+from casty_trio.testing.observer import Invariant
+from casty_trio.testing.world import SimulatedEnv
 
 __all__ = ["Listed"]
 
@@ -33,12 +35,16 @@ class Listed(Invariant):
     """In the end every node lists exactly the actors that live and are registered, wherever they are; who subscribes hears
     of changes only.
 
+    So does every client.
+
     Parameters:
         pace: how often a service comes or goes on each node, in seconds, at the mean.
 
     Attributes:
         changes: how often one came or went.
         told: how many listings subscribers were told.
+        clients: those that are inside their blocks, and the host of each.
+        compared: how many of them there were in the end.
     """
 
     name = "R1 listings"
@@ -46,6 +52,8 @@ class Listed(Invariant):
     def __init__(self, pace: float = 2.0) -> None:
         self.changes: int = 0
         self.told: int = 0
+        self.clients: dict[ClusterClient, str] = {}
+        self.compared: int = 0
         self._pace = pace
 
     async def churn(self, system: ActorSystem, rng: random.Random) -> None:
@@ -64,6 +72,28 @@ class Listed(Invariant):
                     break  # the node is down, and its actors stop
                 self.changes += 1
 
+    async def visit(self, env: SimulatedEnv, name: str, contacts: Sequence[tuple[str, int]], system_name: str) -> None:
+        """Be a client on a node's host that hears of services; enter again when nobody is there. It runs until cancelled."""
+        while True:
+            client = ClusterClient(contacts, system_name, env=env)
+            try:
+                async with client:
+                    self.clients[client] = name
+                    await self._hear(client)
+            except ConnectError:
+                continue
+            finally:
+                self.clients.pop(client, None)
+
+    async def _hear(self, client: ClusterClient) -> None:
+        last: Listing[Any] | None = None
+        async with client.subscribe(KEY) as listings:
+            async for listing in listings:
+                self.told += 1
+                if last is not None and _same(listing, last):
+                    self.fail(f"a client is told the same twice: {listing}")
+                last = listing
+
     async def _listen(self, system: ActorSystem) -> None:
         last: Listing[Any] | None = None
         async with system.subscribe(KEY) as listings:
@@ -79,10 +109,16 @@ class Listed(Invariant):
         for life in lives:
             listed = [_place(instance.ref) for instance in life.system.services.find(KEY).instances]
             if set(listed) != expected or len(listed) != len(expected):
-                self.fail(self._difference(life, set(listed), expected), life.node)
+                self.fail(self._difference(set(listed), expected), life.node)
+                return
+        self.compared = len(self.clients)
+        for client, name in self.clients.items():
+            found = {_place(instance.ref) for instance in client.lookup(KEY).instances}
+            if found != expected:
+                self.fail(f"to its client, {client!r}, {self._difference(found, expected)}", name)
                 return
 
-    def _difference(self, life: Life, listed: set[Place], expected: set[Place]) -> str:
+    def _difference(self, listed: set[Place], expected: set[Place]) -> str:
         missing = ", ".join(map(self._show, sorted(expected - listed)))
         gone = ", ".join(map(self._show, sorted(listed - expected)))
         return f"it lists {len(listed)} services; missing are [{missing}], and gone are [{gone}]"
@@ -92,7 +128,7 @@ class Listed(Invariant):
         return f"{place[1]} on {life.node if life is not None else 'nobody'}"
 
     def report(self) -> Mapping[str, float]:
-        return {"services": self.changes, "listings": self.told}
+        return {"services": self.changes, "listings": self.told, "clients": self.compared}
 
 
 def _same(one: Listing[Any], other: Listing[Any]) -> bool:

@@ -20,7 +20,7 @@ from casty_trio.model.behavior import Behaviors
 from casty_trio.model.context import ActorContext
 from casty_trio.model.kinds import Behavior
 from casty_trio.model.ref import ActorRef
-from casty_trio.testing.entities import Complete, Item, OneInstance, Tally
+from casty_trio.testing.entities import Complete, Item, OneInstance, Tally, system_of
 from casty_trio.testing.invariants import Order
 from casty_trio.testing.observer import Invariant, Life
 
@@ -36,16 +36,19 @@ TIMEOUT: Final = 6.0
 
 
 class OneSingleton(OneInstance):
-    """The singleton begins only when it runs nowhere else, and never runs twice, but on nodes that are paused, or were a
-    moment ago.
+    """The singleton begins only when it runs nowhere else in its cluster, and never runs twice there, but on nodes that are
+    paused, were a moment ago, or doubt whether they are members. Two clusters that were founded apart have one each.
     """
 
     name = "S8 one singleton"
 
+    def counts(self, life: Life) -> bool:
+        return super().counts(life) and not system_of(life).in_doubt
+
     def poll(self) -> None:
-        running = [life for life in self.living(NAME) if self.counts(life)]
-        for one, other in combinations(running, 2):
-            self.fail(f"it runs the singleton, and so does {other.node}", one.node)
+        for one, other in combinations(self.living(NAME), 2):
+            if self.rivals(one, other):
+                self.fail(f"it runs the singleton, and so does {other.node}", one.node)
 
     def report(self) -> Mapping[str, float]:
         return {"singletons begun": self.begun}

@@ -3,9 +3,9 @@
 import math
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -37,6 +37,7 @@ from tests.programs import run_program
 from tests.sim.shop import NAME, SHARDS, Carts, GetAll, Ignore, Put, open_shop, to
 
 pytestmark = pytest.mark.slow
+T = TypeVar("T")
 
 
 class NodeInThread:
@@ -50,6 +51,10 @@ class NodeInThread:
         self._thread.start()
         self.port, self._token = self._started.get(timeout=30)
 
+    def call(self, function: Callable[[ClusteredActorSystem], T]) -> T:
+        """Call a function with the node, in its own loop; from another thread."""
+        return trio.from_thread.run_sync(function, self.node, trio_token=self._token)
+
     def stop(self) -> None:
         """Let it leave, and wait until it has."""
         self._token.run_sync_soon(self._leave.set)
@@ -59,6 +64,7 @@ class NodeInThread:
     async def _run(self, port: int) -> None:
         async with ClusteredActorSystem(NAME, "127.0.0.1", port, "node-1", **self._settings) as node:
             open_shop(node)
+            self.node = node
             self._started.put((node.address.port or 0, trio.lowlevel.current_trio_token()))
             await self._leave.wait()
 

@@ -35,10 +35,15 @@
 | S2 | `S2.patch`: a shard moves while messages for it are still on the way to its owner | `test_homing` |
 | S2 | `S2-left.patch`: what the old owner has sent ahead is not handled | `test_moves` |
 | S3 | `S3.patch`: a shard waits for ever for a host that is gone | `test_coordinator` |
+| S3 | `S3-daemons.patch`: who is given a shard does not start its worker | `test_daemons` |
 | S4 | `S4.patch`: shards move to make no difference | `test_allocation` |
 | S4 | `S4-view.patch`: shards move while a member cannot be reached | `test_coordinator` |
 | S5 | `S5.patch`: one coordinator hears what is meant for all types | `test_entities` |
 | S5 | `S5-shape.patch`: nodes may have a type with different numbers of shards | `test_homing` |
+| S8 | `S8.patch`: who claims a singleton does not wait for those that may have it | `test_singletons`, in a simulation |
+| S8 | `S8-late.patch`: a node that wakes late goes on with a singleton at once | `test_singleton` |
+| S8 | `S8-order.patch`: what is on its way to the old host may be overtaken | `test_singleton` |
+| S8 | `S8-lease.patch`: a lease that nobody renews is never lost | `test_leases` |
 | C8 | `C8.patch`: who leaves keeps its shards to the end | `test_nodes` |
 
 `python -m tests.mutants` (or `nox -s mutants`) shows it. A patch that does not apply any more is remade: edit a copy of the
@@ -105,9 +110,14 @@ MUTANTS = [
     _mutant("S2", "test_homing.py::test_a_move_that_is_called_off_at_each_step", "protocol"),
     _mutant("S2-left", "test_moves.py::test_what_a_deadline_leaves_goes_ahead_in_order", "sharding"),
     _mutant("S3", "test_coordinator.py::test_a_target_that_goes_before_it_has_begun", "protocol"),
+    _mutant("S3-daemons", "test_daemons.py::test_a_crash", "sharding"),
     _mutant("S4", "test_allocation.py::test_sixty_four_shards_on_three_nodes_stop_moving", "model"),
     _mutant("S4-view", "test_coordinator.py::test_nothing_moves_while_somebody_cannot_be_reached", "protocol"),
     _mutant("S5", "test_entities.py::test_two_types_do_not_disturb_each_other", "sharding"),
     _mutant("S5-shape", "test_homing.py::test_another_shape_is_refused_until_nobody_has_the_type", "protocol"),
+    _mutant("S8", "test_singletons.py::test_one_singleton_from_the_beginning_on", "testing"),
+    _mutant("S8-late", "test_singleton.py::test_a_node_that_wakes_when_it_was_removed_handles_nothing", "singleton"),
+    _mutant("S8-order", "test_singleton.py::test_what_is_still_on_the_way_stays_in_order", "singleton"),
+    _mutant("S8-lease", "test_leases.py::test_a_store_that_is_away", "singleton"),
     _mutant("C8", "test_nodes.py::test_planned_changes_lose_nothing", "sharding"),
 ]

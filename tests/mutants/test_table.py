@@ -12,9 +12,9 @@ HERE = Path(__file__).parent
 
 
 def test_every_guarantee_has_a_patch_and_every_patch_a_line() -> None:
-    """L1 to L14, W3, W5 to W8, C8, and S1 to S5."""
+    """L1 to L14, W3, W5 to W8, C8, S1 to S5, and S8."""
     local = {f"L{number}" for number in range(1, 15)}
-    across = {"W3", "W5", "W6", "W7", "W8", "C8", "S1", "S2", "S3", "S4", "S5"}
+    across = {"W3", "W5", "W6", "W7", "W8", "C8", "S1", "S2", "S3", "S4", "S5", "S8"}
     assert {mutant.guarantee for mutant in MUTANTS} == local | across
     assert {mutant.patch for mutant in MUTANTS} == {path.name for path in HERE.glob("*.patch")}
     assert all(f"`{mutant.patch}`" in (tests.mutants.__doc__ or "") for mutant in MUTANTS)

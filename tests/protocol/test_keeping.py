@@ -264,6 +264,23 @@ def test_parts_that_are_lost_or_come_twice() -> None:
     assert after.ids(0) == ("x",)
 
 
+def test_what_has_come_in_part_is_better_than_nothing() -> None:
+    """S6: but whoever has told all is believed, be it earlier."""
+    part = Told(0, (5, 1), (4, 1, 9), whole=True, start=0, ids=("a", "b"), more=True)
+    for others, expected in ((0, ("a", "b")), (1, ("x",))):
+        after = Teller(RETRY)
+        after.set_members([ONE, TWO, THREE], [ONE, TWO, THREE])
+        assert after.told(0) == 0
+        after.claim(0, (5, 1))
+        after.receive(ONE, part)
+        if others:
+            after.receive(TWO, Told(0, (5, 1), (4, 1, 8), whole=True, start=0, ids=("x",)))
+        assert after.told(0) == 2
+        assert after.begin(0)
+        assert after.ids(0) == expected
+        assert {each.uid for each in after.flush(0.0)} == ({ONE, THREE} if others else {ONE, TWO, THREE})
+
+
 def test_a_former_owner_is_told_so() -> None:
     """S1: by any keeper, whatever it says."""
     net = Net(ONE)

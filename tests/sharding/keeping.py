@@ -43,6 +43,8 @@ class Keepers:
 
     def start(self, *names: str, **keywords: Any) -> None:
         """Start nodes."""
+        for name in names:
+            self.nodes.errors.pop(name, None)  # of an earlier start
         self.nodes.start(*names, begin=self.begin, **keywords)
 
     async def form(self, *names: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import trio
 
 from casty_trio import EntitySettings, ExplicitShards, LinkSettings, RememberingFull
 from casty_trio.protocol.keeping import Ask
-from casty_trio.testing import Simulation
+from casty_trio.testing import Conditions, Simulation
 from tests.cluster.clusters import PORT, run
 from tests.sharding.keeping import IDS, SHARDS, Keepers, keepers, sharding_of
 from tests.sharding.stores import MemoryStore
@@ -398,5 +399,60 @@ def test_a_shard_that_comes_back(kind: str) -> None:
             await trio.sleep(1)
             kept = nodes.kept("n1") if kind == "nodes" else store.all()
             assert kept == set(IDS)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens(seed: int) -> None:
+    """S6: crashes and restarts of up to two nodes at a time, while entities come and go."""
+
+    async def scenario(sim: Simulation) -> None:
+        rng = random.Random(seed)
+        async with keepers(sim, num_shards=rng.choice([1, 8, 50])) as nodes:
+            await nodes.form(*FIVE)
+            expected, fresh = set[str](), 0
+            for _ in range(4):
+                started = {f"{fresh + number}" for number in range(rng.randrange(30))}
+                stopped = {each for each in sorted(expected) if rng.random() < 0.3}
+                fresh += len(started)
+                at = rng.choice(sorted(nodes.regions))
+                nodes.say(at, sorted(started))
+                nodes.say(at, sorted(stopped), **rng.choice([{"stop": True}, {"passivate": True}]))
+                expected = (expected | started) - stopped
+                await nodes.lives(expected)
+                await trio.sleep(1)
+                victims = rng.sample(FIVE, rng.randrange(1, 3))
+                if rng.random() < 0.6:
+                    nodes.crash(*victims)
+                else:
+                    for name in victims:
+                        await nodes.leave(name)
+                await nodes.nodes.formed(*(name for name in FIVE if name not in victims))
+                await nodes.lives(expected)
+                for name in victims:
+                    nodes.start(name, seed_nodes=[(each, PORT) for each in FIVE])
+                await nodes.nodes.formed(*FIVE)
+                await trio.sleep(rng.choice([0.0, 3.0, 20.0]))
+                await nodes.lives(expected)
+
+    run(scenario, seed)
+
+
+def test_what_comes_slowly_is_waited_for() -> None:
+    """S6: ``keeper_timeout`` is how long a keeper may tell nothing more, not how long it may take for all."""
+    ids = [f"{number}".rjust(100, "x") for number in range(2_000)]
+
+    async def scenario(sim: Simulation) -> None:
+        where = ExplicitShards({0: "n4"})  # which is none of the keepers
+        async with keepers(sim, EntitySettings(keeper_timeout=0.9), num_shards=1, allocation=where) as nodes:
+            await nodes.form(*THREE)
+            nodes.say("n1", ids)
+            await nodes.lives(ids)
+            sim.network.set_conditions(Conditions(delay=(0.2, 0.2)))
+            nodes.start("n4")
+            await nodes.nodes.formed(*THREE, "n4")
+            await trio.sleep(30)
+            assert set(nodes.living.items()) == {(each, "n4") for each in ids}
 
     run(scenario)

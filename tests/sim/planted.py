@@ -121,7 +121,7 @@ PLANTED: Final = (
     Bug(
         "no downing",
         "nobody is ever declared down",
-        seed=2,
+        seed=4,
         invariant="C6 one side",
         settings={"downing": None},
     ),

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from casty_trio.client.services import ClientServices
 from casty_trio.model.services import Listing
 from casty_trio.protocol.registry import Registry
-from casty_trio.testing import InvariantError, Plan, run_plan
+from casty_trio.testing import InvariantError, Plan, Swarm, run_plan
 from casty_trio.testing.clustered import clustered
+from casty_trio.testing.faults import Crash, Isolate, Kill, Partition, Restart
 
 PLAN = Plan(seed=3, nodes=3, length=10.0, calm=20.0)
 
@@ -21,6 +23,37 @@ def test_services_come_and_go_and_all_is_well() -> None:
     figures = run_plan(clustered, PLAN).figures
     assert figures["services"] > 10
     assert figures["listings"] > 20
+
+
+HARD = Swarm(kinds=(Crash, Kill, Restart, Partition, Isolate), chance=1.0, nodes=(3, 3), length=(30.0, 40.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [4, 5])
+def test_through_crashes_and_partitions(seed: int) -> None:
+    """R1, R2: dead refs are gone and none is lost, for each node and for a client on each host, when it is over."""
+    plan = HARD.plan(seed)
+    assert {step.kind for step in plan.steps} & {"Crash", "Kill", "Restart"}
+    assert {step.kind for step in plan.steps} & {"Isolate", "Partition"}
+    figures = run_plan(clustered, plan).figures
+    assert figures["services"] > 20
+    assert figures["clients"] == 3
+
+
+def deaf(self: ClientServices, body: object) -> None:
+    """Hears of services once."""
+    if not self._by_key:
+        HEARD(self, body)
+
+
+HEARD: Any = ClientServices.on_frame
+
+
+def test_a_client_that_hears_of_no_change_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R1."""
+    monkeypatch.setattr(ClientServices, "on_frame", deaf)
+    with pytest.raises(InvariantError, match=r"R1 listings.*to its client, <ClusterClient of bench.*it lists"):
+        run_plan(clustered, PLAN)
 
 
 def never_withdrawn(self: Registry, entry: Any) -> bool:
