@@ -42,6 +42,7 @@ from casty_trio.model.checks import (
 )
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.daemons import DaemonsRef
+from casty_trio.model.envelope import is_entity_id
 from casty_trio.model.events import Event
 from casty_trio.model.kinds import Behavior, BoundFactory, Broadcasted, Daemons
 from casty_trio.model.mailbox import Mailbox
@@ -296,7 +297,10 @@ class ClusteredActorSystem(MemberNode):
 
         Raises:
             UnknownActorError: no such type was spawned on this node.
+            UsageError: the id is no text, or empty.
         """
+        if not is_entity_id(entity_id):
+            raise UsageError(f"an entity id is a text that is not empty, not {entity_id!r:.200}")
         homes = self.shard_homes(shard_type)
         return homes[shard_of(entity_id, len(homes))]
 

@@ -372,7 +372,10 @@ class Homes:
 
     def _begin_move(self, shard: int, own: Own | None, entry: Entry) -> None:
         self._mark(entry)
-        if entry.owner != self._me or own is None:
+        if entry.owner != self._me:  # it has had the shard; that this was settled may never have been told here
+            self._let_go(shard, own)
+            return
+        if own is None:
             return
         own.number, own.target = entry.number, entry.target
         number, early = self._early.pop(shard, (0, {}))

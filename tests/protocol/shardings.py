@@ -51,6 +51,7 @@ class Cluster:
         self.handled: dict[tuple[int, int], list[int]] = {}  # by shard and sender
         self.lost = 0
         self.moved = 0
+        self.called_off = 0
         self.strays = 0
         self.gains: dict[int, tuple[int, int, int]] = {}
         self.uids = 0
@@ -213,6 +214,7 @@ class Cluster:
                     raise AssertionError(f"{node.uid} had shard {shard}, and so has another")
                 case coordinating.Ended(_, owner, target, _):
                     self.moved += owner == target
+                    self.called_off += owner != target
                 case _:
                     pass
 

@@ -121,6 +121,20 @@ def test_a_move_that_is_called_off_at_each_step() -> None:
     assert homes.routes == [3, 0]
 
 
+def test_a_shard_that_comes_back_before_its_going_was_settled_here() -> None:
+    """S2, S3: plans tell how it stands now; of two moves of a shard a region may hear the second alone."""
+    homes = region()
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.START, 0, 2)))
+    homes.marker(1.0, 1, 0, (*TERM, 2))
+    homes.marker(1.0, 3, 0, (*TERM, 2))
+    homes.receive(1.0, 1, plan(2, Entry(0, 2, Phase.HOLD, 2, 3)))
+    assert Hand(0, 3, (*TERM, 2)) in homes.drained(1.0, 0)
+    assert Forget(0) in homes.receive(2.0, 1, plan(4, Entry(0, 4, Phase.HOLD, 3, 2)))
+    assert homes.empty
+    assert Gain(0, (*TERM, 4), Source.SENT) in homes.handover(2.0, 3, 0, (*TERM, 4))
+    assert homes.takes(0)
+
+
 def test_a_marker_of_an_older_move_is_none() -> None:
     """S2: of those that are quicker than the coordinator's word, the latest move's count."""
     homes = region()
