@@ -121,8 +121,11 @@ def spread() -> Iterator[Row]:
         yield f"SingletonSettings.{name}", keyword(SingletonSettings, name), allowed, bad
     lease = of_class("casty_trio.model.lease.Lease")
     yield "lease", lambda value: Behaviors.singleton(Behaviors.ignore(), lease=value), *lease
-    role = "an iterable of names of at most 64 characters"
+    role = "None or a name of at most 64 characters"
     yield "role", lambda value: Behaviors.singleton(Behaviors.ignore(), role=value), role, ["", 5, b"x", "x" * 65]
+    yield "role", lambda value: Behaviors.sharded(behavior, role=value), role, ["", 5, ["x"]]
+    yield "factory", lambda value: Behaviors.sharded(value), "a function", [None, 5, "cart", Behaviors.ignore()]
+    yield "factory", lambda value: Behaviors.daemons(value, 1), "a function", [None, 5]
     kind = "of class casty_trio.model.kinds.Behavior"
     yield "behavior", lambda value: Behaviors.singleton(value), kind, [None, 5, behavior]
     store = "True, False or of class casty_trio.model.remembering.EntityStore"

@@ -87,7 +87,7 @@ class EventStream:
             >>> # system.event_stream.subscribe(ref, DeadLetter)
         """
         check_given("ref", ref, ActorRef)
-        check_event_type(event_type, "Event")
+        check_event_type(event_type)
         if isinstance(ref, AdapterRef | LocalRef):
             if ref.cell.ended:
                 return
@@ -113,7 +113,7 @@ class EventStream:
             event_type: which events.
             capacity: how many may wait for the iteration; what does not fit is counted and told as `Lagged`.
         """
-        check_event_type(event_type, "Event")
+        check_event_type(event_type)
         iteration = _Iteration[E](capacity)
         self._add(event_type, iteration, iteration.offer)
         self._iterations[iteration] = None

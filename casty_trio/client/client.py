@@ -134,6 +134,7 @@ class ClusterClient(Sending):
         self.credentials: Credentials = Credentials(tls, secret, system_name, "client", env=self.env)
         self._connect_timeout = connect_timeout
         self._manager: AbstractAsyncContextManager[TaskGroup] | None = None
+        self._entered = False
         self._regions: dict[str, ClientRegionRef[Any]] = {}
 
     def __repr__(self) -> str:
@@ -150,11 +151,16 @@ class ClusterClient(Sending):
             HandshakeError: one refused this client for good: another system name or protocol version.
             SystemClosedError: it was entered before; make a new one.
         """
-        if self._manager is not None:
+        if self._entered:
             raise SystemClosedError("this client was entered before: make a new one for a new block")
+        self._entered = True  # at once: of two tasks that enter together, one does
         self._open_parking, self._now = parking_class(), running_clock()
         deadline = self._now() + self._connect_timeout
-        link = await self.stream.connect(self._connect_timeout)
+        try:
+            link = await self.stream.connect(self._connect_timeout)
+        except BaseException:
+            self._entered = False  # nothing has begun
+            raise
         self._manager = anyio.create_task_group()
         self._tasks = await self._manager.__aenter__()
         self._tasks.start_soon(self._deadlines.run, name="casty_trio client (asks)")

@@ -79,7 +79,7 @@ class ClientEventStream:
             >>> # client.event_stream.subscribe(ref, Disconnected)
         """
         check_given("ref", ref, ActorRef)
-        check_event_type(event_type, "ClientEvent")
+        check_event_type(event_type, ClientEvent)
         self._add(ref, event_type, ref.tell)
 
     def unsubscribe(self, ref: ActorRef[Any], event_type: type[Event] | None = None) -> None:
@@ -91,7 +91,7 @@ class ClientEventStream:
     @asynccontextmanager
     async def events(self, event_type: type[E], *, capacity: int = 1024) -> AsyncGenerator[AsyncIterator[E | Lagged]]:
         """As `ClusterClient.events`."""
-        check_event_type(event_type, "ClientEvent")
+        check_event_type(event_type, ClientEvent)
         iteration = _Iteration[E](capacity)
         if self._closed:
             raise SystemClosedError("the client has left its block: there will be no more events")

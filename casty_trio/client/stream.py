@@ -19,7 +19,8 @@ from anyio.lowlevel import checkpoint
 
 from casty_trio.client.asks import Alarm
 from casty_trio.client.contacts import Contact
-from casty_trio.discovery import search
+from casty_trio.client.dialing import Dials
+from casty_trio.discovery import ask_once, search
 from casty_trio.errors import (
     ConnectError,
     DiscoveryError,
@@ -34,6 +35,7 @@ from casty_trio.errors import (
 )
 from casty_trio.link import RETRY, Link
 from casty_trio.link.held import Held, HeldMessages
+from casty_trio.model.address import place_of
 from casty_trio.model.client_events import Connected, Disconnected
 from casty_trio.protocol import publications, wire
 from casty_trio.protocol.frames import Kind
@@ -234,7 +236,7 @@ class ClientStream:
         told: dict[str, str] = {}
         with anyio.move_on_after(timeout):
             return await self._connect(told, entering=True)
-        where = ", ".join(f"{host}:{port}" for host, port in self._client.contacts.points) or "none is known"
+        where = ", ".join(place_of(*contact) for contact in self._client.contacts.points) or "none is known"
         failed = ConnectError(f"no contact point of {self._client.system_name} answered within {timeout:g} s: {where}")
         for contact, why in told.items():
             failed.add_note(f"{contact}: {why}")
@@ -285,51 +287,84 @@ class ClientStream:
             await self._ended.wait()
 
     async def _connect(self, told: dict[str, str], *, entering: bool = False) -> Link:
-        contacts, discovery = self._client.contacts, self._client.discovery
+        contacts, discovery, settings = self._client.contacts, self._client.discovery, self._client.settings
         if discovery is not None and not contacts.points:
             await self._discover(told)
         while True:
-            candidates, untrusted = contacts.candidates(), 0
-            for contact in candidates:
-                place = f"{contact[0]}:{contact[1]}"
-                try:
-                    link = await self._client.dial(contact)
-                except OSError as error:
-                    told[place] = str(error) or type(error).__name__
-                except HandshakeError as error:
-                    untrusted += error.code in UNTRUSTED
-                    if error.code in PERMANENT or (entering and untrusted == len(candidates)):
-                        raise
-                    if not entering and error.code not in PASSING and told.get(place) != str(error):
-                        log.warning("%s did not take this client back: %s", place, error)
-                    told[place] = str(error)
-                else:
-                    self._contact = contact
-                    return link
-                contacts.failed(contact)
-            if discovery is not None:
-                await self._discover(told)
-            await self._back_off()
+            link = await self._dial_all(told, entering=entering)
+            if link is not None:
+                return link
+            in_vain = discovery is not None and not await self._discover(told)
+            await self._back_off(min(settings.discovery_interval, settings.discovery_timeout) if in_vain else 0.0)
 
-    async def _discover(self, told: dict[str, str]) -> None:
-        """Ask where nodes are, until somebody is named or it has taken too long."""
-        client, settings = self._client, self._client.settings
-        assert client.discovery is not None  # who calls this has looked
-        jitter = client.env.rng.random
+    async def _dial_all(self, told: dict[str, str], *, entering: bool) -> Link | None:
+        """Dial each contact point once; the connection to the first that takes us."""
+        contacts = self._client.contacts
+        candidates = contacts.candidates()
+        untrusted = dict[Contact, None]()
+
+        def failed(contact: Contact, error: Exception) -> None:
+            place, why = place_of(*contact), str(error) or type(error).__name__
+            if isinstance(error, HandshakeError):
+                if error.code in UNTRUSTED:
+                    untrusted[contact] = None
+                if error.code in PERMANENT or (entering and len(untrusted) == len(candidates)):
+                    raise error
+                if not entering and error.code not in PASSING and told.get(place) != why:
+                    log.warning("%s did not take this client back: %s", place, why)
+            elif not isinstance(error, OSError):
+                raise error
+            told[place] = why
+            contacts.failed(contact)
+
+        dials = Dials(self._client.dial, failed)
+        answer: tuple[Contact, Link] | None = None
         try:
-            found = await search(
-                client.discovery, interval=settings.discovery_interval, timeout=settings.discovery_timeout, jitter=jitter
-            )
-        except DiscoveryError as error:
-            told["discovery"] = str(error)
-            log.warning("%s", error)
-        else:
-            client.change_contacts(lambda contacts: contacts.discovered(found))
+            answer = await dials.run(candidates)
+        finally:
+            for contact in dials.silent:
+                told.setdefault(place_of(*contact), "it has not answered")
+                contacts.failed(contact)
+        if answer is None:
+            return None
+        self._contact, link = answer
+        return link
 
-    async def _back_off(self) -> None:
+    async def _discover(self, told: dict[str, str]) -> bool:
+        """Ask where nodes are, and tell whether somebody is named.
+
+        Where nothing is known, until somebody is or it has taken too long; else once, for what is known may be back before.
+        """
+        client, settings = self._client, self._client.settings
+        discovery = client.discovery
+        assert discovery is not None  # who calls this has looked
+        found: tuple[Contact, ...] = ()
+        why = f"it did not answer in {settings.discovery_timeout:g} s"
+        try:
+            if client.contacts.points:
+                with anyio.move_on_after(settings.discovery_timeout):
+                    found, why = await ask_once(discovery), "it named nobody"
+            else:
+                found = await search(
+                    discovery,
+                    interval=settings.discovery_interval,
+                    timeout=settings.discovery_timeout,
+                    jitter=client.env.rng.random,
+                    in_vain=partial(told.__setitem__, "discovery"),
+                )
+        except DiscoveryError as error:
+            why = str(error)
+        if found:
+            client.change_contacts(lambda contacts: contacts.discovered(found))
+        elif told.get("discovery") != why:
+            told["discovery"] = why
+            log.warning("the discovery was asked in vain: %s", why)
+        return bool(found)
+
+    async def _back_off(self, least: float = 0.0) -> None:
         """Wait longer each time, until a connection has been of use."""
         self._rounds += 1
-        await anyio.sleep(RETRY.delay(self._rounds, self._client.env.rng))
+        await anyio.sleep(max(least, RETRY.delay(self._rounds, self._client.env.rng)))
 
     async def _use(self, link: Link) -> bool:
         """One connection, from its first frame to its end; whether it told the state of the cluster."""

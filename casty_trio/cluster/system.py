@@ -42,6 +42,7 @@ from casty_trio.model.checks import (
 )
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.daemons import DaemonsRef
+from casty_trio.model.envelope import is_entity_id
 from casty_trio.model.events import Event
 from casty_trio.model.kinds import Behavior, BoundFactory, Broadcasted, Daemons
 from casty_trio.model.mailbox import Mailbox
@@ -67,7 +68,6 @@ OnDowned = Literal["raise", "rejoin"]
 
 VERSION_SIZE = 8
 REFRESHED = 1.0
-LEFT = "the node has left its cluster"
 """So often, in seconds, the state is told again at most to a client that asks."""
 
 
@@ -297,7 +297,10 @@ class ClusteredActorSystem(MemberNode):
 
         Raises:
             UnknownActorError: no such type was spawned on this node.
+            UsageError: the id is no text, or empty.
         """
+        if not is_entity_id(entity_id):
+            raise UsageError(f"an entity id is a text that is not empty, not {entity_id!r:.200}")
         homes = self.shard_homes(shard_type)
         return homes[shard_of(entity_id, len(homes))]
 
@@ -407,9 +410,6 @@ class ClusteredActorSystem(MemberNode):
     def gone(self) -> None:
         for extension in self._extensions:
             extension.node_left()
-        for connection in list(self.connections):
-            if connection.subscribed:  # a client that could not be asked to go
-                connection.link.close(LEFT)
 
     async def hand_over(self) -> None:
         for extension in reversed(self._extensions):  # shards last: entities that were stopped get no time to start again
@@ -451,7 +451,7 @@ class ClusteredActorSystem(MemberNode):
         if connection.subscribed:  # the answer is so much larger than the question
             raise ProtocolError("a second SUBSCRIBE on one connection: changes are told without")
         if self.has_left:
-            connection.link.close(LEFT)
+            connection.link.close("the node has left its cluster")
             return
         connection.subscribed = True
         for extension in self._extensions:

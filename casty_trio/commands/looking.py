@@ -14,6 +14,7 @@ from casty_trio.client import ClusterClient
 from casty_trio.commands.credentials import secret_of, tls_of
 from casty_trio.env import Env
 from casty_trio.errors import CastyError
+from casty_trio.model.address import place_of
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.member import Member
 
@@ -175,4 +176,4 @@ def _marks(topology: TopologySnapshot, member: Member) -> dict[str, bool]:
 
 
 def _place(member: Member) -> str:
-    return f"[{member.host}]:{member.port}" if ":" in member.host else f"{member.host}:{member.port}"
+    return place_of(member.host, member.port)

@@ -7,4 +7,4 @@ can be called as such. Floor F2, on anyio, so they serve Trio and asyncio.
 from casty_trio.discovery.dns import Dns as Dns, DnsService as DnsService
 from casty_trio.discovery.kubernetes import Kubernetes as Kubernetes
 from casty_trio.discovery.lookups import Environment as Environment, FirstOf as FirstOf, Static as Static
-from casty_trio.discovery.search import Lookup as Lookup, search as search
+from casty_trio.discovery.search import Lookup as Lookup, ask_once as ask_once, search as search

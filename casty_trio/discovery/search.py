@@ -37,7 +37,12 @@ async def ask_once(lookup: Lookup) -> tuple[tuple[str, int], ...]:
 
 
 async def search(
-    lookup: Lookup, *, interval: float = 1.0, timeout: float = 60.0, jitter: Callable[[], float] = lambda: 0.0
+    lookup: Lookup,
+    *,
+    interval: float = 1.0,
+    timeout: float = 60.0,
+    jitter: Callable[[], float] = lambda: 0.0,
+    in_vain: Callable[[str], object] = lambda why: None,
 ) -> tuple[tuple[str, int], ...]:
     """Ask a look-up again and again until it has found somebody.
 
@@ -47,6 +52,7 @@ async def search(
         timeout: for how long it is asked, in seconds.
         jitter: gives a number from 0 to 1 for each wait, which makes it up to a fifth longer: many clients that lose their
             contact together do not all ask together.
+        in_vain: called with what came of it, each time that it has found nobody: for who gives up before the time is over.
 
     Raises:
         DiscoveryError: it has found nobody by then; the text says what came last.
@@ -63,5 +69,6 @@ async def search(
                 if found:
                     return found
                 last = "it named nobody"
+            in_vain(last)
             await anyio.sleep(interval * (1 + jitter() / 5))
     raise DiscoveryError(f"{lookup!r} has found no node within {timeout:g} s: {last}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -15,7 +17,7 @@ import msgspec
 from casty_trio.errors import InvalidNameError
 from casty_trio.model.checks import refuse
 
-__all__ = ["ActorAddress", "AddressMap", "address_map_of", "check_name", "quote_name"]
+__all__ = ["ActorAddress", "AddressMap", "address_map_of", "check_name", "place_of", "quote_name"]
 
 AddressMap = Callable[[str, int], tuple[str, int]]
 """Turns the host and port of a node into those to dial."""
@@ -108,8 +110,20 @@ class ActorAddress(msgspec.Struct, frozen=True, order=True):
         return self.uri
 
 
+def place_of(host: str, port: int) -> str:
+    """A host and a port as people read them.
+
+    Example:
+        >>> place_of("10.0.0.1", 25520), place_of("::1", 25520)
+        ('10.0.0.1:25520', '[::1]:25520')
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def address_map_of(address_map: AddressMap | None) -> AddressMap:
     """The ``address_map`` a program has given; without one, nodes are dialled where they say they are.
+
+    Where a program's function fails, or gives no host and port, the node cannot be reached: a `ConnectionError` says why.
 
     Raises:
         SettingsError: it is no function.
@@ -118,9 +132,26 @@ def address_map_of(address_map: AddressMap | None) -> AddressMap:
         >>> address_map_of(None)("10.0.0.1", 25520)
         ('10.0.0.1', 25520)
     """
-    if address_map is not None and not callable(address_map):
+    if address_map is None:
+        return _as_it_is
+    if not callable(address_map):
         refuse("address_map", address_map, "a function of host and port")
-    return address_map if address_map is not None else _as_it_is
+    return partial(_mapped, address_map)
+
+
+def _mapped(address_map: Callable[[str, int], Any], host: str, port: int) -> tuple[str, int]:
+    """What a program's function says, which must not end who dials."""
+    try:
+        found = address_map(host, port)
+    except Exception as error:
+        where = place_of(host, port)
+        raise ConnectionError(f"the address_map failed for {where}: {type(error).__name__}: {error}") from error
+    match found:
+        case (str(there), int(its_port)) if there and 0 < its_port < 65_536:
+            return there, its_port
+        case _:
+            where = place_of(host, port)
+            raise ConnectionError(f"the address_map gave {found!r:.100} for {where}, which is no host and port")
 
 
 def _as_it_is(host: str, port: int) -> tuple[str, int]:

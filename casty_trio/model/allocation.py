@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from casty_trio.errors import SettingsError
-from casty_trio.model.checks import check_count
+from casty_trio.model.checks import check_count, check_given
 
 __all__ = ["AllocationStrategy", "ExplicitShards", "LeastShards", "RendezvousHash", "ShardHost", "moves_of", "place_of"]
 
@@ -136,7 +136,7 @@ class ExplicitShards(AllocationStrategy):
         parallel: how many shards are on their way at the same time at most.
 
     Raises:
-        SettingsError: a shard is no number from 0, or a home no text.
+        SettingsError: a shard is no number from 0, a home no text, or ``otherwise`` no strategy.
 
     Example:
         >>> there = ExplicitShards({0: "berlin", 1: "paris"})
@@ -150,6 +150,8 @@ class ExplicitShards(AllocationStrategy):
 
     def __post_init__(self) -> None:
         check_count("ExplicitShards.parallel", self.parallel, 1)
+        check_given("ExplicitShards.otherwise", self.otherwise, AllocationStrategy)
+        check_given("ExplicitShards.homes", self.homes, Mapping)
         for shard, node in self.homes.items():
             check_count("a shard in ExplicitShards", shard, 0)
             if not isinstance(node, str) or not node:

@@ -50,14 +50,15 @@ class Backlog(Generic[E]):
         return item
 
 
-def check_event_type(value: Any, base: str) -> None:
-    """See that a value is a class of events: of any other nothing would ever come.
+def check_event_type(value: Any, base: type[Event] = Event) -> None:
+    """See that a value is a class of events that come here: of any other nothing would ever come.
 
     Parameters:
-        base: what programs know as the base of the events that come here.
+        base: that of all events that come here.
 
     Raises:
         SettingsError: it is none.
     """
-    if not isinstance(value, type) or not issubclass(cast("type[Any]", value), Event):
-        refuse("event_type", value, f"{base} or a subclass of it")
+    kind: type[Any] | None = cast("type[Any]", value) if isinstance(value, type) else None
+    if kind is None or not (issubclass(kind, base) or (issubclass(kind, Event) and issubclass(base, kind))):
+        refuse("event_type", value, f"{base.__name__} or a subclass of it")

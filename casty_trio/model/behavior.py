@@ -14,12 +14,13 @@ from casty_trio.model.allocation import AllocationStrategy
 from casty_trio.model.annotations import factory_message_types
 from casty_trio.model.checks import (
     MOST_SHARDS,
+    check_callable,
     check_count,
     check_flag,
     check_given,
     check_hook,
     check_instance,
-    check_roles,
+    check_role,
     check_seconds,
     refuse,
 )
@@ -312,8 +313,8 @@ class Behaviors:
                 leaves the node. It has to return `stopped()` some time after, ``EntitySettings.stop_timeout`` at most.
 
         Raises:
-            SettingsError: ``num_shards`` is no whole number from 1 to 65 536, ``role`` no role, ``proxy`` neither True nor
-                False, ``allocation`` no strategy, or another argument is not what it has to be.
+            SettingsError: ``factory`` is no function, ``num_shards`` no whole number from 1 to 65 536, ``role`` no role,
+                ``proxy`` neither True nor False, ``allocation`` no strategy, or another argument is not what it has to be.
 
         Example:
             >>> def cart(entity_id: str) -> Behavior[str]:
@@ -321,6 +322,7 @@ class Behaviors:
             >>> Behaviors.sharded(cart, num_shards=10).num_shards
             10
         """
+        check_callable("factory", factory)
         check_count("num_shards", num_shards, 1, MOST_SHARDS)
         check_flag("proxy", proxy)
         check_hook("extract_entity_id", extract_entity_id)
@@ -336,7 +338,7 @@ class Behaviors:
             factory,
             num_shards,
             factory_message_types(factory),
-            role=check_roles("role", (role,))[0] if role is not None else "",
+            role=check_role("role", role),
             proxy=proxy,
             allocation=allocation,
             extract_entity_id=extract_entity_id,
@@ -377,8 +379,8 @@ class Behaviors:
                 `stopped()` some time after, ``EntitySettings.stop_timeout`` at most.
 
         Raises:
-            SettingsError: ``count`` is no whole number from 1 to 10 000, ``keep_alive`` no positive number of seconds, or
-                another argument is not what it has to be.
+            SettingsError: ``factory`` is no function, ``count`` no whole number from 1 to 10 000, ``keep_alive`` no positive
+                number of seconds, or another argument is not what it has to be.
 
         Example:
             >>> def indexer(index: int, count: int) -> Behavior[str]:
@@ -386,6 +388,7 @@ class Behaviors:
             >>> Behaviors.daemons(indexer, 8).num_shards
             8
         """
+        check_callable("factory", factory)
         check_count("count", count, 1, DAEMONS_MOST)
         check_flag("proxy", proxy)
         check_seconds("keep_alive", keep_alive, positive=True)
@@ -394,7 +397,7 @@ class Behaviors:
             lambda entity_id: factory(index_of(entity_id), count),
             count,
             factory_message_types(factory),
-            role=check_roles("role", (role,))[0] if role is not None else "",
+            role=check_role("role", role),
             proxy=proxy,
             allocation=allocation,
             stop_message=stop_message,
@@ -456,8 +459,7 @@ class Behaviors:
         check_given("behavior", behavior, Behavior)
         if is_spread(behavior):
             refuse("behavior", behavior, "the behaviour of one actor; this one is spread over the cluster already")
-        if role is not None:
-            check_roles("role", (role,))
+        check_role("role", role)
         check_instance("lease", lease, Lease)
         return Singleton(behavior, role, stop_message, behavior_message_types(behavior), lease)
 

@@ -18,6 +18,7 @@ __all__ = [
     "LONGEST_TIME",
     "MOST_SHARDS",
     "check_addresses",
+    "check_callable",
     "check_choice",
     "check_count",
     "check_flag",
@@ -27,6 +28,7 @@ __all__ = [
     "check_instance",
     "check_number",
     "check_port",
+    "check_role",
     "check_roles",
     "check_seconds",
     "check_text",
@@ -98,6 +100,12 @@ def check_given(what: str, value: object, cls: type[Any]) -> None:
     check_instance(what, value, cls)
 
 
+def check_callable(what: str, value: object) -> None:
+    """See that a value can be called."""
+    if not callable(value):
+        refuse(what, value, "a function")
+
+
 def check_hook(what: str, value: object) -> None:
     """See that a value can be called, or is left out."""
     if value is not None and not callable(value):
@@ -155,6 +163,15 @@ def check_roles(what: str, value: Iterable[object]) -> tuple[str, ...]:
     if len(set(roles)) > ROLES_MOST:
         refuse(what, roles, f"at most {ROLES_MOST} names")
     return tuple(sorted({str(role) for role in roles}))
+
+
+def check_role(what: str, value: object) -> str:
+    """The role in an argument; "" where it is left out."""
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ROLE:
+        refuse(what, value, f"None or a name of at most {LONGEST_ROLE} characters")
+    return str(value)
 
 
 def check_types(what: str, value: Iterable[object]) -> tuple[object, ...]:

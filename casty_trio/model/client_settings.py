@@ -33,7 +33,8 @@ class ClientSettings:
             any number.
         overflow: what happens to one more, as in `Mailbox`: ``"drop_new"``, ``"drop_oldest"`` or ``"reject"``.
         discovery_interval: how long to wait before ``discovery`` is asked again when it has found nobody, in seconds.
-        discovery_timeout: for how many seconds it is asked; then what is known is dialled again.
+        discovery_timeout: for how many seconds it is asked, where nothing is known; else it is asked once after each round
+            in vain over what is known, for that may be back sooner.
     """
 
     establishing: float = 3.0

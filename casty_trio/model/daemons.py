@@ -15,7 +15,7 @@ from casty_trio.model.ref import ActorRef, M_contra
 __all__ = ["DAEMONS_MOST", "TAIL", "DaemonsRef", "index_of"]
 
 DAEMONS_MOST: Final = 10_000
-"""So many workers one name has at most: to find the id of one takes as many tries as there are workers."""
+"""So many workers one name has at most: all of them may have to start on one node, at once."""
 
 TAIL: Final = "~"
 """What stands between the number and the tail of an id."""

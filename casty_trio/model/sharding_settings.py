@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from casty_trio.model.checks import check_count, check_seconds
+from casty_trio.model.checks import check_count, check_seconds, refuse
 
 __all__ = ["ShardingSettings"]
 
@@ -17,7 +17,7 @@ class ShardingSettings:
         retry: after how many seconds nodes say again what was not answered.
         hand_off_timeout: a shard that takes more seconds to move stays where it is, unless it has moved by then.
         drain_timeout: how long the entities of a shard that moves may take over what they had accepted, in seconds; what
-            is left goes on to the new owner.
+            is left goes on to the new owner. It is less than ``hand_off_timeout``, or busy shards would never move.
         leave_timeout: how long a node that leaves waits for its shards to have moved, in seconds; then their entities stop.
         rebalance_interval: how often it is looked whether shards are to move, and how long after a change, in seconds.
         buffer: how many messages of one type a node holds while it is not known where they are to go; further ones are
@@ -37,3 +37,5 @@ class ShardingSettings:
         for name in ("drain_timeout", "leave_timeout"):
             check_seconds(f"ShardingSettings.{name}", getattr(self, name), finite=True)
         check_count("ShardingSettings.buffer", self.buffer, 1)
+        if self.drain_timeout >= self.hand_off_timeout:
+            refuse("ShardingSettings.drain_timeout", self.drain_timeout, "seconds, less than hand_off_timeout")

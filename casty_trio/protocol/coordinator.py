@@ -277,8 +277,9 @@ class Coordinator:
                 self._enter(now, shard, Phase.SETTLED, hosted[shard][1])
             elif shard in kept:
                 owner, target = kept[shard]
-                ended = target in self._claims and self._claims[target].ended  # it may have had the shard before
-                self._enter(now, shard, Phase.BACK, owner, target if ended else 0)
+                theirs = self._claims.get(target)
+                over = theirs is None or theirs.ended  # it, or its type, is gone, and may have had the shard before
+                self._enter(now, shard, Phase.BACK, owner, target if over else 0)
             else:
                 self._enter(now, shard, Phase.FREE)
         self._claims.clear()
@@ -315,7 +316,7 @@ class Coordinator:
                 case Phase.SETTLED | Phase.BACK if owner == uid:
                     self._enter(now, shard, Phase.FREE)
                 case Phase.HOLD | Phase.OFF if target == uid:
-                    self._give_back(now, shard, owner)
+                    self._give_back(now, shard, owner, uid)
                 case Phase.HOLD | Phase.OFF if owner == uid:
                     self._enter(now, shard, Phase.OFF, 0, target)
                 case _:
@@ -342,7 +343,7 @@ class Coordinator:
                 continue
             if sender == (entry.owner if entry.phase == Phase.BACK else entry.target):
                 if shard in hosting:
-                    self._enter(now, shard, Phase.SETTLED, sender)
+                    self._enter(now, shard, Phase.SETTLED, sender, entry.owner)
                 elif entry.phase == Phase.OFF:
                     self._give_back(now, shard, entry.owner)
 
@@ -359,7 +360,7 @@ class Coordinator:
                 self._give_back(now, shard, sender if kept else 0)
             case Phase.START | Phase.HOLD | Phase.OFF if target == sender:
                 if there:
-                    self._enter(now, shard, Phase.SETTLED, sender)
+                    self._enter(now, shard, Phase.SETTLED, sender, owner)
                 elif entry.phase == Phase.START:
                     self._enter(now, shard, Phase.FREE)
                 elif sender not in self._regions or self._regions[sender].ended:

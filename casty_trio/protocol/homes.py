@@ -98,8 +98,11 @@ class Homes:
         self._unsettled: dict[int, Entry] = {}
         self._own: dict[int, Own] = {}
         self._early: dict[int, tuple[int, dict[int, None]]] = {}
-        self._sent_to: list[int] = [0] * num_shards  # where mail went last
-        self._late: dict[int, int] = {}  # the homes of shards whose mail still has to come back from the last one
+        self._last: list[int] = [0] * num_shards  # where mail went last
+        self._next: dict[int, Entry] = {}  # of shards that have a home, to which mail does not go yet
+        self._left: dict[
+            tuple[int, int], None
+        ] = {}  # shards and homes that mail may wait for, while later mail goes elsewhere
         self._effects: list[Effect] = []
 
     # --- What others want to know -------------------------------------------------------------------------------------
@@ -113,6 +116,13 @@ class Homes:
         """By which epoch a shard runs here, if it does."""
         own = self._own.get(shard)
         return own.epoch if own is not None else None
+
+    def too_late(self, shard: int, uid: int) -> bool:
+        """Whether mail for the shard that has waited in vain for a node may be overtaken by what has gone elsewhere since.
+
+        To be asked before `set_members` tells that the node is gone.
+        """
+        return (shard, uid) in self._left
 
     @property
     def owned(self) -> Mapping[int, Epoch]:
@@ -152,7 +162,7 @@ class Homes:
             while len(self._gone) > GONE_MOST:
                 del self._gone[next(iter(self._gone))]
             self._lose(gone)
-            self._open_late()
+        self._open_next()
         if coordinator != self._coordinator:
             self._coordinator = coordinator
             self._planned = self._planned and self.term[1] == coordinator
@@ -170,6 +180,7 @@ class Homes:
         """The type has ended here, with all its entities. What was sent may be on the way, so markers are still sent."""
         self._routing = self._hosts = False
         self._own.clear()
+        self._next = {shard: entry for shard, entry in self._next.items() if entry.owner != self._me}
         for shard, uid in enumerate(self.routes):
             if uid == self._me:
                 self._hold(shard)
@@ -273,7 +284,7 @@ class Homes:
         self._entries.clear()
         self._unsettled.clear()
         self._early.clear()
-        self._late.clear()
+        self._next.clear()
         for own in self._own.values():
             own.waiting.clear()
             own.number = 0
@@ -309,7 +320,7 @@ class Homes:
                 if self._upto < entry.number <= word.upto and entry.shard < self._num_shards:
                     due = self._apply(entry) or due
             self._upto = max(self._upto, word.upto)
-            self._open_late()
+            self._open_next()
             if due:
                 self._report()
         self._answer()
@@ -318,7 +329,7 @@ class Homes:
         """Do what an entry asks for; whether it takes us to host what we do not."""
         shard, own = entry.shard, self._own.get(entry.shard)
         self._entries[shard] = entry
-        self._late.pop(shard, None)
+        self._next.pop(shard, None)
         if entry.phase in (Phase.FREE, Phase.SETTLED):
             self._unsettled.pop(shard, None)
         else:
@@ -351,7 +362,7 @@ class Homes:
             self._let_go(shard, own)
         elif own is None:
             return  # the coordinator hears that it is not so
-        self._late[shard] = entry.owner
+        self._next[shard] = entry
 
     def _let_go(self, shard: int, own: Own | None) -> None:
         """Another node has the shard."""
@@ -361,7 +372,10 @@ class Homes:
 
     def _begin_move(self, shard: int, own: Own | None, entry: Entry) -> None:
         self._mark(entry)
-        if entry.owner != self._me or own is None:
+        if entry.owner != self._me:  # it has had the shard; that this was settled may never have been told here
+            self._let_go(shard, own)
+            return
+        if own is None:
             return
         own.number, own.target = entry.number, entry.target
         number, early = self._early.pop(shard, (0, {}))
@@ -412,17 +426,22 @@ class Homes:
             self.routes[shard] = 0
             self._effects.append(Hold(shard))
 
-    def _open_late(self) -> None:
-        """Send mail to new homes, unless some waits for the last one, which comes first and is not back yet.
+    def _open_next(self) -> None:
+        """Send mail to new homes that are known as members, unless it could overtake what waits for the last home.
 
-        So it is where the coordinator knows no region there any more, and we do not know yet that the member is gone.
+        Some may wait where that has crashed, and the coordinator knows so before we do: it comes back first, when we know.
+        Where the type has only ended and begun again, the node may go at any time; then what comes back is `too_late`.
         """
-        for shard, owner in list(self._late.items()):
-            last = self._sent_to[shard]
-            if last == owner or last not in self._members or last in self._regions:
-                del self._late[shard]
-                self.routes[shard] = self._sent_to[shard] = owner
-                self._effects.append(Open(shard, owner))
+        for shard, entry in list(self._next.items()):
+            last, home = self._last[shard], entry.owner
+            leaves = last in self._members and last not in (home, self._me)
+            if home not in self._members or (leaves and last not in self._regions):
+                continue
+            if leaves and last != entry.target:  # else our marker has come there, behind all that was sent
+                self._left[shard, last] = None
+            del self._next[shard]
+            self.routes[shard] = self._last[shard] = home
+            self._effects.append(Open(shard, home))
 
     def _mark(self, entry: Entry) -> None:
         if entry.owner not in (0, self._me):
@@ -433,8 +452,7 @@ class Homes:
         for shard, uid in enumerate(self.routes):
             if uid in gone:
                 self._hold(shard)
-            if self._late.get(shard) in gone:
-                del self._late[shard]
+        self._left = {left: None for left in self._left if left[1] not in gone}
         for shard, own in self._own.items():
             for uid in gone:
                 own.waiting.pop(uid, None)

@@ -67,7 +67,10 @@ class Phase:
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """What is to be known of one shard. In the phase BACK a target may have had the shard for a while."""
+    """What is to be known of one shard.
+
+    In the phase BACK a target may have had the shard for a while; in SETTLED it is the one that handed it over.
+    """
 
     shard: Natural
     number: Natural

@@ -309,9 +309,8 @@ class EntityFamily(Family):
         """Have an entity's actor go when it has handled what it has; without effect when it goes already."""
         if cell.held is not None or cell.stopping:
             return
-        message = self.behavior.stop_message
+        message, timeout = self.behavior.stop_message, cell.system.all_settings.entities.stop_timeout
         finish = Finish() if message is None else Finish(message)
-        timeout = cell.system.all_settings.entities.stop_timeout
         self._hold(cell, None if message is None else Limit(cell, finish, timeout))
         cell.ref.put(finish)
 
@@ -332,7 +331,7 @@ class EntityFamily(Family):
     def cut_shard(self, shard: int, grace: float) -> None:
         """Have the entities of a shard stop after the message they handle; what is held for others goes to nobody here."""
         if shard not in self._drains:
-            self._refuse_pending(shard, "its shard has gone")
+            self.refuse_pending(shard, "its shard has gone")
         for cell in list(self._shards.get(shard, {}).values()):
             if cell.held is not None and shard not in self._drains:
                 cell.held.refused = f"{cell.path} does not live here any more"
@@ -375,7 +374,7 @@ class EntityFamily(Family):
         """Have all actors stop now, within ``grace`` seconds; what is held becomes dead letters."""
         self._direct.clear()
         for shard in list(self._pending):
-            self._refuse_pending(shard, reason)
+            self.refuse_pending(shard, reason)
         for target in list(self.refs.values()):
             if isinstance(target, Held):
                 target.refused = reason
@@ -426,7 +425,8 @@ class EntityFamily(Family):
             pass
         self._refuse(entity_id, items, held.refused)
 
-    def _refuse_pending(self, shard: int, reason: str) -> None:
+    def refuse_pending(self, shard: int, reason: str) -> None:
+        """What waits until its entity is stored goes to nobody."""
         for entity_id, held in self._pending.pop(shard, {}).items():
             self.refs.pop(entity_id, None)
             self._refuse(entity_id, held.take(), reason)

@@ -122,14 +122,14 @@ class Sharding(Extension):
         return refs.pack_entity(ref.shard_type, ref.entity_id) if isinstance(ref, EntityRef) else None
 
     def take_back(self, peer: Peer, lost: list[Held]) -> list[Held]:
-        rest, living, mails = list[Held](), self._living(), dict[str, list[Mail]]()
+        rest, living, mails = list[Held](), self._living(), dict[str, list[tuple[int, Mail]]]()
         for held in lost:
             frame = wire.unpack_entity(held.body) if held.kind == Kind.ENTITY else None
             read = read_back(peer, frame) if frame is not None and frame.shard_type in living else None
             if frame is None or read is None:
                 rest.append(held)
             else:
-                mails.setdefault(frame.shard_type, []).append((frame.entity_id, *read))
+                mails.setdefault(frame.shard_type, []).append((held.uid, (frame.entity_id, *read)))
         for name, returned in mails.items():
             living[name].routing.take_back(returned)
         return rest
@@ -137,6 +137,8 @@ class Sharding(Extension):
     def cluster_changed(self) -> None:
         members = self.system.members
         if all(member.uid != self.system.uid for member in members):
+            if self._members and not members:  # it was alone, and changes over to a cluster whose members have its shards
+                self.node_downed()
             return  # it is none yet, or none any more
         self._members = {member.uid: member for member in sorted(members, key=lambda member: member.age)}
         self.keeping.members_changed(self._members)

@@ -140,7 +140,10 @@ class Region:
         """Bring a caller's message to its entity, wherever that is."""
         if self.sharding.system.check_serialization:
             message = self.sharding.checked(message)
-        ref = self._find(entity_id)
+        try:
+            ref = self._find(entity_id)
+        except TypeError:  # it cannot be looked up at all, and is told so as any other that is no id
+            ref = None
         if ref is None:
             self.routing.route(self.checked_id(entity_id), message, slot)
         elif slot is None:

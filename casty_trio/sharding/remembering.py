@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from casty_trio.errors import StaleOwnerError, SystemClosedError
+from casty_trio.model.envelope import is_entity_id
 from casty_trio.model.remembering import EntityStore, ShardClaim
 from casty_trio.model.strategies import Backoff
+from casty_trio.model.words import in_words
 from casty_trio.sharding.keeping import ReplicatedStore
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Restart:
 
     def expire(self) -> None:
         """It is time."""
-        self._remembering.revive(self._entity_id)
+        self._remembering.restart(self._entity_id)
 
 
 class Remembering:
@@ -72,6 +74,7 @@ class Remembering:
         self._claims: deque[int] = deque()
         self._reviving: deque[tuple[int, str]] = deque()
         self._failures: dict[str, tuple[int, float]] = {}
+        self._restarts: dict[str, Restart] = {}
         self._work = trio.Event()
         self.closed: bool = True
         self.deadline: float = 0.0
@@ -90,7 +93,9 @@ class Remembering:
 
     def lost(self, shard: int) -> None:
         """It does not any more."""
-        self._known.pop(shard, None)
+        for entity_id in self._known.pop(shard, ()):
+            self._failures.pop(entity_id, None)
+            self._call_off(entity_id)
         self._changes.pop(shard, None)
         if self._replicated is not None:
             self._replicated.release(shard)
@@ -107,6 +112,7 @@ class Remembering:
         """An entity has gone by its own wish, or because nobody needs it."""
         self._known.get(shard, {}).pop(entity_id, None)
         self._failures.pop(entity_id, None)
+        self._call_off(entity_id)
         self._change(shard, entity_id, lives=False)
 
     def failed(self, entity_id: str) -> None:
@@ -117,7 +123,19 @@ class Remembering:
         times = times + 1 if now - last < 2 * longest else 1
         self._failures[entity_id] = times, now
         backoff = Backoff(initial=min(self._settings.restart_least, longest), maximum=longest)
-        self._system.watch_deadline(Restart(self, entity_id, now + backoff.delay(times, self._system.env.rng)))
+        self._call_off(entity_id)  # a message has started it before its time: it waits for the new one alone
+        again = self._restarts[entity_id] = Restart(self, entity_id, now + backoff.delay(times, self._system.env.rng))
+        self._system.watch_deadline(again)
+
+    def _call_off(self, entity_id: str) -> None:
+        """Its restart is not waited for any more, if it is at all."""
+        if (again := self._restarts.pop(entity_id, None)) is not None:
+            again.closed = True
+
+    def restart(self, entity_id: str) -> None:
+        """An entity that has failed has waited long enough."""
+        del self._restarts[entity_id]
+        self.revive(entity_id)
 
     def revive(self, entity_id: str) -> None:
         """Start an entity that is remembered, if it may live here and does not."""
@@ -157,21 +175,28 @@ class Remembering:
             except StaleOwnerError as error:
                 if self._region.owns(shard) and self._right(shard) != right:
                     continue  # it has come back since, by a later right
-                self._system.log.warning("%s: %s", self._region.shard_type, error)
+                self._refuse(shard, error)
                 break
             except Exception as error:  # noqa: BLE001 - whatever the program's own store raises, it is asked again
-                self._system.log.warning("the store of %s: %s", self._region.shard_type, error)
+                self._system.log.warning("the store of %s: %s", self._region.shard_type, in_words(error))
                 await trio.sleep(PATIENCE)
             else:
                 return
         self.lost(shard)
+
+    def _refuse(self, shard: int, error: StaleOwnerError) -> None:
+        """The store has a later owner of a shard: nothing that waits to be stored in it will be."""
+        name = self._region.shard_type
+        self._system.log.warning("%s: %s", name, in_words(error))
+        if self._region.owns(shard):
+            self._region.entities.refuse_pending(shard, f"shard {shard} of {name} has a later owner in the store: {error}")
 
     async def _claim(self, shard: int, right: ShardClaim) -> None:
         found = await self._store.claim(right)
         if self._region.owns(shard) and self._right(shard) == right:
             known = self._known.setdefault(shard, {})
             changes = self._changes.get(shard, {})
-            fresh = [each for each in found if changes.get(each, True)]
+            fresh = [each for each in found if self._is_id(each) and changes.get(each, True)]
             known.update(dict.fromkeys(fresh))
             self._reviving.extend((shard, each) for each in fresh)
             if self.closed and self._reviving:
@@ -194,6 +219,15 @@ class Remembering:
             self._changes.pop(shard, None)
         self._known.setdefault(shard, {}).update(dict.fromkeys(started))
         self._region.entities.remembered(shard, started)
+
+    def _is_id(self, found: object) -> bool:
+        """Whether what the program's own store gives is an entity id; what is none is told, and left out."""
+        if is_entity_id(found):
+            return True
+        name = self._region.shard_type
+        text = "the store of %s: claim gave %.200r, which is left out: an entity id is a text that is not empty"
+        self._system.quiet.warning(("store", name), text, name, found)
+        return False
 
     def _right(self, shard: int) -> ShardClaim:
         region = self._region

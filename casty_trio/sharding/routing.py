@@ -43,6 +43,7 @@ Mail: TypeAlias = "tuple[str, Any, ReplySlot | None]"
 """The id of the entity, the message, and who waits for a reply."""
 
 LOST: Final = "it was handed to a node that is gone, and may have been handled there"
+OVERTAKEN: Final = "it waited for a home that is gone, and later messages may have been handled elsewhere since"
 
 
 class Routing:
@@ -123,15 +124,23 @@ class Routing:
         self._parked.setdefault(shard, deque()).append(mail)
         self._waiting += 1
 
-    def take_back(self, mails: Iterable[Mail]) -> None:
-        """Hold messages again that waited for a home which is gone: ahead of what has come since, in their order."""
+    def take_back(self, mails: Iterable[tuple[int, Mail]]) -> None:
+        """Hold messages again that waited for a home which is gone: ahead of what has come since, in their order.
+
+        Parameters:
+            mails: each with the uid of that home.
+        """
         if self._refusal is not None:
-            for mail in mails:
+            for _, mail in mails:
                 self._lose(mail, self._refusal)
             return
         since, self._parked, self._waiting = self._parked, {}, 0
-        for mail in mails:
-            self._park(shard_of(mail[0], self.num_shards), mail)
+        for uid, mail in mails:
+            shard = shard_of(mail[0], self.num_shards)
+            if self.homes.too_late(shard, uid):
+                self._lose(mail, ActorStoppedError(OVERTAKEN))
+            else:
+                self._park(shard, mail)
         for shard, parked in since.items():
             for mail in parked:
                 self._park(shard, mail)

@@ -100,9 +100,8 @@ class OneInstance(Invariant):
 
     def rivals(self, one: Life, other: Life) -> bool:
         """Whether it must not live on both: two clusters that were founded apart have one each, until they meet."""
-        clusters = {system_of(life).cluster_state.cluster for life in (one, other)} - {
-            0
-        }  # which is a node's that is in none
+        clusters = {system_of(life).cluster_state.cluster for life in (one, other)}
+        clusters.discard(0)  # a node's that is in none
         return len(clusters) < 2 and self.counts(other) and self.counts(one)
 
     def handles(self, life: Life) -> bool:
@@ -165,6 +164,7 @@ class Settled(Invariant):
         self._changed_at = 0.0
         self._homes: object = None
         self._moved = self._called_off = 0
+        self._over = False
 
     def on_event(self, life: Life, event: Event) -> None:
         if isinstance(event, ClusterState):
@@ -178,7 +178,7 @@ class Settled(Invariant):
         now = trio.current_time()
         lives = self.observer.living()
         quiet = min(now - self._changed_at, now - self.observer.healed_at)
-        if quiet < self._within or len(lives) < len(self.observer.nodes.names):
+        if self._over or quiet < self._within or len(lives) < len(self.observer.nodes.names):
             return
         homes = {_homes(life) for life in lives}
         if len(homes) > 1:
@@ -191,6 +191,9 @@ class Settled(Invariant):
         loads = [found[0].count(life.system.self_node) for life in lives if isinstance(life.system, ClusteredActorSystem)]
         if max(loads) - min(loads) > 1 or None in found[0] or None in found[1]:
             self.fail(f"hosts have {sorted(loads)} shards, and {found[0].count(None)} are nowhere")
+
+    def at_rest(self) -> None:
+        self._over = True  # from here on nodes are told to leave
 
     def report(self) -> Mapping[str, float]:
         return {"hand-offs": self._moved, "hand-offs called off": self._called_off}

@@ -45,6 +45,7 @@ from casty_trio import (
     SpyEvent,
     StashFullError,
     SupervisionStrategy,
+    TakeOverAdvanced,
     UnhandledMessage,
 )
 from tests.actors.helpers import Ctx, Fail, counter, hung, run
@@ -102,7 +103,7 @@ PROVOKE: dict[type[Event], Callable[[ActorSystem], Awaitable[Event]]] = {
     MailboxHighWater: provoke_high_water,
     UnhandledMessage: provoke_unhandled,
 }
-ELSEWHERE = {Event, Lagged, LinkLost, LoopBlocked, NodeGone, ShutdownHookFailed, SpyEvent}
+ELSEWHERE = {Event, Lagged, LinkLost, LoopBlocked, NodeGone, ShutdownHookFailed, SpyEvent, TakeOverAdvanced}
 """The base; what only an iterator (`test_events.py`), an observer (`test_spy.py`), a node (`test_peers_life.py`), the end of
 a system (`test_shutdown.py`) and a thread (`test_watchdog.py`) tell. Those of clusters have `test_cluster_events.py`, those
 of shards `test_moves.py`, of leases `test_leases.py`, and those of clients `tests/client/test_life.py`."""

@@ -18,7 +18,7 @@ from casty_trio import (
     UsageError,
 )
 from casty_trio.model.settings import LinkSettings
-from casty_trio.testing import Simulation, simulate
+from casty_trio.testing import Conditions, Simulation, simulate
 from tests.client.pretenders import mute, pretender, serve
 from tests.sim.shop import PORT, SHARDS, GetAll, Put, both, carts_of, make_client, make_node, open_shop, to
 
@@ -125,6 +125,53 @@ def test_a_dead_contact_point_is_passed_over() -> None:
     assert simulate(scenario, 1).seconds < 0.1
 
 
+async def serve_mutely(sim: Simulation, number: int) -> None:
+    """A host that takes connections, and says nothing."""
+    host = f"node-{number}"
+    async with await sim.env(host).listen(host, PORT) as listener:
+        await listener.serve(mute)
+
+
+def test_silent_contact_points_are_not_waited_for() -> None:
+    """K1: the next is dialled beside one that is silent for a second; then it comes last, and it is told of by name."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with trio.open_nursery() as nursery, make_node(sim, 4) as node:
+            open_shop(node)
+            for number in (1, 2, 3):
+                nursery.start_soon(serve_mutely, sim, number)
+            before = trio.current_time()
+            async with make_client(sim, nodes=(1, 2, 3, 4)) as client:
+                assert 3.0 <= trio.current_time() - before < 3.1
+                assert await client.ask(carts_of(client), to("a", GetAll)) == ()
+                assert client.contacts.candidates()[0] == ("node-4", PORT)
+            with pytest.raises(ConnectError) as caught:
+                async with make_client(sim, 2, nodes=(1, 2), connect_timeout=2.5):
+                    pytest.fail("it was entered")
+            assert caught.value.__notes__ == [f"node-{number}:25520: it has not answered" for number in (1, 2)]
+            nursery.cancel_scope.cancel()
+
+    simulate(scenario, 1)
+
+
+def test_of_two_that_answer_late_one_is_taken() -> None:
+    """K1: no connection is left over, whichever answers first, or if both do in the same moment."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim, 1) as first, make_node(sim, 2, seed_nodes=CONTACT) as second:
+            await first.wait_for(2)
+            for number in range(1, 30):
+                delay = 0.9 + number / 100
+                sim.network.set_conditions(Conditions(delay=(delay / 2, delay / 2)))
+                async with make_client(sim, number, nodes=(1, 2), connect_timeout=30.0) as client:
+                    assert client.statistics().connections == 1
+                sim.network.set_conditions(Conditions())
+                await trio.sleep(3)
+                assert all(connection.peer is not None for node in (first, second) for connection in node.connections)
+
+    simulate(scenario, 1)
+
+
 def test_a_node_that_starts_later_is_found() -> None:
     """K1: the contact points are tried until the deadline."""
 
@@ -156,6 +203,69 @@ def test_addresses_are_mapped_before_they_are_dialled() -> None:
             )
             async with client:
                 assert "node-1" in repr(client)
+
+    simulate(scenario, 1)
+
+
+def test_a_node_that_the_address_map_does_not_know_is_one_that_cannot_be_reached() -> None:
+    """K3: the client goes on through its contact; only where it is the contact point, entering tells of it."""
+    table = {CONTACT[0]: CONTACT[0]}
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as first, make_node(sim, 2, seed_nodes=CONTACT) as second:
+            for node in (first, second):
+                open_shop(node)
+            await first.wait_for(2)
+            async with make_client(sim, address_map=lambda host, port: table[host, port]) as client:
+                carts = carts_of(client)
+                for number in range(20):
+                    assert await client.ask(carts, to(f"cart-{number}", GetAll)) == ()
+            with pytest.raises(ConnectError) as caught:
+                async with make_client(
+                    sim, 2, nodes=(2,), address_map=lambda host, port: table[host, port], connect_timeout=1.0
+                ):
+                    pytest.fail("it was entered")
+            assert "the address_map failed for node-2:25520: KeyError" in caught.value.__notes__[0]
+
+    simulate(scenario, 1)
+
+
+def test_of_two_tasks_that_enter_together_one_does() -> None:
+    """K1: the other is told at once; before, both had a nursery each, and Trio itself broke."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim) as node:
+            open_shop(node)
+            client, told = make_client(sim), list[str]()
+
+            async def enter() -> None:
+                try:
+                    async with client:
+                        assert await client.ask(carts_of(client), to("a", GetAll)) == ()
+                        told.append("entered")
+                except SystemClosedError as error:
+                    told.append(str(error))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(enter)
+                nursery.start_soon(enter)
+            assert told == ["this client was entered before: make a new one for a new block", "entered"]
+
+    simulate(scenario, 1)
+
+
+def test_a_client_that_could_not_enter_may_try_again() -> None:
+    """K1: nothing of the first time is left."""
+
+    async def scenario(sim: Simulation) -> None:
+        client = make_client(sim, connect_timeout=1.0)
+        with pytest.raises(ConnectError):
+            async with client:
+                pytest.fail("it was entered")
+        async with make_node(sim) as node:
+            open_shop(node)
+            async with client:
+                assert await client.ask(carts_of(client), to("a", GetAll)) == ()
 
     simulate(scenario, 1)
 

@@ -22,6 +22,7 @@ from casty_trio import (
     Event,
     Lagged,
     MailboxFullError,
+    MemberUp,
     MessageDropped,
     OutcomeUnknownError,
     ReconnectTimeoutError,
@@ -309,6 +310,20 @@ def test_without_a_buffer_an_ask_fails_at_once() -> None:
         assert trio.current_time() == before
 
     cluster(program, size=1, buffer=0)
+
+
+@pytest.mark.parametrize("event_type", [MemberUp, Lagged, int, "Connected"])
+def test_a_client_tells_its_own_events_only(event_type: Any) -> None:
+    """What nodes tell of would never come; the base of all events is the base of a client's, too."""
+
+    async def program(sim: Simulation, hosts: list[Host], client: ClusterClient) -> None:
+        with pytest.raises(SettingsError, match="event_type must be ClientEvent or a subclass of it"):
+            async with client.events(event_type):
+                pytest.fail("it was taken")
+        async with client.events(Event) as events:
+            assert isinstance(await anext(events), ContactPoints)
+
+    cluster(program, size=1)
 
 
 @pytest.mark.parametrize("buffer", [-1, 10_001, 1.5, True, None])

@@ -190,6 +190,7 @@ def test_an_ask_that_was_queued_is_not_given_up() -> None:
         sim.network.set_conditions(Conditions(delay=(0.05, 0.05), window=1_024))
         for _ in range(100):
             carts.tell(ShardEnvelope("b", Fill(bytes(500))))
+        await trio.sleep(0.01)  # these are being written; what comes now is queued behind them
 
         async def ask() -> None:
             replies.append(len(await client.ask(carts, to("a", GetAll), timeout=60)))

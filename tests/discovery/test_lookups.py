@@ -94,6 +94,9 @@ async def test_searching(anyio_backend: str) -> None:
         await discovery.search(Fickle(OSError("no")), interval=0.001, timeout=0.05)
     with pytest.raises(DiscoveryError, match="it named nobody"):
         await discovery.search(Fickle([]), interval=0.001, timeout=0.05, jitter=lambda: 1.0)
+    told = list[str]()
+    await discovery.search(Fickle(OSError("no"), [], [ONE]), interval=0.001, in_vain=told.append)
+    assert told == ["Fickle failed: OSError: no", "it named nobody"]
 
 
 @pytest.mark.anyio
@@ -180,10 +183,42 @@ def test_nobody_is_found() -> None:
     async def scenario(sim: Simulation) -> None:
         with pytest.raises(ConnectError, match="none is known") as caught:
             await ClusterClient([], NAME, discovery=find, settings=settings, env=sim.env("client-1")).__aenter__()
-        assert caught.value.__notes__ == ["discovery: Fickle has found no node within 5 s: Fickle failed: OSError: no"]
+        assert caught.value.__notes__ == ["discovery: Fickle failed: OSError: no"]
 
     assert 9.9 < simulate(scenario, 1).seconds < 10.1
     assert find.asked == 4
+
+
+@pytest.mark.parametrize("said", [[], OSError("no")])
+def test_nodes_that_are_known_are_dialled_while_a_discovery_names_nobody(said: Any) -> None:
+    """K3: the node is back where it was, which no discovery has to tell."""
+    find = Fickle(said)
+
+    async def scenario(sim: Simulation) -> None:
+        async with trio.open_nursery() as nursery:
+            host = Host(sim, nursery)
+            await host.start()
+            async with ClusterClient([("node-1", PORT)], NAME, discovery=find, env=sim.env("client-1")) as client:
+                await host.kill()
+                await trio.sleep(20)
+                assert 5 < find.asked <= 20  # once a second, or less often
+                await host.start()
+                assert await client.ask(carts_of(client), to("a", GetAll), timeout=5) == ()
+            nursery.cancel_scope.cancel()
+
+    simulate(scenario, 1)
+
+
+def test_what_a_discovery_said_is_told_although_it_may_go_on() -> None:
+    """K1: a client gives up entering long before its discovery does."""
+
+    async def scenario(sim: Simulation) -> None:
+        with pytest.raises(ConnectError, match="none is known") as caught:
+            async with ClusterClient([], NAME, discovery=Fickle([]), connect_timeout=2.0, env=sim.env("client-1")):
+                pytest.fail("it was entered")
+        assert caught.value.__notes__ == ["discovery: it named nobody"]
+
+    simulate(scenario, 1)
 
 
 def test_nodes_find_their_seeds_by_it() -> None:

@@ -1,5 +1,6 @@
 """Addresses and names: what a path can carry, and that text gives the same address back."""
 
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -96,3 +97,26 @@ def test_a_node_is_dialled_where_it_says_unless_it_is_mapped() -> None:
     """What nodes and clients do with ``address_map``."""
     assert address_map_of(None)("node-1", 25520) == ("node-1", 25520)
     assert address_map_of(lambda host, port: ("tunnel", port + 1))("node-1", 25520) == ("tunnel", 25521)
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (None, "gave None for node-1:25520, which is no host and port"),
+        ("ab", "gave 'ab' for node-1:25520"),
+        (("a", 0), "no host and port"),
+        (("", 1), "no host and port"),
+        (("a", 65_536), "no host and port"),
+        (("a", "1"), "no host and port"),
+    ],
+)
+def test_an_address_map_that_gives_no_address_makes_a_node_that_cannot_be_reached(found: Any, problem: str) -> None:
+    with pytest.raises(ConnectionError, match=problem):
+        address_map_of(lambda host, port: found)("node-1", 25520)
+
+
+def test_an_address_map_that_fails_makes_a_node_that_cannot_be_reached() -> None:
+    """As a dict does that lacks a node which came later."""
+    table = {("node-2", 25520): ("tunnel", 1)}
+    with pytest.raises(ConnectionError, match=r"the address_map failed for node-1:25520: KeyError: \('node-1', 25520\)"):
+        address_map_of(lambda host, port: table[host, port])("node-1", 25520)

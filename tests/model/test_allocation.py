@@ -110,6 +110,8 @@ def test_what_cannot_be_is_refused() -> None:
         lambda: ExplicitShards({}, parallel=0),
         lambda: ExplicitShards({-1: "a"}),
         lambda: ExplicitShards({1: ""}),
+        lambda: ExplicitShards(["a"]),  # type: ignore[arg-type]
+        lambda: ExplicitShards({}, otherwise=LeastShards),  # type: ignore[arg-type]
     ):
         with pytest.raises(SettingsError):
             make()

@@ -1,6 +1,6 @@
 """Applies each patch to a copy of the package, and demands that the named test turns red; green without any.
 
-python -m tests.mutants [L6 L10 ...]
+python -m tests.mutants [L6 S2-left ...]
 """
 
 from __future__ import annotations
@@ -63,9 +63,18 @@ def verdict(folder: Path, mutant: Mutant) -> str:
     return {RED: "killed", 0: "SURVIVED"}.get(code, f"could not run (code {code})")
 
 
+def names(mutant: Mutant) -> set[str]:
+    """By which it can be asked for: its guarantee, and its patch."""
+    return {mutant.guarantee, Path(mutant.patch).stem}
+
+
 def main(wanted: list[str]) -> int:
-    """Try all, or those of some guarantees."""
-    chosen = [mutant for mutant in MUTANTS if not wanted or mutant.guarantee in wanted]
+    """Try all, or those of some guarantees, or some patches."""
+    known = {name for mutant in MUTANTS for name in names(mutant)}
+    if unknown := set(wanted) - known:
+        print(f"there is no mutant of {', '.join(sorted(unknown))}")
+        return 2
+    chosen = [mutant for mutant in MUTANTS if not wanted or names(mutant) & set(wanted)]
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         copy(folder)

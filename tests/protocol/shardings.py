@@ -51,6 +51,7 @@ class Cluster:
         self.handled: dict[tuple[int, int], list[int]] = {}  # by shard and sender
         self.lost = 0
         self.moved = 0
+        self.called_off = 0
         self.strays = 0
         self.gains: dict[int, tuple[int, int, int]] = {}
         self.uids = 0
@@ -111,7 +112,7 @@ class Cluster:
             if lane[1] == node.uid and lane[0] not in dict(members) and not self.nodes[lane[0]].alive:
                 del self.lanes[lane]
         for uid in [uid for uid in node.unsent if uid not in dict(members)]:
-            self.take_back(node, node.unsent.pop(uid))
+            self.take_back(node, uid, node.unsent.pop(uid))
         up = [uid for uid, status in members if status == UP]
         host = up[0] if up else 0
         if host == node.uid and node.coordinator is None:
@@ -138,24 +139,24 @@ class Cluster:
         where = node.homes.routes[shard]
         if not node.open:
             self.lost += 1
-        elif where == 0 or where in node.homes._gone:
+        elif where == 0:
             node.held.setdefault(shard, deque()).append(mail)
         elif where == node.uid:
             assert node.homes.takes(shard), "routed to itself, and not hosted"
             node.queues[shard].append(mail)
         elif not self.nodes[where].alive:
-            if where in dict(self.views[node.view]):
-                node.unsent.setdefault(where, []).append((shard, mail))
-            else:
-                self.lost += 1
+            node.unsent.setdefault(where, []).append((shard, mail))
         else:
             self.put(node.uid, where, "user", ("mail", shard, mail))
 
-    def take_back(self, node: Peer, mails: list[tuple[int, Mail]]) -> None:
+    def take_back(self, node: Peer, uid: int, mails: list[tuple[int, Mail]]) -> None:
         """What waited for a connection to a node that is gone goes ahead of what was held since."""
         held, node.held = node.held, {}
         for shard, mail in mails:
-            node.held.setdefault(shard, deque()).append(mail)
+            if node.homes.too_late(shard, uid):
+                self.lost += 1
+            else:
+                node.held.setdefault(shard, deque()).append(mail)
         for shard, since in held.items():
             node.held.setdefault(shard, deque()).extend(since)
         for shard in list(node.held):
@@ -213,6 +214,7 @@ class Cluster:
                     raise AssertionError(f"{node.uid} had shard {shard}, and so has another")
                 case coordinating.Ended(_, owner, target, _):
                     self.moved += owner == target
+                    self.called_off += owner != target
                 case _:
                     pass
 

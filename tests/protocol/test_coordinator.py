@@ -97,12 +97,12 @@ def test_an_owner_that_goes() -> None:
 
 
 def test_a_target_that_goes_in_a_move() -> None:
-    """S3: the owner has the shard again."""
+    """S3: the owner has the shard again, and is told that the target may have had it."""
     made = moving()
     made.set_members(2.0, [MEMBERS[0], MEMBERS[2]], unreachable=False)
-    assert phases(made)[1] == (Phase.BACK, 3, 0)
+    assert phases(made)[1] == (Phase.BACK, 3, 2)
     made.receive(2.0, 3, Answer(TERM, 9, (1,)))
-    assert phases(made)[1] == (Phase.SETTLED, 3, 0)
+    assert phases(made)[1] == (Phase.SETTLED, 3, 3)
 
 
 def test_a_move_that_takes_too_long_is_called_off_at_the_target_first() -> None:

@@ -121,6 +121,20 @@ def test_a_move_that_is_called_off_at_each_step() -> None:
     assert homes.routes == [3, 0]
 
 
+def test_a_shard_that_comes_back_before_its_going_was_settled_here() -> None:
+    """S2, S3: plans tell how it stands now; of two moves of a shard a region may hear the second alone."""
+    homes = region()
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.START, 0, 2)))
+    homes.marker(1.0, 1, 0, (*TERM, 2))
+    homes.marker(1.0, 3, 0, (*TERM, 2))
+    homes.receive(1.0, 1, plan(2, Entry(0, 2, Phase.HOLD, 2, 3)))
+    assert Hand(0, 3, (*TERM, 2)) in homes.drained(1.0, 0)
+    assert Forget(0) in homes.receive(2.0, 1, plan(4, Entry(0, 4, Phase.HOLD, 3, 2)))
+    assert homes.empty
+    assert Gain(0, (*TERM, 4), Source.SENT) in homes.handover(2.0, 3, 0, (*TERM, 4))
+    assert homes.takes(0)
+
+
 def test_a_marker_of_an_older_move_is_none() -> None:
     """S2: of those that are quicker than the coordinator's word, the latest move's count."""
     homes = region()
@@ -222,6 +236,63 @@ def test_what_waits_for_the_last_home_goes_before_what_comes_since() -> None:
     homes.set_members(3.0, [1, 2, 3], 1)  # the new home is gone first
     assert not any(isinstance(effect, Open) for effect in homes.set_members(4.0, [1, 3], 1))
     assert homes.routes[0] == 0
+
+
+def test_what_waits_for_a_home_that_began_anew_is_too_late() -> None:
+    """S2: its node may go at any time; what has gone to the new home may be handled by then. It is not so after a move."""
+    regions = (1, 2, 3)
+    for target, too_late in ((0, True), (2, False)):
+        homes = region(3)
+        homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.SETTLED, 2)))
+        given = Plan(TERM, 1, 1, 2, (Entry(0, 2, Phase.SETTLED, 1, target),), regions, True)
+        assert Open(0, 1) in homes.receive(2.0, 1, given)
+        assert homes.too_late(0, 2) is too_late
+        assert not homes.too_late(0, 1)
+        assert not homes.too_late(1, 2)
+        homes.set_members(3.0, [1, 3], 1)
+        assert not homes.too_late(0, 2)  # all has come back
+
+
+def test_nothing_is_sent_to_a_home_before_it_is_known_as_a_member() -> None:
+    """S2: what waited for it then would come after what is sent later."""
+    homes = region(3)
+    given = plan(1, Entry(0, 1, Phase.SETTLED, 4))
+    assert not any(isinstance(effect, Open) for effect in homes.receive(1.0, 1, given))
+    assert Open(0, 4) in homes.set_members(2.0, [1, 2, 3, 4], 1)
+
+
+def test_a_type_that_has_ended_is_not_opened_afterwards() -> None:
+    """S1: not even when it was about to be, as the last home's node went."""
+    homes = region(3)
+    homes.receive(1.0, 1, plan(2, Entry(0, 1, Phase.SETTLED, 2), Entry(1, 2, Phase.START, 0, 3)))
+    homes.receive(2.0, 1, Plan(TERM, 1, 2, 3, (Entry(0, 3, Phase.START, 0, 3),), (1, 3), True))
+    homes.receive(3.0, 1, Plan(TERM, 1, 3, 4, (Entry(0, 4, Phase.SETTLED, 3),), (1, 3), True))
+    assert homes.takes(0)
+    assert homes.routes[0] == 0
+    homes.close(4.0)
+    assert not any(isinstance(effect, Open) for effect in homes.set_members(5.0, [1, 3], 1))
+
+
+def test_what_a_target_may_have_handled_is_not_handled_again() -> None:
+    """S2: the coordinator names the target that is gone, for the owner may not know that yet."""
+    three = [*ALL, Candidate(3, "c", True)]
+    made = Coordinator(1, 1, "", LeastShards())
+    made.set_members(0.0, three, unreachable=False)
+    for uid in (1, 2, 3):
+        made.receive(0.0, uid, Report(TERM, 1, 0, True, True, ((0, (*TERM, 0)),) if uid == 2 else ()))
+    made.receive(1.0, 2, Report(TERM, 2, 9, True, False, ((0, (*TERM, 0)),)))
+    made.receive(1.0, 3, Report(TERM, 2, 9, True, True))
+    made.receive(1.0, 1, Report(TERM, 2, 9, True, False))
+    made.tick(2.0)
+    assert (made.entries[0].phase, made.entries[0].owner, made.entries[0].target) == (Phase.HOLD, 2, 3)
+    made.set_members(3.0, ALL, unreachable=False)
+    assert (made.entries[0].phase, made.entries[0].owner, made.entries[0].target) == (Phase.BACK, 2, 3)
+
+    made = Coordinator(1, 1, "", LeastShards())
+    made.set_members(0.0, ALL, unreachable=False)
+    made.receive(0.0, 1, Report(TERM, 1, 0, True))
+    made.receive(0.0, 2, Report(TERM, 1, 0, True, True, (), ((0, 3),)))
+    assert (made.entries[0].phase, made.entries[0].owner, made.entries[0].target) == (Phase.BACK, 2, 3)
 
 
 def test_all_hear_of_a_region_that_has_come_back() -> None:

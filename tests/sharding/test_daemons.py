@@ -29,6 +29,7 @@ from casty_trio import (
     UnknownMessageTypeError,
     daemon_id,
 )
+from casty_trio.model.daemons import DAEMONS_MOST
 from casty_trio.protocol.shards import shard_of
 from casty_trio.testing import Simulation
 from tests.cluster.clusters import PORT, Cluster, cluster, run
@@ -382,8 +383,22 @@ def test_misuse() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 100, 1_000])
+@pytest.mark.parametrize("count", [1, 2, 7, 100, 1_000, DAEMONS_MOST])
 def test_ids_are_spread_one_to_a_shard(count: int) -> None:
     """S4: so no two members differ by more than one worker."""
-    wanted = range(count) if count <= 100 else range(0, count, 37)
-    assert [shard_of(daemon_id(index, count), count) for index in wanted] == list(wanted)
+    assert [shard_of(daemon_id(index, count), count) for index in range(count)] == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "text"),
+    [
+        (4, 4, "0 to 3, not 4"),
+        (-1, 4, "0 to 3, not -1"),
+        (True, 4, "not True"),
+        (0, 0, "1 to 10000, not 0"),
+        ("0", 1, "not '0'"),
+    ],
+)
+def test_there_is_no_id_of_no_worker(index: Any, count: Any, text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        daemon_id(index, count)

@@ -119,7 +119,7 @@ def test_ids_that_look_alike_are_not_one(on_node: Runner) -> None:
     on_node(program)
 
 
-@pytest.mark.parametrize("entity_id", ["", None, 5, b"a", "\ud800"])
+@pytest.mark.parametrize("entity_id", ["", None, 5, b"a", "\ud800", ["a"]])
 def test_what_is_no_id(on_node: Runner, entity_id: Any) -> None:
     """It raises at the caller, starts nothing and counts nothing."""
 
@@ -128,6 +128,8 @@ def test_what_is_no_id(on_node: Runner, entity_id: Any) -> None:
             carts.tell(ShardEnvelope(entity_id, Put(1)))
         with pytest.raises(UsageError, match="entity id is a text"):
             await node.ask(carts, to(entity_id, GetAll))
+        with pytest.raises(UsageError, match="entity id is a text"):
+            node.entity_home("cart", entity_id)
         with pytest.raises(UsageError, match="ShardEnvelope"):
             carts.tell(Put(1))  # type: ignore[arg-type]
         assert node.statistics().actors == 1

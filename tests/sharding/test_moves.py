@@ -21,6 +21,7 @@ from casty_trio import (
     MailboxFullError,
     RendezvousHash,
     Settings,
+    SettingsError,
     ShardEnvelope,
     ShardHomeChanged,
     ShardHost,
@@ -147,12 +148,22 @@ def test_each_step_of_a_move_is_told_where_it_is_taken() -> None:
     cluster_of(1, scenario)
 
 
+def test_entities_have_less_time_than_the_move() -> None:
+    """S4: else a shard whose entities are never idle would begin to move again and again, and never have moved."""
+    with pytest.raises(
+        SettingsError, match=r"ShardingSettings.drain_timeout must be seconds, less than hand_off_timeout, not 15.0"
+    ):
+        ShardingSettings(drain_timeout=15.0)
+    with pytest.raises(SettingsError, match="hand_off_timeout, not 5"):
+        ShardingSettings(hand_off_timeout=4.0)
+
+
 def test_a_marker_that_does_not_come_calls_the_move_off() -> None:
     """S2: nothing is forced; after `hand_off_timeout` the shard is where it was, and moves when the node is heard again."""
 
     async def scenario(cluster: Cluster) -> None:
         log, refs = Log(), dict[str, Carts]()
-        settings = Settings(sharding=ShardingSettings(hand_off_timeout=1.0))
+        settings = Settings(sharding=ShardingSettings(hand_off_timeout=1.0, drain_timeout=0.5))
         await cluster.form("n1", "n3", begin=opener(log, refs), settings=settings)
         await settled(cluster, 2)
         finished = collected(cluster.systems["n1"], HandOffFinished)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ import trio
 
 from casty_trio import (
     ActorRef,
+    ActorStoppedError,
+    Behavior,
     Behaviors,
     ClusteredActorSystem,
     EntitySettings,
+    EntityStore,
     Passivation,
     Settings,
     ShardClaim,
@@ -36,7 +39,7 @@ Region = ActorRef[ShardEnvelope[Msg]]
 Body = Callable[[ClusteredActorSystem, Region, Diary], Awaitable[None]]
 
 
-def life(body: Body, store: MemoryStore, entities: EntitySettings | None = None, **sharded: Any) -> Diary:
+def life(body: Body, store: EntityStore, entities: EntitySettings | None = None, **sharded: Any) -> Diary:
     """One life of a node."""
     diary = Diary()
 
@@ -132,6 +135,68 @@ def test_who_fails_starts_again() -> None:
         assert store.all() == {"0"}
 
     life(body, store, EntitySettings(restart_least=2.0, restart_most=5.0))
+
+
+def test_messages_do_not_multiply_restarts() -> None:
+    """One that fails whatever it is told waits for one restart, however many messages have started it in between."""
+    store = MemoryStore()
+    starts: list[float] = []
+
+    def broken(entity_id: str) -> Behavior[Msg]:
+        starts.append(trio.current_time())
+        raise RuntimeError(f"{entity_id} cannot begin")
+
+    async def scenario(sim: Simulation) -> None:
+        settings = Settings(entities=EntitySettings(restart_least=1.0, restart_most=10.0))
+        async with make_node(sim, settings=settings) as system:
+            region = system.spawn(Behaviors.sharded(broken, num_shards=SHARDS, remember_entities=store), "cart")
+            for number in range(50):
+                region.tell(ShardEnvelope("0", Say(number)))
+                await trio.sleep(0.5)
+            await trio.sleep(60)
+            late = [at for at in starts if at > trio.current_time() - 50]
+            assert 4 <= len(late) <= 8, "one in ten seconds, more or less"
+
+    simulate(scenario, 1)
+
+
+def test_what_a_store_gives_that_is_no_id_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of the program's store stops neither the node nor those entities whose ids are right."""
+    store = MemoryStore()
+
+    class Odd(EntityStore):
+        async def claim(self, claim: ShardClaim) -> Collection[str]:
+            found: list[Any] = [5, "", "\ud800", *await store.claim(claim)]
+            return found
+
+        async def update(self, claim: ShardClaim, started: Collection[str], stopped: Collection[str]) -> None:
+            await store.update(claim, started, stopped)
+
+    store.ids[shard_of("a", SHARDS)] = {"a"}
+    diary = life(wait, Odd())
+    assert diary.actors("a") == 1
+    assert "claim gave 5, which is left out" in caplog.text
+
+
+def test_mail_is_refused_where_the_store_has_a_later_owner(caplog: pytest.LogCaptureFixture) -> None:
+    """S6: as when two clusters have one store; nobody waits for what cannot be stored."""
+
+    class Taken(EntityStore):
+        async def claim(self, claim: ShardClaim) -> Collection[str]:
+            raise StaleOwnerError("another cluster has it")
+
+        async def update(self, claim: ShardClaim, started: Collection[str], stopped: Collection[str]) -> None:
+            raise StaleOwnerError("another cluster has it")
+
+    async def body(system: ClusteredActorSystem, region: Region, diary: Diary) -> None:
+        await trio.sleep(1)
+        for _ in range(2):
+            with pytest.raises(ActorStoppedError, match="later owner in the store: another cluster has it"):
+                await system.ask(region, who, timeout=5)
+        assert diary.actors("0") == 0
+
+    life(body, Taken())
+    assert "another cluster has it" in caplog.text
 
 
 def test_a_block_that_is_cancelled_forgets_nothing() -> None:

@@ -86,7 +86,7 @@ PLANTED: Final = (
     Bug(
         "no refutation",
         "a node does not see that it is accused",
-        seed=8,
+        seed=0,
         invariant="C2, C4, C5 members",
         plant=partial(patch.object, membership, "accused", lambda view, uid: None),
     ),
@@ -100,14 +100,14 @@ PLANTED: Final = (
     Bug(
         "no tombstones",
         "who was removed is not remembered, so it may return",
-        seed=2,
+        seed=0,
         invariant="C2, C4, C5 members",
         plant=partial(patch.object, View, "without", _without),
     ),
     Bug(
         "no guard",
         "a node that was late itself judges others all the same",
-        seed=8,
+        seed=15,
         invariant="I9 accuracy",
         settings={"settings": Settings(detector=DetectorSettings(late_after=math.inf))},
     ),
@@ -121,7 +121,7 @@ PLANTED: Final = (
     Bug(
         "no downing",
         "nobody is ever declared down",
-        seed=4,
+        seed=2,
         invariant="C6 one side",
         settings={"downing": None},
     ),

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CANARY = Path(__file__).parent / "canary.py"
 
 
@@ -30,6 +32,7 @@ def test_four_processes_print_one_digest() -> None:
     assert len(found[0]) == 8
 
 
+@pytest.mark.long
 def test_the_flag_is_needed() -> None:
     # The seed alone would do for a handful of tasks; the thousands of waiters are here to show that it does not.
     assert len(set(digests("--without-flag"))) > 1
