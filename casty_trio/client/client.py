@@ -148,7 +148,8 @@ class ClusterClient(Sending):
 
         Raises:
             ConnectError: no contact point answered within ``connect_timeout``.
-            HandshakeError: one refused this client for good: another system name or protocol version.
+            HandshakeError: all refused this client for good: another system name, protocol version or secret, say. It is the
+                first one's; its notes tell what the others said.
             SystemClosedError: it was entered before; make a new one.
         """
         if self._entered:
@@ -181,8 +182,7 @@ class ClusterClient(Sending):
         """Send what is queued, say goodbye, and end everything the client runs.
 
         Raises:
-            LinkError: the cluster refused the client for good while it reconnected, or there was no contact for
-                ``reconnect_timeout`` (`ReconnectTimeoutError`); only when the body did not raise.
+            ReconnectTimeoutError: there was no contact for ``reconnect_timeout``; only when the body did not raise.
         """
         stopping: BaseException | None = None
         try:
@@ -321,7 +321,7 @@ class ClusterClient(Sending):
             OutcomeUnknownError: the connection ended after the ask was written.
             MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
-            SystemClosedError: the client has left its block, or is about to: it was cancelled, or refused for good.
+            SystemClosedError: the client has left its block, or is about to: cancelled, or too long without a contact.
             UsageError: the ref is not this client's.
             SettingsError: the timeout is negative or no number.
 
