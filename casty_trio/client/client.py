@@ -34,7 +34,7 @@ from casty_trio.errors import (
     SystemClosedError,
     UsageError,
 )
-from casty_trio.link.parking import parking_class, running_clock
+from casty_trio.link.parking import parking_class, running_clock, running_thread
 from casty_trio.model.address import AddressMap, address_map_of, check_name
 from casty_trio.model.annotations import factory_message_types
 from casty_trio.model.blocks import leave_nursery
@@ -155,7 +155,7 @@ class ClusterClient(Sending):
         if self._entered:
             raise SystemClosedError("this client was entered before: make a new one for a new block")
         self._entered = True  # at once: of two tasks that enter together, one does
-        self._open_parking, self._now = parking_class(), running_clock()
+        self._open_parking, self._now, self.thread = parking_class(), running_clock(), running_thread()
         deadline = self._now() + self._connect_timeout
         try:
             link = await self.stream.connect(self._connect_timeout)
@@ -322,7 +322,7 @@ class ClusterClient(Sending):
             MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
             SystemClosedError: the client has left its block, or is about to: cancelled, or too long without a contact.
-            UsageError: the ref is not this client's.
+            UsageError: the ref is not this client's, or it is another thread or event loop that asks.
             SettingsError: the timeout is negative or no number.
 
         Example:
@@ -393,6 +393,7 @@ class ClusterClient(Sending):
         Raises:
             UsageError: the ref is not one of `spawn`.
         """
+        self.check_thread()
         await self.actors.stop(ref)
 
     def events(self, event_type: type[E], *, capacity: int = 1024) -> AbstractAsyncContextManager[AsyncIterator[E | Lagged]]:
