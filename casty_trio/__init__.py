@@ -144,6 +144,7 @@ from casty_trio.model import (
     PubSub as PubSub,
     ReachableMember as ReachableMember,
     ReceptionistMessage as ReceptionistMessage,
+    ReceptionistSettings as ReceptionistSettings,
     Register as Register,
     RegistrySettings as RegistrySettings,
     RememberingFull as RememberingFull,

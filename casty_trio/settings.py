@@ -21,7 +21,7 @@ from casty_trio.model.client_settings import ClientSettings
 from casty_trio.model.cluster_settings import ClusterSettings
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.model.entity_settings import EntitySettings
-from casty_trio.model.registry_settings import RegistrySettings
+from casty_trio.model.registry_settings import ReceptionistSettings, RegistrySettings
 from casty_trio.model.settings import AccessSettings, ActorSettings, LinkSettings, ShutdownSettings
 from casty_trio.model.sharding_settings import ShardingSettings
 from casty_trio.model.singleton_settings import SingletonSettings
@@ -50,7 +50,7 @@ class Settings:
         entities: the actors of entities: how they end.
         singletons: the actors that a cluster has one of: how they move.
         sharding: how shards move, and what waits meanwhile.
-        receptionist: how nodes agree on who offers which service.
+        receptionist: how nodes agree on who offers which service, and which of them clients connect to.
         pubsub: how nodes agree on who has subscribed to which topic.
         client: a client: how it finds nodes, how long it holds what it cannot send, and when it gives up.
 
@@ -69,7 +69,7 @@ class Settings:
     entities: EntitySettings = field(default_factory=EntitySettings)
     singletons: SingletonSettings = field(default_factory=SingletonSettings)
     sharding: ShardingSettings = field(default_factory=ShardingSettings)
-    receptionist: RegistrySettings = field(default_factory=RegistrySettings)
+    receptionist: ReceptionistSettings = field(default_factory=ReceptionistSettings)
     pubsub: RegistrySettings = field(default_factory=RegistrySettings)
     client: ClientSettings = field(default_factory=ClientSettings)
 

@@ -28,7 +28,7 @@ from casty_trio.errors import (
     SelfAskError,
     UsageError,
 )
-from casty_trio.link.parking import Parking, parking_class
+from casty_trio.link.parking import Parking, parking_class, running_thread
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.checks import check_instance
 from casty_trio.model.interpreter import afresh, collect, collect_later
@@ -80,9 +80,12 @@ class LocalActorRef(ActorRef[M]):
         return self.client.address_of(self.cell.path, self.cell.incarnation)
 
     def tell(self, message: M) -> None:
+        if running_thread() != self.client.thread:  # `check_thread`, without the call
+            raise self.client.used_elsewhere()
         self.cell.put(message)
 
     async def send(self, message: M) -> None:
+        self.client.check_thread()
         await checkpoint()
         await self.cell.send(message)
 

@@ -53,9 +53,12 @@ def check_arguments(timeout: object, converter: object, link: object, discovery:
 def checked_place(host: str, port: int, advertised_host: str | None, advertised_port: int | None) -> tuple[str, int]:
     """What a client gives as its own host and port in handshakes and refs."""
     check_host("client_host", host)
-    check_port("client_port", port)
     if advertised_host is not None:
         check_host("advertised_host", advertised_host)
+    for name, given in (("client_host", host), ("advertised_host", advertised_host)):
+        if given == "":
+            refuse(name, given, "the name or the address of a host")
+    check_port("client_port", port)
     if advertised_port is not None:
         check_port("advertised_port", advertised_port)
     return (

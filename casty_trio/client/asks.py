@@ -13,7 +13,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from casty_trio.errors import AskTimeoutError
-from casty_trio.link.parking import Parking
+from casty_trio.link.parking import Parking, running_thread
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.deadlines import DeadlineHeap
 from casty_trio.model.ref import ActorRef
@@ -51,6 +51,8 @@ class ClientAsk(ActorRef[Any]):
         return self.asker.address_of(f"/$asks/{self.number}", self.number)
 
     def tell(self, message: Any) -> None:
+        if running_thread() != self.asker.thread:  # `check_thread`, without the call
+            raise self.asker.used_elsewhere()
         if self.closed:
             self.asker.drop(message, "the ask is over: a late or second reply")
             return
@@ -61,6 +63,7 @@ class ClientAsk(ActorRef[Any]):
         self.parking.unpark()
 
     async def send(self, message: Any) -> None:
+        self.asker.check_thread()
         await checkpoint()
         self.tell(message)
 

@@ -34,7 +34,7 @@ from casty_trio.errors import (
     SystemClosedError,
     UsageError,
 )
-from casty_trio.link.parking import parking_class, running_clock
+from casty_trio.link.parking import parking_class, running_clock, running_thread
 from casty_trio.model.address import AddressMap, address_map_of, check_name
 from casty_trio.model.annotations import factory_message_types
 from casty_trio.model.blocks import leave_nursery
@@ -148,13 +148,14 @@ class ClusterClient(Sending):
 
         Raises:
             ConnectError: no contact point answered within ``connect_timeout``.
-            HandshakeError: one refused this client for good: another system name or protocol version.
+            HandshakeError: all refused this client for good: another system name, protocol version or secret, say. It is the
+                first one's; its notes tell what the others said.
             SystemClosedError: it was entered before; make a new one.
         """
         if self._entered:
             raise SystemClosedError("this client was entered before: make a new one for a new block")
         self._entered = True  # at once: of two tasks that enter together, one does
-        self._open_parking, self._now = parking_class(), running_clock()
+        self._open_parking, self._now, self.thread = parking_class(), running_clock(), running_thread()
         deadline = self._now() + self._connect_timeout
         try:
             link = await self.stream.connect(self._connect_timeout)
@@ -181,8 +182,7 @@ class ClusterClient(Sending):
         """Send what is queued, say goodbye, and end everything the client runs.
 
         Raises:
-            LinkError: the cluster refused the client for good while it reconnected, or there was no contact for
-                ``reconnect_timeout`` (`ReconnectTimeoutError`); only when the body did not raise.
+            ReconnectTimeoutError: there was no contact for ``reconnect_timeout``; only when the body did not raise.
         """
         stopping: BaseException | None = None
         try:
@@ -321,8 +321,8 @@ class ClusterClient(Sending):
             OutcomeUnknownError: the connection ended after the ask was written.
             MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
-            SystemClosedError: the client has left its block, or is about to: it was cancelled, or refused for good.
-            UsageError: the ref is not this client's.
+            SystemClosedError: the client has left its block, or is about to: cancelled, or too long without a contact.
+            UsageError: the ref is not this client's, or it is another thread or event loop that asks.
             SettingsError: the timeout is negative or no number.
 
         Example:
@@ -393,6 +393,7 @@ class ClusterClient(Sending):
         Raises:
             UsageError: the ref is not one of `spawn`.
         """
+        self.check_thread()
         await self.actors.stop(ref)
 
     def events(self, event_type: type[E], *, capacity: int = 1024) -> AbstractAsyncContextManager[AsyncIterator[E | Lagged]]:

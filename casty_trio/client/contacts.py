@@ -50,10 +50,14 @@ class Contacts:
         """The same, those last where dialling has failed most often since it last did not."""
         return tuple(sorted(self.points, key=lambda contact: self._failed.get(contact, 0)))
 
-    def learn(self, topology: TopologySnapshot) -> None:
-        """Take over what the cluster says who its members are; where nobody serves there is nothing to learn."""
+    def learn(self, topology: TopologySnapshot, role: str = "") -> None:
+        """Take over what the cluster says who its members are; where nobody serves there is nothing to learn.
+
+        Those without ``role`` take no clients; with "" all do.
+        """
         silent = {member.uid for member in topology.unreachable}
-        serving = [each.address for each in topology.members if each.status in SERVING and each.uid not in silent]
+        members = [each for each in topology.members if role in ("", *each.roles)]
+        serving = [each.address for each in members if each.status in SERVING and each.uid not in silent]
         if serving:
             self._learnt = tuple(sorted(serving, key=self._rank)[: self._most])
 

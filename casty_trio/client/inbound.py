@@ -108,8 +108,8 @@ class Inbound:
         self.version = state.version
         self.shards = {shard_type.name: shard_type.num_shards for shard_type in state.shard_types}
         link = client.stream.link
-        client.routes.update(topology, link.peer.uid if link is not None else 0)
-        client.change_contacts(lambda contacts: contacts.learn(topology))
+        client.routes.update(topology, link.peer.uid if link is not None else 0, state.contact_role)
+        client.change_contacts(lambda contacts: contacts.learn(topology, state.contact_role))
         self.ready.set()
         client.stream.settle()
 

@@ -24,9 +24,9 @@ from casty_trio.client.services import ClientServices
 from casty_trio.client.stream import ClientStream
 from casty_trio.discovery import Lookup
 from casty_trio.env import Env
-from casty_trio.errors import LinkError, SystemClosedError, UnknownActorError
+from casty_trio.errors import LinkError, SystemClosedError, UnknownActorError, UsageError
 from casty_trio.link import Link, dial
-from casty_trio.link.parking import Parking, TrioParking
+from casty_trio.link.parking import Parking, TrioParking, running_thread
 from casty_trio.model.address import ActorAddress, AddressMap
 from casty_trio.model.client_events import (
     ClientEvent,
@@ -87,6 +87,7 @@ class ClientParts:
         self.routes: Routes = Routes(client)
         self._deadlines = Deadlines()
         self._dropped = 0
+        self.thread: int = 0  # that of the event loop which runs the block
         self._tasks: TaskGroup | None = None  # while the block is open
         self._open_parking: Callable[[], Parking] = TrioParking  # of which kind it is, the block tells
         self._now: Callable[[], float] = anyio.current_time
@@ -175,6 +176,22 @@ class ClientParts:
         with suppress(LinkError):  # the node hears of it when the connection ends, or at the deadline it was given
             ask.via.write_control(Kind.CANCEL, wire.pack(wire.CancelFrame(ask.number)))
 
+    def check_thread(self) -> None:
+        """See that it is the block's own thread that calls; of others nothing here would wake the tasks that wait."""
+        if running_thread() != self.thread:
+            raise self.used_elsewhere()
+
+    def used_elsewhere(self) -> UsageError:
+        """What a call in another thread than the block's raises, before it has touched anything."""
+        return UsageError(
+            "a client and its refs belong to the thread and event loop of the client's block: in another thread write "
+            "anyio.from_thread.run_sync(ref.tell, message) or anyio.from_thread.run(client.ask, ref, factory), with "
+            "token=anyio.lowlevel.current_token(), taken in the block, where anyio did not start the thread; or make a "
+            "client of its own there"
+        )
+
     def _check_open(self) -> None:
         if self._tasks is None:
             raise SystemClosedError("the client is used outside its block: write 'async with ClusterClient(...) as client'")
+        if running_thread() != self.thread:
+            raise self.used_elsewhere()

@@ -7,6 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty_trio.errors import EncodeError, LinkClosedError, LinkFullError, UsageError
+from casty_trio.link.parking import running_thread
 from casty_trio.model.address import ActorAddress, quote_name
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.ref import ActorRef
@@ -58,6 +59,8 @@ class WireRef(ActorRef[M]):
         stream.write(kind, body)
 
     def tell(self, message: M) -> None:
+        if running_thread() != self.client.thread:  # `check_thread`, without the call
+            raise self.client.used_elsewhere()
         kind, body = self.frame(message, 0, None)
         try:
             self.route(message, 0).write(kind, body)
@@ -65,6 +68,7 @@ class WireRef(ActorRef[M]):
             self.client.drop(message, str(error))
 
     async def send(self, message: M) -> None:
+        self.client.check_thread()
         kind, body = self.frame(message, 0, None)
         try:
             await self.route(message, 0).send(kind, body)

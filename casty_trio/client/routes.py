@@ -1,9 +1,10 @@
 """Which stream a message takes: straight to the node where its entity lives, or through the contact. Floor: client.
 
-Where shards live, the cluster's state tells. What lives nowhere yet, or on the contact, or on a node that could not be
-reached a short while ago, goes through the contact, which passes it on. A shard changes its stream only when nothing can be
-on its way on the old one that a new message might overtake: when the last message was an ask that has been answered, or
-after a pause.
+Where shards live, the cluster's state tells. What lives nowhere yet, or on the contact, or on a node that takes no clients
+or could not be reached a short while ago, goes through the contact, which passes it on.
+
+A shard changes its stream only when nothing can be on its way on the old one that a new message might overtake: when the
+last message was an ask that has been answered, or after a pause.
 """
 
 from __future__ import annotations
@@ -84,11 +85,12 @@ class Routes:
     def __len__(self) -> int:
         return len(self._direct)
 
-    def update(self, topology: TopologySnapshot, contact: int) -> None:
-        """Take over what a contact has told; ``contact`` is its uid."""
+    def update(self, topology: TopologySnapshot, contact: int, role: str = "") -> None:
+        """Take over what a contact has told; ``contact`` is its uid, ``role`` what those have that take clients."""
         silent = {member.uid for member in topology.unreachable}
         self._contact = contact
-        self._members = {member.uid: member for member in topology.members if member.uid not in silent}
+        taking = [member for member in topology.members if role in ("", *member.roles)]
+        self._members = {member.uid: member for member in taking if member.uid not in silent}
         known, self._homes, now = self._homes, dict(topology.shard_homes), anyio.current_time()
         for name, homes in self._homes.items():
             if name not in self.spread and any(home is not None and home.uid != contact for home in homes):
@@ -98,7 +100,7 @@ class Routes:
         self._shunned = {uid: shunned for uid, shunned in self._shunned.items() if uid in self._members}
         for uid, stream in list(self._direct.items()):
             if uid not in self._members:
-                stream.give_up("the node cannot be reached, or has left")
+                stream.give_up("the node cannot be reached, has left, or takes no clients")
 
     def entity(self, shard_type: str, entity_id: str, num_shards: int, ask: int) -> Stream:
         """The stream for a message to an entity."""

@@ -2,7 +2,8 @@
 
 What is written while there is no contact is held, up to a bound, the oldest dropped first. When a connection ends, asks
 that were written to it fail as outcome unknown, for nobody can tell; what was still queued goes out on the next one. Nothing
-is ever repeated. A node that has told the state of the cluster is a contact; one that does not is left for the next.
+is ever repeated. A node that has told the state of the cluster is a contact; one that does not is left for the next, as is
+one that refuses the client: an address may be another cluster's by now. Only who enters, and whom all refuse, is told so.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ __all__ = ["ClientStream", "held_of"]
 
 PASSING = frozenset({"closed", "timeout", "busy"})
 """Refusals that are no news to a client that looks for a node that has just gone."""
+
+HOPELESS: Final = PERMANENT | UNTRUSTED
+"""Refusals that the same contact point repeats; another may be of the right cluster."""
 
 IDLE: Final = 0.05
 """How often it is looked whether a contact that leaves still owes replies, in seconds."""
@@ -230,7 +234,7 @@ class ClientStream:
         """Connect to the first contact point that takes us, round after round.
 
         Raises:
-            HandshakeError: a contact point refuses us for good.
+            HandshakeError: all contact points refuse us for good; its notes tell what each but the first said.
             ConnectError: none answered by the deadline; its notes tell what each said.
         """
         told: dict[str, str] = {}
@@ -247,7 +251,6 @@ class ClientStream:
 
         Raises:
             ReconnectTimeoutError: there was no contact for longer than there may be.
-            HandshakeError: a contact point refuses us for good.
         """
         self._lost_at = anyio.current_time()
         try:
@@ -291,25 +294,26 @@ class ClientStream:
         if discovery is not None and not contacts.points:
             await self._discover(told)
         while True:
-            link = await self._dial_all(told, entering=entering)
+            refused: dict[Contact, HandshakeError] = {}
+            link = await self._dial_all(told, refused, entering=entering)
             if link is not None:
                 return link
             in_vain = discovery is not None and not await self._discover(told)
+            if entering and refused and refused.keys() >= set(contacts.points):
+                raise _refusal_of_all(refused)
             await self._back_off(min(settings.discovery_interval, settings.discovery_timeout) if in_vain else 0.0)
 
-    async def _dial_all(self, told: dict[str, str], *, entering: bool) -> Link | None:
-        """Dial each contact point once; the connection to the first that takes us."""
+    async def _dial_all(
+        self, told: dict[str, str], refused: dict[Contact, HandshakeError], *, entering: bool
+    ) -> Link | None:
+        """Dial each contact point once; the link to the first that takes us. Who never will is added to ``refused``."""
         contacts = self._client.contacts
-        candidates = contacts.candidates()
-        untrusted = dict[Contact, None]()
 
         def failed(contact: Contact, error: Exception) -> None:
             place, why = place_of(*contact), str(error) or type(error).__name__
             if isinstance(error, HandshakeError):
-                if error.code in UNTRUSTED:
-                    untrusted[contact] = None
-                if error.code in PERMANENT or (entering and len(untrusted) == len(candidates)):
-                    raise error
+                if error.code in HOPELESS:
+                    refused[contact] = error
                 if not entering and error.code not in PASSING and told.get(place) != why:
                     log.warning("%s did not take this client back: %s", place, why)
             elif not isinstance(error, OSError):
@@ -320,7 +324,7 @@ class ClientStream:
         dials = Dials(self._client.dial, failed)
         answer: tuple[Contact, Link] | None = None
         try:
-            answer = await dials.run(candidates)
+            answer = await dials.run(contacts.candidates())
         finally:
             for contact in dials.silent:
                 told.setdefault(place_of(*contact), "it has not answered")
@@ -410,6 +414,14 @@ class ClientStream:
         if self._alarm is not None:
             self._alarm.close()
         self._alarm = self._client.after(delay, call)
+
+
+def _refusal_of_all(refused: dict[Contact, HandshakeError]) -> HandshakeError:
+    """What the first of them said, with what the others said as its notes."""
+    first, *others = refused
+    for contact in others:
+        refused[first].add_note(f"{place_of(*contact)}: {refused[contact]}")
+    return refused[first]
 
 
 ASK_OF: Final[dict[int, Callable[[bytes], int]]] = {

@@ -11,7 +11,7 @@ import trio
 from casty_trio.cluster.barriers import BarrierService
 from casty_trio.cluster.changes import present
 from casty_trio.cluster.service import ClusterService, ClusterSetup
-from casty_trio.errors import NodeDownedError, SystemClosedError, UsageError, WaitTimeoutError
+from casty_trio.errors import HandshakeError, NodeDownedError, SystemClosedError, UsageError, WaitTimeoutError
 from casty_trio.model.address import check_name
 from casty_trio.model.checks import check_addresses, check_count, check_seconds
 from casty_trio.model.cluster_events import ClusterEvent, ClusterState
@@ -164,6 +164,19 @@ class MemberNode(RemoteNode):
     def downed(self) -> bool:
         """Whether this start of the node was declared down, and its block ends for that."""
         return self._ended is not None and not self._ended.left
+
+    def place_of(self, uid: int) -> tuple[str, int] | None:
+        return next((member.address for member in self.members if member.uid == uid), None)
+
+    def takes_clients(self, member: Member) -> bool:
+        """Whether clients may connect to a node."""
+        return self.all_settings.receptionist.role in ("", *member.roles)
+
+    def refusal_of_clients(self) -> HandshakeError | None:
+        if self.takes_clients(self.self_node):
+            return None
+        role = self.all_settings.receptionist.role
+        return HandshakeError("receptionist", f"{self.node_id} takes no clients: connect to a node with the role {role!r}")
 
     @property
     def joins_another(self) -> bool:

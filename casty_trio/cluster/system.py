@@ -470,7 +470,9 @@ class ClusteredActorSystem(MemberNode):
             self._push(connection, self._state())
 
     async def part_with_clients(self) -> None:
-        if any(member.uid != self.uid for member in self.members):  # else they have nowhere else to go
+        if any(
+            member.uid != self.uid and self.takes_clients(member) for member in self.members
+        ):  # else they have nowhere else to go
             await self._parting.ask(self.connections, self.link_settings.close_timeout)
 
     def connection_ended(self, connection: Connection) -> None:
@@ -494,7 +496,8 @@ class ClusteredActorSystem(MemberNode):
         return tuple(state for extension in self._extensions for state in extension.shard_types())
 
     def _state(self) -> bytes:
-        return pack_state(self._state_version, self.cluster_state, self.self_node, self._shard_types())
+        types, role = self._shard_types(), self.all_settings.receptionist.role
+        return pack_state(self._state_version, self.cluster_state, self.self_node, types, role)
 
 
 def _check_membership(quorum: object, downing: object, on_downed: object) -> None:

@@ -23,12 +23,14 @@ def topology_of(
     return TopologySnapshot(state.members, state.leader, state.unreachable, homes, registry)
 
 
-def pack_state(version: int, state: ClusterState, me: Member, shard_types: tuple[wire.ShardTypeState, ...]) -> bytes:
-    """The same as the body of a STATE frame; services go by themselves."""
+def pack_state(
+    version: int, state: ClusterState, me: Member, shard_types: tuple[wire.ShardTypeState, ...], contact_role: str
+) -> bytes:
+    """The same as the body of a STATE frame, and who takes clients; services go by themselves."""
     members = state.members or (me,)  # a node serves its clients before it is in a cluster, too
     silent = {member.uid for member in state.unreachable}
     rows = tuple(
         wire.MemberState(m.node_id, m.host, m.port, m.uid, str(m.status), m.roles, m.uid in silent) for m in members
     )
     leader = state.members.index(state.leader) if state.leader is not None else -1
-    return wire.pack(wire.StateFrame(version, rows, leader, shard_types))
+    return wire.pack(wire.StateFrame(version, rows, leader, shard_types, contact_role))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from threading import get_ident as running_thread
 from typing import Protocol
 
 import trio
 from anyio.lowlevel import current_token
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-__all__ = ["AsyncioParking", "Parking", "TrioParking", "parking_class", "running_clock"]
+__all__ = ["AsyncioParking", "Parking", "TrioParking", "parking_class", "running_clock", "running_thread"]
 
 
 class Parking(Protocol):

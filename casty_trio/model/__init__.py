@@ -80,7 +80,10 @@ from casty_trio.model.pubsub import (
     Topic as Topic,
 )
 from casty_trio.model.ref import ActorRef as ActorRef
-from casty_trio.model.registry_settings import RegistrySettings as RegistrySettings
+from casty_trio.model.registry_settings import (
+    ReceptionistSettings as ReceptionistSettings,
+    RegistrySettings as RegistrySettings,
+)
 from casty_trio.model.remembering import EntityStore as EntityStore, ShardClaim as ShardClaim
 from casty_trio.model.services import (
     Deregister as Deregister,

@@ -130,6 +130,8 @@ def check_host(what: str, value: object) -> None:
     """See that a value can be the name or the address of a host; what it names is up to the system."""
     if not isinstance(value, str) or len(value) > LONGEST_HOST:
         refuse(what, value, f"a text of at most {LONGEST_HOST} characters")
+    if value.startswith("["):  # as in a URL, where the port follows; resolvers take it for a name that nobody has
+        refuse(what, value, f"an address without brackets, such as {value.strip('[]') or '::1'!r}")
 
 
 def check_port(what: str, value: object, *, least: int = 0) -> None:

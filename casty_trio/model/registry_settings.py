@@ -1,12 +1,13 @@
-"""The settings of what nodes tell each other about their actors: services, and topics. Floor F1."""
+"""The settings of what nodes tell each other about their actors, services and topics, and of who tells clients. Floor F1."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from casty_trio.model.checks import check_seconds
+from casty_trio.model.checks import check_seconds, refuse
+from casty_trio.model.member import LONGEST_ROLE
 
-__all__ = ["RegistrySettings"]
+__all__ = ["ReceptionistSettings", "RegistrySettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,24 @@ class RegistrySettings:
 
     def __post_init__(self) -> None:
         check_seconds("RegistrySettings.compare_interval", self.compare_interval, positive=True, finite=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptionistSettings:
+    """How nodes agree on who offers which service, and which of them clients connect to.
+
+    Attributes:
+        compare_interval: as in `RegistrySettings`.
+        role: clients connect to the nodes with this role alone, and reach through them what lives on the others, which
+            refuse them; the same on every node. With "" each node takes clients.
+    """
+
+    compare_interval: float = 1.0
+    role: str = ""
+
+    def __post_init__(self) -> None:
+        check_seconds("ReceptionistSettings.compare_interval", self.compare_interval, positive=True, finite=True)
+        if type(self.role) is not str or len(self.role) > LONGEST_ROLE:
+            refuse(
+                "ReceptionistSettings.role", self.role, f'a role of at most {LONGEST_ROLE} characters, or "" for every node'
+            )

@@ -56,6 +56,7 @@ REFUSALS: Final = {
     "system": "the peer belongs to a system of another name",
     "self": "the peer has our uid: this end dialled itself, or somebody copied its identity",
     "role": "a peer of this role is not wanted here",
+    "receptionist": "the node takes no clients: those with the role of the receptionist do, which the reason names",
     "tls": "TLS was not agreed: the certificate of one end is missing, expired or of another authority; or one has no TLS",
     "certificate": "the peer's certificate is for another cluster, role or node than it says",
     "authentication": "the peer could not prove that it may connect",
@@ -68,7 +69,7 @@ REFUSALS: Final = {
 }
 """The codes of `HandshakeError` and what they mean. A driver may refuse with codes of its own as well."""
 
-PERMANENT: Final = frozenset({"version", "system", "self", "role", "authentication"})
+PERMANENT: Final = frozenset({"version", "system", "self", "role", "receptionist", "authentication"})
 """Refusals that trying again cannot change."""
 
 UNTRUSTED: Final = frozenset({"tls", "certificate"})

@@ -152,12 +152,16 @@ class ShardTypeState(msgspec.Struct, array_like=True, frozen=True):
 
 
 class StateFrame(msgspec.Struct, array_like=True, frozen=True):
-    """What clients have to know of the cluster; sent when they subscribe, and on every change."""
+    """What clients have to know of the cluster; sent when they subscribe, and on every change.
+
+    ``contact_role`` is what the nodes have that take clients; "" where all do.
+    """
 
     version: int
     members: tuple[MemberState, ...]
     leader: int
     shard_types: tuple[ShardTypeState, ...]
+    contact_role: str = ""
 
 
 F = TypeVar("F", bound=msgspec.Struct)

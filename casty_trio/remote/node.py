@@ -214,7 +214,8 @@ class RemoteNode(ActorSystem):
                 await self.serve(self.connect(link, visit.peer, their_dial=visit.dial))
 
     def _admit(self, visit: Visit, offer: Offer) -> HandshakeError | None:
-        refusal = visit.admit(offer)
+        refusal = self.refusal_of_clients() if offer.role == "client" else None
+        refusal = refusal or visit.admit(offer)
         if refusal is None and offer.role == "node":
             refusal = self.peers.admit(offer)
             peer = self.peers.known(offer.host, offer.port)
@@ -283,12 +284,20 @@ class RemoteNode(ActorSystem):
         if not same:
             del self._by_uid[uid]
 
+    def refusal_of_clients(self) -> HandshakeError | None:
+        """Why this node takes no clients, if it takes none."""
+        return None
+
     def connection_ended(self, connection: Connection) -> None:
         """There is one connection less."""
 
     def is_exposed(self, address: ActorAddress) -> bool:
         """Whether clients may reach the actor of that address, on whichever node it lives."""
         return False
+
+    def place_of(self, uid: int) -> tuple[str, int] | None:
+        """Where another node of the cluster is reached, by its uid."""
+        return None
 
     def peer_connected(self, peer: Peer) -> None:
         """There is a new connection to another node."""
@@ -320,31 +329,37 @@ class RemoteNode(ActorSystem):
             target = target or guest_at(self, path, frame.incarnation)
         elif frame.uid in (0, self.uid):
             target = self.services.exposed(path, frame.incarnation)
-        target = target or self._slot_at(path)
+        target = target or self._slot_at(path) or self._elsewhere(connection, frame)
         if target is None:
-            self.refuse(slot, self._unknown(connection, frame), path)
+            self.refuse(slot, self._unknown(connection, path), path)
             return
         message = self.decode(connection, frame.name, frame.body, slot, frame.path)
         if message is REFUSED:
             return
-        if slot is not None and isinstance(target, AskableRef):
-            target.tell_asked(message, slot)
-            return
         try:
-            target.tell(message)
-        except EncodeError as error:
+            if slot is not None and isinstance(target, AskableRef):
+                target.tell_asked(message, slot)
+            else:
+                target.tell(message)
+        except EncodeError as error:  # it is too large for another node, say
             self.refuse(slot, error, frame.path)
-        except MailboxFullError:
-            pass  # its sender is on another node, and the dead letter is counted
+        except MailboxFullError as error:  # of a tell its sender is elsewhere, and the dead letter is counted
+            if slot is not None:
+                slot.fail(error)
 
-    def _unknown(self, connection: Connection, frame: wire.ActorFrame) -> Exception:
-        path = escaped(frame.path)
+    def _elsewhere(self, connection: Connection, frame: wire.ActorFrame) -> ActorRef[Any] | None:
+        """A service or a reply ref of another node, which a client does not connect to: its messages are passed on."""
+        place = self.place_of(frame.uid) if connection.peer is None and frame.uid != self.uid else None
+        if place is None:
+            return None
+        address = ActorAddress(self.name, frame.path, *place, frame.uid, frame.incarnation)
+        allowed = is_reply(frame.path) or self.is_exposed(address)
+        return self.peers.ref(address, dial=True) if allowed else None
+
+    def _unknown(self, connection: Connection, path: str) -> Exception:
         if connection.peer is not None:
-            return UnknownActorError(f"{self.node_id} has no such actor at {path}")
-        address = ActorAddress(self.name, frame.path, uid=frame.uid, incarnation=frame.incarnation)
-        if frame.uid != self.uid and self.is_exposed(address):
-            return UnknownActorError(f"{path} lives on another node, which this client does not reach")
-        return UnknownActorError(f"{path} is not exposed to clients, or has stopped")
+            return UnknownActorError(f"{self.node_id} has no such actor at {escaped(path)}")
+        return UnknownActorError(f"{escaped(path)} is not exposed to clients, or has stopped")
 
     def decode(self, connection: Connection, name: str, body: Any, slot: ReplySlot | None, target: str) -> Any:
         """The message in a frame, or `REFUSED`; a bad one costs itself only: a nack, a dead letter, a line in the log."""
@@ -415,9 +430,7 @@ class RemoteNode(ActorSystem):
 
     def _may_name(self, address: ActorAddress, connection: Connection) -> bool:
         """Whether a client may send a ref: that of a service, a reply ref, or one that this connection has brought it."""
-        path = address.path
-        replies = SLOT_PATH.fullmatch(path) is not None or ASK_PATH.fullmatch(path) is not None
-        return replies or connection.has_sent(address) or self.is_exposed(address)
+        return is_reply(address.path) or connection.has_sent(address) or self.is_exposed(address)
 
     def lives_at(self, host: str, port: int) -> bool:
         """Whether that is this node's own address."""
@@ -475,3 +488,8 @@ def _check_arguments(converter: object, insecure: object, link: object, access: 
     check_flag("insecure", insecure)
     check_instance("link", link, LinkSettings)
     check_instance("access", access, AccessSettings)
+
+
+def is_reply(path: str) -> bool:
+    """Whether a reply ref stands there, on whichever node: nobody can guess the number of one."""
+    return SLOT_PATH.fullmatch(path) is not None or ASK_PATH.fullmatch(path) is not None

@@ -291,7 +291,14 @@ def test_every_setting_makes_a_difference_somewhere() -> None:
     assert {name for name, *_ in DIFFERENCES} == {field.name for field in dataclasses.fields(ActorSettings)}
     settings = {name for name, thing in vars(casty_trio).items() if name.endswith("Settings") and isinstance(thing, type)}
     nodes = {"AccessSettings", "ClusterSettings", "DetectorSettings", "LinkSettings"}
-    above = {"ClientSettings", "EntitySettings", "RegistrySettings", "ShardingSettings", "SingletonSettings"}
+    above = {
+        "ClientSettings",
+        "EntitySettings",
+        "ReceptionistSettings",
+        "RegistrySettings",
+        "ShardingSettings",
+        "SingletonSettings",
+    }
     assert settings == nodes | above | {"ActorSettings", "Settings", "ShutdownSettings"}
 
 

@@ -8,6 +8,7 @@ import trio
 
 from casty_trio import (
     ClusterClient,
+    ClusteredActorSystem,
     ConnectError,
     HandshakeError,
     InvalidNameError,
@@ -279,6 +280,10 @@ def test_a_client_that_could_not_enter_may_try_again() -> None:
         ({"contact_points": [("node-1", 65_536)]}, SettingsError),
         ({"contact_points": [("", 25_520)]}, SettingsError),
         ({"contact_points": [("node-1", "25520")]}, SettingsError),
+        ({"contact_points": [("[::1]", 25_520)]}, SettingsError),
+        ({"client_host": ""}, SettingsError),
+        ({"advertised_host": ""}, SettingsError),
+        ({"advertised_host": "[fe80::1]"}, SettingsError),
         ({"connect_timeout": 0}, SettingsError),
         ({"connect_timeout": math.nan}, SettingsError),
         ({"system_name": "a b"}, InvalidNameError),
@@ -289,6 +294,13 @@ def test_settings_that_cannot_be(arguments: dict[str, Any], error: type[Exceptio
     """They are refused where they are given, by name."""
     with pytest.raises(error):
         ClusterClient(**{"contact_points": CONTACT, "system_name": "shop", **arguments})
+
+
+def test_an_address_in_brackets_is_refused_with_the_one_without() -> None:
+    with pytest.raises(SettingsError, match="a host in contact_points must be an address without brackets, such as '::1'"):
+        ClusterClient([("[::1]", 25_520)], "shop")
+    with pytest.raises(SettingsError, match="seed_nodes"):
+        ClusteredActorSystem("shop", "127.0.0.1", 0, "n1", seed_nodes=[("[::1]", 25_520)])
 
 
 # --- Outside the block ------------------------------------------------------------

@@ -8,11 +8,13 @@ import pytest
 import trio
 
 from casty_trio import (
+    ClientSettings,
     ClusterClient,
     ClusteredActorSystem,
     ConnectError,
-    HandshakeError,
     OutcomeUnknownError,
+    ReconnectTimeoutError,
+    Settings,
     ShardEnvelope,
     SystemClosedError,
 )
@@ -117,8 +119,8 @@ def test_an_ask_while_the_block_is_being_left() -> None:
     simulate(scenario, 1)
 
 
-def test_a_refusal_for_good_while_reconnecting_ends_the_block() -> None:
-    """L12: the one error of ours is raised by itself, not in a group."""
+def test_where_only_others_are_found_too_long_the_block_ends() -> None:
+    """L12: the one error of ours is raised by itself, not in a group; its notes tell who refused the client."""
 
     async def scenario(sim: Simulation) -> None:
         async def nodes(running: trio.Event) -> None:
@@ -134,9 +136,11 @@ def test_a_refusal_for_good_while_reconnecting_ends_the_block() -> None:
             running = trio.Event()
             nursery.start_soon(nodes, running)
             await running.wait()
-            with pytest.raises(HandshakeError, match="system"):
-                async with make_client(sim):
+            settings = Settings(client=ClientSettings(reconnect_timeout=20.0))
+            with pytest.raises(ReconnectTimeoutError) as caught:
+                async with make_client(sim, settings=settings):
                     await trio.sleep(60)
+            assert any("node-1" in note and "system" in note for note in caught.value.__notes__)
             nursery.cancel_scope.cancel()
 
     simulate(scenario, 1)

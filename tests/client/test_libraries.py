@@ -43,8 +43,8 @@ T = TypeVar("T")
 class NodeInThread:
     """A node of its own, with a Trio loop of its own; ``port`` tells where."""
 
-    def __init__(self, port: int = 0, **settings: Any) -> None:
-        self._settings = settings
+    def __init__(self, port: int = 0, *, name: str = NAME, **settings: Any) -> None:
+        self._name, self._settings = name, settings
         self._started: queue.Queue[tuple[int, trio.lowlevel.TrioToken]] = queue.Queue()
         self._leave = trio.Event()
         self._thread = threading.Thread(target=trio.run, args=(self._run, port))
@@ -62,7 +62,7 @@ class NodeInThread:
         assert not self._thread.is_alive()
 
     async def _run(self, port: int) -> None:
-        async with ClusteredActorSystem(NAME, "127.0.0.1", port, "node-1", **self._settings) as node:
+        async with ClusteredActorSystem(self._name, "127.0.0.1", port, "node-1", **self._settings) as node:
             open_shop(node)
             self.node = node
             self._started.put((node.address.port or 0, trio.lowlevel.current_trio_token()))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from casty_trio import (
     ActorAddress,
@@ -286,8 +287,9 @@ def test_which_of_the_refs_it_was_sent_a_client_may_send_back(monkeypatch: pytes
     with_client(program, names=("n1", "n2"))
 
 
-def test_a_message_for_a_service_of_another_node_reaches_nobody_else() -> None:
-    """W8: when the client has no way there, it is refused, though another actor of that path and incarnation lives here."""
+def test_a_message_for_a_service_of_another_node_reaches_that_one() -> None:
+    """W8 and K1: when the client has no way there, its contact passes it on, though an actor of that path and incarnation
+    lives there, too; where that node is no member any more, it is refused."""
 
     async def program(sim: Simulation, nodes: Cluster, client: ClusterClient) -> None:
         one, two = (each.ref for each in client.lookup(ECHO).instances)
@@ -296,8 +298,10 @@ def test_a_message_for_a_service_of_another_node_reaches_nobody_else() -> None:
         assert contact is not None
         far = two if contact.peer.node_id == "n1" else one
         client.routes._shunned = {far.address.uid: (1, trio.current_time() + 100)}
-        with pytest.raises(UnknownActorError, match="lives on another node, which this client does not reach"):
-            await say(client, far)
+        assert await say(client, far) == f"hello from {'n2' if contact.peer.node_id == 'n1' else 'n1'}"
+        nobody = ClientRef(client, replace(far.address, uid=5))
+        with pytest.raises(UnknownActorError, match="is not exposed to clients, or has stopped"):
+            await say(client, nobody)
 
     with_client(program, names=("n1", "n2"))
 

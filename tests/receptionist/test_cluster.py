@@ -19,8 +19,8 @@ from casty_trio import (
     Deregister,
     Listing,
     ProtocolError,
+    ReceptionistSettings,
     Register,
-    RegistrySettings,
     ServiceKey,
     Settings,
     Subscribe,
@@ -198,7 +198,7 @@ def test_what_was_lost_on_the_way_comes_when_nodes_compare(seed: int) -> None:
     """R1: through a third node, too, when two of them do not hear each other; and every ``compare_interval``."""
 
     async def scenario(sim: Simulation) -> None:
-        settings = Settings(receptionist=RegistrySettings(compare_interval=0.5))
+        settings = Settings(receptionist=ReceptionistSettings(compare_interval=0.5))
         async with cluster(sim, settings=settings, downing=None) as nodes:
             await nodes.form(*THREE)
             await trio.sleep(3.0)
