@@ -13,16 +13,17 @@ from casty_trio.cluster.changes import present
 from casty_trio.cluster.service import ClusterService, ClusterSetup
 from casty_trio.errors import HandshakeError, NodeDownedError, SystemClosedError, UsageError, WaitTimeoutError
 from casty_trio.model.address import check_name
-from casty_trio.model.checks import check_addresses, check_count, check_seconds
+from casty_trio.model.checks import check_addresses, check_choice, check_count, check_instance, check_seconds
 from casty_trio.model.cluster_events import ClusterEvent, ClusterState
 from casty_trio.model.events import Event
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.statistics import MembershipStatistics
+from casty_trio.protocol.downing import DowningStrategy
 from casty_trio.protocol.effects import Ended
 from casty_trio.protocol.frames import Kind
 from casty_trio.remote import Peer, RemoteNode
 
-__all__ = ["Discovery", "MemberNode", "SeedNodes"]
+__all__ = ["Discovery", "MemberNode", "SeedNodes", "check_membership"]
 
 Address: TypeAlias = tuple[str, int]
 Discovery: TypeAlias = Callable[[], Awaitable[Iterable[Address]]]
@@ -397,3 +398,11 @@ class MemberNode(RemoteNode):
     def _snapshots(self) -> Iterable[Event]:
         """Further events that tell of the present."""
         return ()
+
+
+def check_membership(quorum: object, downing: object, on_downed: object) -> None:
+    """See that what a program asks of a node's membership can be meant."""
+    if quorum is not None:
+        check_count("required_quorum", quorum, 1)
+    check_instance("downing", downing, DowningStrategy)
+    check_choice("on_downed", on_downed, ("raise", "rejoin"))

@@ -15,7 +15,7 @@ from casty_trio.actors.ask import AskSlot
 from casty_trio.actors.refs import AskableRef
 from casty_trio.cluster.checked import Checked
 from casty_trio.cluster.extension import installed
-from casty_trio.cluster.member import MemberNode, SeedNodes
+from casty_trio.cluster.member import MemberNode, SeedNodes, check_membership
 from casty_trio.cluster.parting import Parting
 from casty_trio.cluster.service import ClusterSetup
 from casty_trio.cluster.telling import pack_state, topology_of
@@ -33,10 +33,7 @@ from casty_trio.model.address import ActorAddress, AddressMap
 from casty_trio.model.broadcast import BroadcastRef
 from casty_trio.model.checks import (
     check_addresses,
-    check_choice,
-    check_count,
     check_flag,
-    check_instance,
     check_roles,
     check_types,
 )
@@ -170,7 +167,7 @@ class ClusteredActorSystem(MemberNode):
             settings=settings,
             env=env,
         )
-        _check_membership(required_quorum, downing, on_downed)
+        check_membership(required_quorum, downing, on_downed)
         discovery, seeds = (seed_nodes, None) if callable(seed_nodes) else (None, check_addresses("seed_nodes", seed_nodes))
         sections = self.all_settings
         setup = ClusterSetup(seeds, check_roles("roles", roles), downing, sections.cluster, sections.detector)
@@ -470,9 +467,8 @@ class ClusteredActorSystem(MemberNode):
             self._push(connection, self._state())
 
     async def part_with_clients(self) -> None:
-        if any(
-            member.uid != self.uid and self.takes_clients(member) for member in self.members
-        ):  # else they have nowhere else to go
+        others = [member for member in self.members if member.uid != self.uid]
+        if any(map(self.takes_clients, others)):  # else they have nowhere else to go
             await self._parting.ask(self.connections, self.link_settings.close_timeout)
 
     def connection_ended(self, connection: Connection) -> None:
@@ -498,10 +494,3 @@ class ClusteredActorSystem(MemberNode):
     def _state(self) -> bytes:
         types, role = self._shard_types(), self.all_settings.receptionist.role
         return pack_state(self._state_version, self.cluster_state, self.self_node, types, role)
-
-
-def _check_membership(quorum: object, downing: object, on_downed: object) -> None:
-    if quorum is not None:
-        check_count("required_quorum", quorum, 1)
-    check_instance("downing", downing, DowningStrategy)
-    check_choice("on_downed", on_downed, ("raise", "rejoin"))
