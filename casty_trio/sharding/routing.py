@@ -63,7 +63,7 @@ class Routing:
         self._coordinator = 0
         self._told: list[int] = [0] * self.num_shards  # where shards were last, for events
         self._parked: dict[int, deque[Mail]] = {}
-        self._waiting = self._dropped = self._sent = self._strays = 0
+        self._waiting = self._unstored = self._dropped = self._sent = self._strays = 0
         self._coming: dict[int, tuple[homing.Epoch, list[Mail | None]]] = {}
         self._steps: dict[tuple[int, str], homing.Epoch] = {}  # of moves, as told last
         self._drains: dict[int, float] = {}  # until when the entities of a shard may go on
@@ -117,12 +117,33 @@ class Routing:
             self._send(where, mail)
 
     def _park(self, shard: int, mail: Mail) -> None:
-        if self._waiting >= self._settings.buffer:
-            self._dropped += 1
-            self._lose(mail, MailboxFullError(f"{self._waiting} messages wait for shards without a home: there is no room"))
+        if not self.has_room:
+            self._drop(mail, "shards without a home")
             return
         self._parked.setdefault(shard, deque()).append(mail)
         self._waiting += 1
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more message may wait on this node."""
+        return self._waiting + self._unstored < self._settings.buffer
+
+    def _drop(self, mail: Mail, what: str) -> None:
+        self._dropped += 1
+        held = self._waiting + self._unstored
+        self._lose(mail, MailboxFullError(f"{held} messages wait here, this one for {what}: there is no room"))
+
+    def admit(self, mail: Mail) -> bool:
+        """Whether there is room for mail of an entity that is not stored yet; it is counted, or refused."""
+        if self.has_room:
+            self._unstored += 1
+            return True
+        self._drop(mail, "an entity that is not stored yet")
+        return False
+
+    def dismiss(self, count: int) -> None:
+        """So much of it does not wait any more."""
+        self._unstored -= count
 
     def take_back(self, mails: Iterable[tuple[int, Mail]]) -> None:
         """Hold messages again that waited for a home which is gone: ahead of what has come since, in their order.
@@ -461,7 +482,7 @@ class Routing:
             hosted,
             sum(hosted.values()),
             sum(not uid for uid in self.homes.routes),
-            self._waiting,
+            self._waiting + self._unstored,
             self._dropped,
             self._sent,
             self._strays,
