@@ -402,7 +402,7 @@ def test_what_waits_for_the_store_is_bounded() -> None:
                 nursery.start_soon(ask, system, region, ids[1], 30.0)  # the last for which there is room
                 await trio.testing.wait_all_tasks_blocked()
                 for each in ids[:3]:
-                    with pytest.raises(MailboxFullError, match="3 messages wait here, this one for an entity"):
+                    with pytest.raises(MailboxFullError, match="3 messages wait for entities that are not stored yet"):
                         await ask(system, region, each, 30.0)
                 region.tell(ShardEnvelope(ids[0], Say(9)))
                 statistics = system.sharding_statistics("cart")
