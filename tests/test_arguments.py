@@ -140,7 +140,7 @@ def spread() -> Iterator[Row]:
     allowed, bad = "a number, 1 or more", [*NO_NUMBERS, None, 0.9]
     yield "EntitySettings.revive_rate", keyword(EntitySettings, "revive_rate"), allowed, bad
     finite = f"{SOME_SECONDS[0]} and finite"
-    for name in ("restart_least", "restart_most", "keeper_timeout"):
+    for name in ("restart_least", "restart_most", "keeper_timeout", "store_timeout"):
         yield f"EntitySettings.{name}", keyword(EntitySettings, name), finite, [*SOME_SECONDS[1], math.inf]
     kept, wrong = "a whole number, 1 to 100000", [*NO_NUMBERS, None, 0, 1.5, 100_001, math.inf]
     yield "EntitySettings.remembered_most", keyword(EntitySettings, "remembered_most"), kept, wrong

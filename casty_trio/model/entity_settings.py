@@ -28,6 +28,8 @@ class EntitySettings:
         remembered_most: how many entities of one type are remembered without a store, up to 100 000; further ones are not.
         keeper_timeout: how long a member that keeps the ids of entities, when there is no store, may tell nothing before it
             is not waited for, in seconds.
+        store_timeout: how long one call of a program's `EntityStore` may take, in seconds; then it is cancelled, and made
+            again after a while. More than the 10 seconds that a `SqliteEntityStore` waits for other writers.
     """
 
     stop_timeout: float = 10.0
@@ -36,10 +38,11 @@ class EntitySettings:
     restart_most: float = 60.0
     remembered_most: int = REMEMBERED_MOST
     keeper_timeout: float = 3.0
+    store_timeout: float = 15.0
 
     def __post_init__(self) -> None:
         check_seconds("EntitySettings.stop_timeout", self.stop_timeout)
         check_number("EntitySettings.revive_rate", self.revive_rate, "a number, 1 or more", 1)
         check_count("EntitySettings.remembered_most", self.remembered_most, 1, REMEMBERED_MOST)
-        for name in ("restart_least", "restart_most", "keeper_timeout"):
+        for name in ("restart_least", "restart_most", "keeper_timeout", "store_timeout"):
             check_seconds(f"EntitySettings.{name}", getattr(self, name), positive=True, finite=True)

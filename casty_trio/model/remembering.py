@@ -32,8 +32,12 @@ class EntityStore(ABC):
     """Keeps the ids of the entities that live, for types that are spawned with ``remember_entities=store``.
 
     All nodes have to reach the same ids. `SqliteEntityStore` is one for nodes of one machine; implement this for the
-    database that you have. Each call is one transaction. What it raises is logged, and it is called again after a while;
-    only a `StaleOwnerError` says that this node has nothing to say any more.
+    database that you have. Each call is one transaction. What it raises is logged, and it is called again after a while, for
+    longer and longer; so is one that takes more than ``EntitySettings.store_timeout`` seconds, which is cancelled, and must
+    not change anything later. Only a `StaleOwnerError` says that this node has nothing to say any more.
+
+    For one type a node makes one call at a time. The other shards do not wait for one that has failed, or whose call takes
+    more than a second: it is called beside them.
     """
 
     @abstractmethod

@@ -20,8 +20,8 @@ class ShardingSettings:
             is left goes on to the new owner. It is less than ``hand_off_timeout``, or busy shards would never move.
         leave_timeout: how long a node that leaves waits for its shards to have moved, in seconds; then their entities stop.
         rebalance_interval: how often it is looked whether shards are to move, and how long after a change, in seconds.
-        buffer: how many messages of one type a node holds while it is not known where they are to go; further ones are
-            dead letters.
+        buffer: how many messages of one type a node holds while it is not known where they are to go, or until their
+            entities are stored, where these are remembered; further ones are dead letters.
     """
 
     retry: float = 0.5

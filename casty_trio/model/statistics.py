@@ -35,8 +35,8 @@ class ShardingStatistics(msgspec.Struct, frozen=True):
         hosted: for each shard that is hosted here, how many of its entities run.
         entities: how many run here altogether.
         homeless: how many shards have no home that is known here, or are on their way to another.
-        held: how many messages wait for such shards.
-        dropped: how many of them there was no room for, since the type was spawned.
+        held: how many messages wait for such shards, or for the store of remembered entities.
+        dropped: how many there was no room for where those wait, since the type was spawned.
         sent: how many messages went to other nodes.
         strays: how many of another node were for a shard that is not here any more, and became dead letters.
         kept: how many ids this node keeps for the owners of shards, with ``remember_entities=True``.

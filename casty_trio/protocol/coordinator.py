@@ -11,66 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from casty_trio.model.allocation import AllocationStrategy, LeastShards, ShardHost, moves_of, place_of
-from casty_trio.protocol.homes import Say
+from casty_trio.protocol.coordinating import Began, Candidate, Effect, Ended, Failed, Timing
 from casty_trio.protocol.homing import Answer, Entry, Epoch, Hello, Phase, Plan, Query, Refuse, Report, Term, Word
+from casty_trio.protocol.placing import Say
+from casty_trio.protocol.rivals import Rivals, refusal
 
 __all__ = ["Began", "Candidate", "Coordinator", "Effect", "Ended", "Failed", "Timing"]
 
 CHUNK: Final = 4_000
 """So many entries go in one plan."""
-
-
-class Timing(msgspec.Struct, frozen=True):
-    """How patient a coordinator is, in seconds.
-
-    Attributes:
-        retry: what was not answered is said again after this.
-        hand_off: a move that takes longer is called off.
-        rebalance: how often it is asked whether shards are to move; also how long after a change.
-    """
-
-    retry: float = 0.5
-    hand_off: float = 15.0
-    rebalance: float = 1.0
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A member, as far as shards go; `up` says whether it may host any."""
-
-    uid: int
-    node_id: str
-    up: bool
-
-
-class Began(msgspec.Struct, frozen=True):
-    """A shard begins to move."""
-
-    shard: int
-    owner: int
-    target: int
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """A move has ended; `owner` is whoever has the shard now, 0 when nobody has."""
-
-    shard: int
-    owner: int
-    target: int
-    seconds: float
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """The program's strategy has failed, or named nobody who can host; another was asked."""
-
-    error: Exception
-
-
-Effect: TypeAlias = Say | Began | Ended | Failed
 
 
 class _Region(msgspec.Struct):
@@ -127,11 +81,13 @@ class Coordinator:
         self._timing = timing if timing is not None else Timing()
         self.term: Term = (after + 1, me)
         self.active: bool = False
+        self._winner: Refuse | None = None
         self.entries: dict[int, Entry] = {}
         self.next_wakeup: float = math.inf
         self._members: dict[int, Candidate] = {}
         self._unreachable = False
         self._claims: dict[int, _Claims] = {}
+        self._rivals = Rivals(num_shards, role)
         self._regions: dict[int, _Region] = {}
         self._forgotten: dict[int, None] = {}  # members that have lost their region, and have no other one yet
         self._unsettled: dict[int, float] = {}  # since when, by shard
@@ -143,6 +99,11 @@ class Coordinator:
         self._rebalance_at = math.inf
         self._balancing = self._able = False
         self._effects: list[Effect] = []
+
+    @property
+    def yielded(self) -> bool:
+        """Whether it has given way to another shape of the type: it refuses those that have this one, and never decides."""
+        return self._winner is not None
 
     @property
     def deserted(self) -> bool:
@@ -163,6 +124,7 @@ class Coordinator:
         for uid in before:
             if uid not in self._members:
                 self._claims.pop(uid, None)
+                self._rivals.forget(uid)
                 self._regions.pop(uid, None)
                 self._forgotten.pop(uid, None)
                 self._bury(now, uid)
@@ -207,10 +169,19 @@ class Coordinator:
         self._say(uid, Query(self.term, self._num_shards, self._role))
 
     def _on_hello(self, now: float, sender: int, word: Hello) -> None:
-        if (word.num_shards, word.role) != (self._num_shards, self._role):
-            role = f" and the role {self._role!r}" if self._role else " and no role"
-            self._say(sender, Refuse(f"others have it with {self._num_shards} shards{role}, and so has its coordinator"))
-            self._claims.setdefault(sender, _Claims())
+        if not self._rivals.fits(word):
+            if self.active:
+                self._say(sender, refusal(self._num_shards, self._role))
+                return
+            self._claims.pop(sender, None)
+            self._rivals.others[sender] = word
+            if word.incumbent:
+                self._yield(word)
+            self._activate(now)
+            return
+        self._rivals.own[sender] = word.incumbent
+        if self._winner is not None:
+            self._say(sender, self._winner)
         elif word.term > self.term:
             self._begin_again(word.term[0])
         else:
@@ -218,11 +189,34 @@ class Coordinator:
                 self._forget(now, sender)
             self._query(sender)
 
+    def _yield(self, word: Hello) -> None:
+        """The type is there in another shape: those that have this one are refused. Who has had a plan does not listen."""
+        self._winner = refusal(word.num_shards, word.role)
+        for uid in {**self._rivals.own, **self._regions}:
+            self._say(uid, self._winner)
+
+    def _settle_shape(self) -> None:
+        """Decide between shapes, when all have been heard: who is refused is asked again, and says then that it is."""
+        word = self._rivals.stronger(backed=self.backed)
+        if word is not None:
+            self._yield(word)
+            return
+        for uid in list(self._rivals.others):
+            del self._rivals.others[uid]
+            self._say(uid, refusal(self._num_shards, self._role))
+            self._query(uid)
+
+    @property
+    def backed(self) -> bool:
+        """Whether the type is in use in this shape, as far as is known."""
+        used = self.active or self._rivals.backed()
+        return used or any(claims.hosted or claims.kept for claims in self._claims.values())
+
     def _begin_again(self, number: int) -> None:
         """Somebody has reported to a higher term: begin anew above it."""
         self.term, self.active = (number + 1, self._me), False
         self.entries, self._number = {}, 0
-        for each in (self._claims, self._regions, self._unsettled, self._moves, self._free):
+        for each in (self._claims, self._rivals, self._regions, self._unsettled, self._moves, self._free):
             each.clear()
         for uid in self._members:
             self._query(uid)
@@ -252,6 +246,7 @@ class Coordinator:
                     self._compare(now, sender, entry, claims)
         else:
             self._claims[sender] = claims
+            self._rivals.others.pop(sender, None)
             self._activate(now)
 
     def _forget(self, now: float, uid: int) -> None:
@@ -263,7 +258,11 @@ class Coordinator:
 
     def _activate(self, now: float) -> None:
         """Decide, when all have been heard."""
-        if self.active or self._me not in self._members or any(uid not in self._claims for uid in self._members):
+        heard = {*self._claims, *self._rivals.others}
+        if self.active or self.yielded or self._me not in self._members or any(uid not in heard for uid in self._members):
+            return
+        if self._rivals.others:
+            self._settle_shape()
             return
         self.active = True
         hosted: dict[int, tuple[Epoch, int]] = {}

@@ -89,6 +89,7 @@ class Homes:
         self._coordinator = 0
         self._planned = False
         self._routing = True
+        self._settled = self._refused = False  # whether any plan has been taken; whether the others want nothing of this
         self._serial = self._heard = 0
         self._upto = 0
         self._members: dict[int, None] = {}
@@ -178,7 +179,7 @@ class Homes:
 
     def close(self, now: float) -> list[Effect]:
         """The type has ended here, with all its entities. What was sent may be on the way, so markers are still sent."""
-        self._routing = self._hosts = False
+        self._routing = self._hosts = self._settled = False
         self._own.clear()
         self._next = {shard: entry for shard, entry in self._next.items() if entry.owner != self._me}
         for shard, uid in enumerate(self.routes):
@@ -189,7 +190,7 @@ class Homes:
 
     def reopen(self, now: float, *, hosts: bool) -> list[Effect]:
         """The type begins here again."""
-        self._routing, self._hosts = True, hosts
+        self._routing, self._hosts, self._refused, self._planned = True, hosts, False, False
         self._report()
         self._say_hello()
         return self._done(now)
@@ -201,8 +202,11 @@ class Homes:
                 self._on_query(sender, word)
             case Plan():
                 self._on_plan(sender, word)
-            case Refuse(reason):
+            case Refuse(reason) if self._routing and not self._settled:  # who has hosted is not in the wrong
                 self._effects.append(Refused(reason))
+                self._routing = self._hosts = False
+                self._refused = True
+                self._report()
             case _:
                 pass
         return self._done(now)
@@ -262,16 +266,19 @@ class Homes:
 
     def _say_hello(self) -> None:
         if self._coordinator and self._routing and not self._planned:
-            self._say(self._coordinator, Hello(self.term, self._num_shards, self._role))
+            self._say(self._coordinator, self._hello())
+
+    def _hello(self) -> Hello:
+        return Hello(self.term, self._num_shards, self._role, self._settled)
 
     def _on_query(self, sender: int, word: Query) -> None:
         if word.term[1] != sender:
             return
         if self._routing and (word.num_shards, word.role) != (self._num_shards, self._role):
-            self._say(sender, Hello(self.term, self._num_shards, self._role))  # it says whose fault that is
+            self._say(sender, self._hello())  # it says whose fault that is
             return
-        if word.term < self.term:
-            self._say(sender, Report(self.term))
+        if word.term < self.term or self._refused:
+            self._say(sender, Report(max(self.term, word.term)))
             return
         if word.term > self.term:
             self._adopt(word.term)
@@ -298,7 +305,7 @@ class Homes:
     def _say_report(self) -> None:
         hosted = tuple((shard, own.epoch) for shard, own in sorted(self._own.items()) if own.stage <= FLUSH)
         kept = tuple((shard, own.target) for shard, own in sorted(self._own.items()) if own.stage > FLUSH)
-        report = Report(self.term, self._serial, self._upto, True, self._hosts, hosted, kept, not self._routing)
+        report = Report(self.term, self._serial, self._upto, not self._refused, self._hosts, hosted, kept, not self._routing)
         if self.term[1]:
             self._say(self.term[1], report)
 
@@ -311,6 +318,7 @@ class Homes:
         if word.term != self.term or sender != self.term[1]:
             return
         self._planned = self._planned or sender == self._coordinator
+        self._settled = self._settled or self._routing
         self.able = word.able
         self._heard = max(self._heard, word.heard)
         if word.base <= self._upto:

@@ -80,11 +80,16 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True, tag="h"):
-    """To whom coordinates, as far as we know: there is a region here that hears from no coordinator; its term so far."""
+    """To whom coordinates, as far as we know: there is a region here that hears from no coordinator; its term so far.
+
+    Also to who asks as the coordinator of another shape: the type is here in this one. ``incumbent`` says that it is in use:
+    the region has had a plan, or the coordinator that is here decides.
+    """
 
     term: Term
     num_shards: Natural
     role: str = ""
+    incumbent: bool = False
 
 
 class Query(msgspec.Struct, array_like=True, frozen=True, tag="q"):

@@ -42,7 +42,7 @@ class Coordination:
         self._sharding = sharding
         self._name = shard_type
         self.role: str = role
-        self._shape = num_shards, role
+        self.shape: tuple[int, str] = num_shards, role
         system = sharding.system
         timing = timing_of(system.all_settings.sharding)
         self._machine = Coordinator(system.uid, num_shards, role, allocation or LeastShards(), timing, after)
@@ -62,8 +62,18 @@ class Coordination:
         self._perform(self._machine.receive(now, sender, word))
 
     def outlived_by(self, hello: homing.Hello) -> bool:
-        """Whether nobody has the type any more, and it begins again in another shape."""
-        return self._machine.deserted and self._shape != (hello.num_shards, hello.role)
+        """Whether the type is there in another shape, or begins so again because nobody has it any more."""
+        there = hello.incumbent and not self._machine.active
+        return (self._machine.deserted or there) and self.shape != (hello.num_shards, hello.role)
+
+    def gives_way(self, query: homing.Query) -> bool:
+        """Whether the coordinator of another shape goes before this one, that has not begun; so both decide alike."""
+        machine = self._machine
+        return machine.deserted or (not machine.backed and (query.role, query.num_shards) < (self.role, self.shape[0]))
+
+    def hello(self) -> homing.Hello | None:
+        """What the coordinator of another shape is told: nothing, while this one is not in use; it asks again."""
+        return homing.Hello(self._machine.term, *self.shape, incumbent=True) if self._machine.backed else None
 
     @property
     def term(self) -> int:
@@ -105,6 +115,8 @@ class Coordination:
                         system.log.warning("shard %d of %r has not moved: %s", shard, self._name, why)
                 case coordinating.Failed(error):
                     system.quiet.warning(("allocation", self._name), "the allocation of %r failed: %r", self._name, error)
+        if self._machine.yielded:
+            sharding.drop(self._name, self)
         self._tell_how_far()
         sharding.wake()
 

@@ -12,19 +12,15 @@ import math
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
-
-import trio
-from trio.lowlevel import current_task
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from casty_trio.actors.cell import NOTHING, Cell
 from casty_trio.actors.context import Context
 from casty_trio.actors.family import Family
 from casty_trio.actors.finishing import Limit
 from casty_trio.actors.mail import Adapted, Asked, Finish
-from casty_trio.actors.refs import ReplySlot
 from casty_trio.cluster import ClusteredActorSystem
-from casty_trio.errors import SelfAskError, SystemClosedError
+from casty_trio.errors import SystemClosedError
 from casty_trio.model.address import quote_name
 from casty_trio.model.behavior import Behaviors
 from casty_trio.model.entity import EntityInfo
@@ -32,30 +28,14 @@ from casty_trio.model.kinds import STOPPED, Sharded
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.shards import shard_of
+from casty_trio.sharding.holding import Drain, Held, Target, Unstored, put
 from casty_trio.sharding.passivation import IdleWatch
 from casty_trio.sharding.remembering import Remembering
 
 if TYPE_CHECKING:
     from casty_trio.sharding.region import Region
 
-__all__ = ["Drain", "EntityCell", "EntityFamily", "Left", "Target"]
-
-Left = tuple[str, Any, ReplySlot | None]
-"""A message that nobody has handled: to which entity, the message, and the slot of its asker."""
-
-
-class Target(Protocol):
-    """What takes an entity's mail: its actor, or what holds the mail until there is one."""
-
-    @property
-    def cell(self) -> Any:
-        """The actor, if there is one."""
-
-    def tell(self, message: Any) -> None:
-        """A message comes."""
-
-    def tell_asked(self, message: Any, slot: ReplySlot) -> None:
-        """One comes whose sender waits for a reply."""
+__all__ = ["EntityCell", "EntityFamily"]
 
 
 class EntityContext(Context[Any]):
@@ -143,85 +123,6 @@ class EntityCell(Cell[Any]):
             self.held.left.append(item)
 
 
-class Held:
-    """Keeps the mail of an entity whose actor goes, or that must not have one.
-
-    Attributes:
-        cell: the actor, if there is one.
-        left: what the actor has not handled when it has ended.
-        refused: why nobody will get the mail, when that is so.
-        limit: until when the actor has to stop, where that was set.
-    """
-
-    __slots__ = ("_items", "cell", "left", "limit", "refused")
-
-    def __init__(self, cell: EntityCell | None = None, limit: Limit | None = None) -> None:
-        self.cell: EntityCell | None = cell
-        self.left: list[object] = []
-        self.refused: str | None = None
-        self.limit: Limit | None = limit
-        self._items: list[object] = []
-
-    def tell(self, message: Any) -> None:
-        self._items.append(message)
-
-    def tell_asked(self, message: Any, slot: ReplySlot) -> None:
-        cell = self.cell
-        if cell is not None and cell.task is not None and cell.task is current_task():
-            raise SelfAskError(f"{cell.path} asks itself while it is passivated: it would wait for the actor after it")
-        self._items.append(Asked(message, slot))
-
-    def take(self) -> list[Any]:
-        """All of the mail, in the order it came."""
-        items = [*self.left, *self._items]
-        self.left, self._items = [], []
-        return items
-
-
-class Drain:
-    """The end of a shard's entities on this node.
-
-    Attributes:
-        done: set when all of them have ended.
-        left: what nobody has handled, in order for each entity; complete when it is done.
-        late: what keeps the mail of entities that were not there when it came.
-        closed: whether it is done; for the system's deadlines.
-        deadline: when those that are left are stopped at once; likewise.
-    """
-
-    def __init__(self, cells: dict[str, EntityCell], deadline: float, on_done: Callable[[Drain], None] | None) -> None:
-        self.done: trio.Event = trio.Event()
-        self.left: list[Left] = []
-        self.closed: bool = False
-        self.deadline: float = deadline
-        self._cells = cells
-        self.late: dict[str, Held] = {}
-        self._on_done = on_done
-
-    def hold(self, entity_id: str) -> Held:
-        """What keeps mail for an entity that must not start any more."""
-        held = self.late[entity_id] = Held()
-        return held
-
-    def add(self, entity_id: str, items: list[Any]) -> None:
-        """What an entity has left."""
-        for item in items:
-            message, slot = (item.message, item.slot) if type(item) is Asked else (item, None)
-            self.left.append((entity_id, message, slot))
-
-    def expire(self) -> None:
-        """Time is over."""
-        for cell in list(self._cells.values()):
-            cell.stop(0.0)
-
-    def finish(self) -> None:
-        """All have ended."""
-        self.closed = True
-        self.done.set()
-        if self._on_done is not None:
-            self._on_done(self)
-
-
 class EntityFamily(Family):
     """The entities of a region, by name for look-ups and by id for routing.
 
@@ -282,8 +183,10 @@ class EntityFamily(Family):
             self.refs[entity_id] = held = drain.hold(entity_id)
             return held
         if self.remembering is not None and not self.remembering.knows(shard, entity_id):
-            self.remembering.remember(shard, entity_id)  # and then it may start
-            held = self.refs[entity_id] = self._pending.setdefault(shard, {})[entity_id] = Held()
+            held = Unstored(self.region.routing, entity_id)
+            if self.region.routing.has_room:  # else it refuses what it is about to get
+                self.remembering.remember(shard, entity_id)  # and then it may start
+                self.refs[entity_id] = self._pending.setdefault(shard, {})[entity_id] = held
             return held
         cell = EntityCell(self, entity_id, name, shard)
         self.add(cell)
@@ -490,11 +393,3 @@ class EntityFamily(Family):
     def _touch(self, entity_id: str) -> None:
         if entity_id in self._recent:
             self._recent.move_to_end(entity_id)
-
-
-def put(target: Target, item: Any) -> None:
-    """Give mail, as it stood in a mailbox, to who is next."""
-    if type(item) is Asked:
-        target.tell_asked(item.message, item.slot)
-    else:
-        target.tell(item)

@@ -65,6 +65,7 @@ class Sharding(Extension):
         self._woken = trio.CancelScope()
         self._changed = trio.Event()
         self._terms: dict[str, homing.Term] = {}  # the highest that were heard of types that are not here
+        self._without: dict[str, None] = {}  # types of which was told that no member has their role
         self.keeping: Keeping = Keeping(self)
 
     # --- What the system asks -----------------------------------------------------------------------------------------
@@ -265,7 +266,16 @@ class Sharding(Extension):
 
     def _place(self, region: Region) -> None:
         if self._members:
-            region.routing.members_changed(self.now(), self._members, self._oldest(region.routing.role))
+            role = region.routing.role
+            region.routing.members_changed(self.now(), self._members, self._oldest(role), self._oldest(""))
+            if region.routing.waits:
+                self.see_role(region.shard_type, role)
+
+    def see_role(self, name: str, role: str) -> None:
+        """Mail of a type waits: tell, once, when that is because no member has its role."""
+        if self._members and name not in self._without and not any(role in each.roles for each in self._members.values()):
+            self._without[name] = None
+            self.system.log.warning("no member has the role %r of %r: its messages wait until one has it", role, name)
 
     def _tell_members(self, coordination: Coordination) -> None:
         state, role = self.system.cluster_state, coordination.role
@@ -302,9 +312,12 @@ class Sharding(Extension):
         if isinstance(word, homing.Hello | homing.Report | homing.Answer):
             coordination = self._coordinations.get(name)
             if isinstance(word, homing.Hello) and (coordination is None or coordination.outlived_by(word)):
-                coordination = self._coordinate(name, word, coordination.term if coordination is not None else 0)
+                made = self._coordinate(name, word, coordination.term if coordination is not None else 0)
+                coordination = made or coordination
             if coordination is not None:
                 coordination.hear(self.now(), sender, word)
+            return
+        if isinstance(word, homing.Query) and not self._makes_way(sender, name, word):
             return
         region = self._regions.get(name)
         if region is not None:
@@ -312,6 +325,24 @@ class Sharding(Extension):
         elif isinstance(word, homing.Query):
             self._terms[name] = max(self._terms.get(name, word.term), word.term)
             self.say(sender, name, homing.Report(self._terms[name]))
+
+    def _makes_way(self, sender: int, name: str, query: homing.Query) -> bool:
+        """Whether another coordinator is answered: not while this node has one of another shape, so that one decides."""
+        coordination = self._coordinations.get(name)
+        if coordination is None or coordination.shape == (query.num_shards, query.role):
+            return True
+        if coordination.gives_way(query):
+            del self._coordinations[name]
+            return True
+        hello = coordination.hello()
+        if hello is not None:
+            self.say(sender, name, hello)
+        return False
+
+    def drop(self, name: str, coordination: Coordination) -> None:
+        """A coordinator has given way to one of another shape."""
+        if self._coordinations.get(name) is coordination:
+            del self._coordinations[name]
 
     def _coordinate(self, name: str, hello: homing.Hello, former: int) -> Coordination | None:
         """Coordinate a type from now on, if this node is the one that does."""

@@ -19,8 +19,9 @@ from casty_trio.model.envelope import ShardEnvelope, is_envelope
 from casty_trio.model.kinds import Sharded
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.shards import shard_of
-from casty_trio.sharding.entities import Drain, EntityFamily, Target
+from casty_trio.sharding.entities import EntityFamily
 from casty_trio.sharding.extracting import extract_of
+from casty_trio.sharding.holding import Drain, Target
 from casty_trio.sharding.routing import Mail, Routing
 
 if TYPE_CHECKING:

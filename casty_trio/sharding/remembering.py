@@ -5,14 +5,15 @@ Where the program gives no store, `keeping` has one, and what follows is the sam
 An entity is stored before its actor starts, so none that has handled anything is forgotten by a crash. One that passivates,
 or stops by itself, is forgotten; one that fails starts again after a while. A shard that comes here is claimed in the store,
 and the entities that are in it are started, so many a second.
+
+A shard whose call has failed, or has taken too long, is called again after a while; the others do not wait for it.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -21,6 +22,7 @@ from casty_trio.model.envelope import is_entity_id
 from casty_trio.model.remembering import EntityStore, ShardClaim
 from casty_trio.model.strategies import Backoff
 from casty_trio.model.words import in_words
+from casty_trio.protocol.turns import Turns
 from casty_trio.sharding.keeping import ReplicatedStore
 
 if TYPE_CHECKING:
@@ -31,11 +33,18 @@ __all__ = ["Remembering"]
 TICK = 0.1
 """How often some of the entities of a new shard are started, in seconds."""
 
-PATIENCE = 1.0
-"""After how many seconds a store that failed is asked again."""
+PATIENCE = Backoff(initial=1.0, maximum=10.0)
+"""After how many seconds a store that failed for a shard is asked again."""
 
 AT_ONCE = 64
-"""Of so many shards ids are told, or asked for, at a time, where the nodes keep them; a store is called once at a time."""
+"""Of so many shards ids are told, or asked for, at a time, where the nodes keep them; a program's store is called once at a
+time."""
+
+BESIDE = 8
+"""Of so many shards that have failed, or take long, it is called beside that."""
+
+SLOW = 1.0
+"""After how many seconds the other shards do not wait for a call."""
 
 
 class Restart:
@@ -68,10 +77,15 @@ class Remembering:
         self._settings = self._system.all_settings.entities
         self._store = store
         self._replicated = store if isinstance(store, ReplicatedStore) else None
-        self._at_once = AT_ONCE if self._replicated is not None else 1
+        replicated = self._replicated is not None
+        self._limit = math.inf if replicated else self._settings.store_timeout  # keepers have limits of their own
+        rng = self._system.env.rng
+        self._turns = Turns(
+            AT_ONCE if replicated else 1, BESIDE, math.inf if replicated else SLOW, lambda times: PATIENCE.delay(times, rng)
+        )
         self._known: dict[int, dict[str, None]] = {}
         self._changes: dict[int, dict[str, bool]] = {}
-        self._claims: deque[int] = deque()
+        self._claims: dict[int, None] = {}
         self._reviving: deque[tuple[int, str]] = deque()
         self._failures: dict[str, tuple[int, float]] = {}
         self._restarts: dict[str, Restart] = {}
@@ -84,8 +98,8 @@ class Remembering:
 
     def gained(self, shard: int) -> None:
         """A shard lives here from now on."""
-        self._claims.append(shard)
-        self._work.set()
+        self._claims[shard] = None
+        self._add(shard)
 
     def stop(self) -> None:
         """The type has ended here."""
@@ -97,6 +111,8 @@ class Remembering:
             self._failures.pop(entity_id, None)
             self._call_off(entity_id)
         self._changes.pop(shard, None)
+        self._claims.pop(shard, None)
+        self._turns.drop(shard)
         if self._replicated is not None:
             self._replicated.release(shard)
 
@@ -148,41 +164,51 @@ class Remembering:
 
     def _change(self, shard: int, entity_id: str, *, lives: bool) -> None:
         self._changes.setdefault(shard, {})[entity_id] = lives
+        self._add(shard)
+
+    def _add(self, shard: int) -> None:
+        self._turns.add(shard)
         self._work.set()
 
     async def _run(self) -> None:
-        while not self._region.cell.ended:
-            await self._work.wait()
-            self._work = trio.Event()
-            while self._claims or self._changes:
-                async with trio.open_nursery() as nursery:
-                    for shard, do in self._next().items():
-                        nursery.start_soon(self._ask, do, shard)
+        async with trio.open_nursery() as nursery:
+            while not self._region.cell.ended:
+                for shard in self._turns.take(trio.current_time()):
+                    nursery.start_soon(self._call, shard)
+                with trio.move_on_at(self._turns.next_wakeup):
+                    await self._work.wait()
+                self._work = trio.Event()
 
-    def _next(self) -> dict[int, Any]:
-        """What is to be done at once, each for another shard: first it is asked what is stored."""
-        jobs: dict[int, Any] = {}
-        while self._claims and len(jobs) < self._at_once:
-            jobs[self._claims.popleft()] = self._claim
-        return jobs or dict.fromkeys(islice(self._changes, self._at_once), self._write)
+    async def _call(self, shard: int) -> None:
+        """Call the store for a shard, and see what is next for it."""
+        problem = await self._ask(shard) if self._region.owns(shard) else None
+        if problem is not None:
+            self._system.log.warning("the store of %s, for shard %d: %s", self._region.shard_type, shard, problem)
+            self._turns.failed(shard, trio.current_time())
+        else:
+            self._turns.done(shard)
+            if not self._region.owns(shard):
+                self.lost(shard)
+            elif shard in self._claims or shard in self._changes:
+                self._turns.add(shard)
+        self._work.set()
 
-    async def _ask(self, do: Any, shard: int) -> None:
-        """Do something with the store, until it works or is not ours to do."""
-        while self._region.owns(shard):
-            right = self._right(shard)
-            try:
-                await do(shard, right)
-            except StaleOwnerError as error:
-                if self._region.owns(shard) and self._right(shard) != right:
-                    continue  # it has come back since, by a later right
+    async def _ask(self, shard: int) -> str | None:
+        """Ask what is stored, first, or store what has changed: why it has to be done again, if it has."""
+        right, scope = self._right(shard), trio.move_on_after(self._limit)
+        try:
+            with scope:
+                if shard in self._claims:
+                    await self._claim(shard, right)
+                elif shard in self._changes:
+                    await self._write(shard, right)
+        except StaleOwnerError as error:
+            if not self._region.owns(shard) or self._right(shard) == right:  # else it has come back since, by a later right
                 self._refuse(shard, error)
-                break
-            except Exception as error:  # noqa: BLE001 - whatever the program's own store raises, it is asked again
-                self._system.log.warning("the store of %s: %s", self._region.shard_type, in_words(error))
-                await trio.sleep(PATIENCE)
-            else:
-                return
-        self.lost(shard)
+                self.lost(shard)
+        except Exception as error:  # noqa: BLE001 - whatever the program's own store raises, it is asked again
+            return in_words(error)
+        return f"no answer within {self._limit:g} seconds" if scope.cancelled_caught else None
 
     def _refuse(self, shard: int, error: StaleOwnerError) -> None:
         """The store has a later owner of a shard: nothing that waits to be stored in it will be."""
@@ -194,6 +220,7 @@ class Remembering:
     async def _claim(self, shard: int, right: ShardClaim) -> None:
         found = await self._store.claim(right)
         if self._region.owns(shard) and self._right(shard) == right:
+            self._claims.pop(shard, None)
             known = self._known.setdefault(shard, {})
             changes = self._changes.get(shard, {})
             fresh = [each for each in found if self._is_id(each) and changes.get(each, True)]

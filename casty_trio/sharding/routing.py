@@ -28,6 +28,7 @@ from casty_trio.model.statistics import ShardingStatistics
 from casty_trio.protocol import homes as placing, homing, wire
 from casty_trio.protocol.frames import Kind
 from casty_trio.protocol.homes import Homes, Source
+from casty_trio.protocol.rivals import in_words
 from casty_trio.protocol.shards import shard_of
 from casty_trio.remote import budget_of
 
@@ -63,7 +64,7 @@ class Routing:
         self._coordinator = 0
         self._told: list[int] = [0] * self.num_shards  # where shards were last, for events
         self._parked: dict[int, deque[Mail]] = {}
-        self._waiting = self._dropped = self._sent = self._strays = 0
+        self._waiting = self._unstored = self._dropped = self._sent = self._strays = 0
         self._coming: dict[int, tuple[homing.Epoch, list[Mail | None]]] = {}
         self._steps: dict[tuple[int, str], homing.Epoch] = {}  # of moves, as told last
         self._drains: dict[int, float] = {}  # until when the entities of a shard may go on
@@ -117,12 +118,35 @@ class Routing:
             self._send(where, mail)
 
     def _park(self, shard: int, mail: Mail) -> None:
-        if self._waiting >= self._settings.buffer:
-            self._dropped += 1
-            self._lose(mail, MailboxFullError(f"{self._waiting} messages wait for shards without a home: there is no room"))
+        if not self.has_room:
+            self._drop(mail, "shards without a home")
             return
         self._parked.setdefault(shard, deque()).append(mail)
         self._waiting += 1
+        if self.role and not self._coordinator:
+            self._sharding.see_role(self._region.shard_type, self.role)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more message may wait on this node."""
+        return self._waiting + self._unstored < self._settings.buffer
+
+    def _drop(self, mail: Mail, what: str) -> None:
+        self._dropped += 1
+        held = self._waiting + self._unstored
+        self._lose(mail, MailboxFullError(f"{held} messages wait for {what}: there is no room"))
+
+    def admit(self, mail: Mail) -> bool:
+        """Whether there is room for mail of an entity that is not stored yet; it is counted, or refused."""
+        if self.has_room:
+            self._unstored += 1
+            return True
+        self._drop(mail, "entities that are not stored yet")
+        return False
+
+    def dismiss(self, count: int) -> None:
+        """So much of it does not wait any more."""
+        self._unstored -= count
 
     def take_back(self, mails: Iterable[tuple[int, Mail]]) -> None:
         """Hold messages again that waited for a home which is gone: ahead of what has come since, in their order.
@@ -196,12 +220,17 @@ class Routing:
 
     # --- Members and their words --------------------------------------------------------------------------------------
 
-    def members_changed(self, now: float, uids: Iterable[int], coordinator: int) -> None:
-        """The members are these."""
+    @property
+    def waits(self) -> bool:
+        """Whether mail waits, and the type has a role."""
+        return bool(self.role and self._waiting)
+
+    def members_changed(self, now: float, uids: Iterable[int], coordinator: int, eldest: int) -> None:
+        """The members are these. The eldest is asked where no coordinator is: it may have the type in another shape."""
         self._coordinator = coordinator
         if self._me != self._system.uid:
             self._begin()
-        self._feed(self.homes.set_members(now, uids, coordinator))
+        self._feed(self.homes.set_members(now, uids, coordinator or eldest))
 
     def _begin(self) -> None:
         """The node is another member from now on, or one at last."""
@@ -391,8 +420,9 @@ class Routing:
         """The others want nothing of this type here."""
         if self._refusal is None:
             name = self._region.shard_type
-            self._system.log.error("%s cannot take part in %r: %s", self._system.node_id, name, reason)
-            self._end(ShardCountError(f"{name!r} has {self.num_shards} shards on {self._system.node_id}; {reason}"))
+            shape = in_words(self.num_shards, self.role)
+            self._system.log.error("%s cannot take part in %r with %s: %s", self._system.node_id, name, shape, reason)
+            self._end(ShardCountError(f"{name!r} has {shape} on {self._system.node_id}; {reason}"))
 
     def _end(self, refusal: AskError | ShardCountError) -> None:
         self._refusal = refusal
@@ -461,7 +491,7 @@ class Routing:
             hosted,
             sum(hosted.values()),
             sum(not uid for uid in self.homes.routes),
-            self._waiting,
+            self._waiting + self._unstored,
             self._dropped,
             self._sent,
             self._strays,

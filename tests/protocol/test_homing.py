@@ -78,7 +78,6 @@ def test_a_region_obeys_the_highest_term_only() -> None:
     assert homes.receive(1.0, 1, Plan((0, 1), 0, 0, 5)) == []
     assert homes.receive(1.0, 1, Answer(TERM, 1)) == []
     assert said(homes.receive(1.0, 1, Query((2, 1), 3)), Hello)[0].num_shards == 2
-    assert homes.receive(1.0, 1, Refuse("why")) == [Refused("why")]
     assert homes.tick(0.0) == []
     assert said(homes.receive(1.0, 1, Plan(TERM, 1, 7, 9, (Entry(0, 9, Phase.START, 0, 2),))), Answer)[0].upto == 0
 
@@ -179,6 +178,99 @@ def test_another_shape_is_refused_until_nobody_has_the_type() -> None:
     made.receive(1.0, 2, Report(TERM, 2, 4, True, False, ended=True))
     assert made.deserted
     assert said(made.receive(1.0, 2, Hello((7, 3), 2)), Query)[0].term == (8, 1)
+
+
+def test_a_region_that_is_refused_takes_no_part() -> None:
+    """S5: as if the type had ended: its own coordinator hears so, and for others it is none; until it begins again."""
+    homes = region()
+    effects = homes.receive(1.0, 3, Refuse("why"))
+    assert effects[0] == Refused("why")
+    (report,) = said(effects, Report)
+    assert (report.routes, report.ended, report.hosts) == (False, True, False)
+    assert said(homes.receive(1.0, 3, Query((9, 3), 5, "x")), Report) == [Report((9, 3))]
+    assert said(homes.receive(1.0, 3, Query((0, 3), 5)), Report) == [Report(TERM)]
+    assert said(homes.tick(9.0), Hello) == []
+    assert homes.receive(1.0, 3, Refuse("again")) == []
+    homes.receive(1.0, 1, plan(1, Entry(0, 1, Phase.START, 0, 2)))
+    assert homes.empty
+    assert said(homes.reopen(2.0, hosts=True), Hello) == [Hello(TERM, 2)]
+
+
+def test_a_region_that_has_had_a_plan_is_not_refused() -> None:
+    """S5: it tells that its shape is in use, until the type ends there."""
+    homes = region()
+    homes.receive(1.0, 1, plan(0))
+    assert homes.receive(1.0, 3, Refuse("why")) == []
+    assert said(homes.receive(1.0, 3, Query((9, 3), 5)), Hello) == [Hello(TERM, 2, "", True)]
+    homes.close(2.0)
+    assert said(homes.reopen(2.0, hosts=True), Hello) == [Hello(TERM, 2)]
+
+
+def asking(role: str = "") -> Coordinator:
+    """One that has heard from node 1 alone."""
+    made = Coordinator(1, 2, role, LeastShards())
+    made.set_members(0.0, ALL, unreachable=False)
+    made.receive(0.0, 1, Hello((0, 0), 2, role))
+    made.receive(0.0, 1, Report(TERM, 1, 0, True, True))
+    return made
+
+
+def refused(effects: list[Any]) -> list[int]:
+    return [effect.uid for effect in effects if isinstance(effect, Say) and isinstance(effect.word, Refuse)]
+
+
+@pytest.mark.parametrize("role", ["", "x", "a"])
+def test_a_coordinator_gives_way_to_a_shape_that_is_in_use(role: str) -> None:
+    """S1, S5: whatever the roles are; those of its own shape hear why they are refused, and it never decides."""
+    made = asking("b")
+    effects = made.receive(1.0, 2, Hello((4, 7), 3, role, incumbent=True))
+    assert made.yielded
+    assert refused(effects) == [1]
+    assert f"3 shards and {f'the role {role!r}' if role else 'no role'}" in said(effects, Refuse)[0].reason
+    made.receive(1.0, 2, Report(TERM))
+    assert not made.active
+    assert refused(made.receive(1.0, 2, Hello((0, 0), 2, "b"))) == [2]
+
+
+def test_of_two_shapes_that_begin_at_once_the_role_decides() -> None:
+    """S1, S5: both coordinators decide alike; and who wins waits until the other has said that it is refused."""
+    loser = asking("x")
+    assert refused(loser.receive(1.0, 2, Hello((0, 0), 2, "b"))) == [1]
+    assert loser.yielded
+    winner = asking("b")
+    effects = winner.receive(1.0, 2, Hello((0, 0), 2, "x"))
+    assert refused(effects) == [2]
+    assert len(said(effects, Query)) == 1
+    assert (winner.yielded, winner.active) == (False, False)
+    winner.receive(2.0, 2, Hello((0, 0), 2, "x"))
+    winner.receive(2.0, 2, Report(TERM))
+    assert winner.active
+
+
+def test_a_shape_that_is_in_use_does_not_give_way_to_one_that_is_not() -> None:
+    """S5: after a coordinator's crash, too; in use is what somebody hosts, or has a plan of."""
+    made = Coordinator(1, 2, "x", LeastShards())
+    made.set_members(0.0, ALL, unreachable=False)
+    assert not made.backed
+    made.receive(0.0, 1, Report(TERM, 1, 0, True, True, ((0, (0, 9, 4)),)))
+    assert made.backed
+    assert refused(made.receive(0.0, 2, Hello((0, 0), 2))) == [2]
+    proxies = Coordinator(1, 2, "x", LeastShards())
+    proxies.set_members(0.0, ALL, unreachable=False)
+    proxies.receive(0.0, 1, Hello((0, 0), 2, "x", incumbent=True))
+    proxies.receive(0.0, 1, Report(TERM, 1, 0, True))
+    assert refused(proxies.receive(0.0, 2, Hello((0, 0), 2))) == [2]
+
+
+def test_who_had_no_region_and_begins_in_another_shape_is_heard_again() -> None:
+    """S1: before anything is decided; and one that is gone does not count."""
+    made = Coordinator(1, 2, "x", LeastShards())
+    made.set_members(0.0, [*ALL, Candidate(3, "c", True)], unreachable=False)
+    made.receive(0.0, 1, Report(TERM, 1, 0, True, True))
+    made.receive(0.0, 2, Report(TERM))
+    made.receive(0.0, 2, Hello((0, 0), 2))
+    made.set_members(0.0, ALL[:1], unreachable=False)
+    assert made.active
 
 
 def test_a_region_that_was_lost_and_begins_anew_hosts_nothing() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 from casty_trio import ActorRef, Behaviors, ClusteredActorSystem, Passivation, ShardEnvelope
 from casty_trio.protocol.shards import shard_of
-from casty_trio.sharding.entities import Drain, EntityFamily
+from casty_trio.sharding.entities import EntityFamily
+from casty_trio.sharding.holding import Drain
 from casty_trio.testing import Simulation, simulate
 from tests.sharding.lives import Close, Diary, Msg, Say, Who
 from tests.sim.shop import assert_adds_up, make_node

@@ -238,7 +238,9 @@ def test_differing_shard_counts_are_refused_by_name() -> None:
         cluster.start("n2")
         await cluster.formed("n1", "n2")
         odd = cluster.systems["n2"].spawn(Behaviors.sharded(cart, num_shards=5), "cart")
-        with pytest.raises(ShardCountError, match="'cart' has 5 shards on n2; others have it with 12 shards"):
+        with pytest.raises(
+            ShardCountError, match="'cart' has 5 shards and no role on n2; others have it with 12 shards and no role"
+        ):
             await cluster.systems["n2"].ask(odd, to("x", GetAll))
         assert await cluster.systems["n1"].ask(refs["n1"], to("x", GetAll)) == ()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from casty_trio import (
     ActorRef,
@@ -19,10 +20,12 @@ from casty_trio import (
     ClusteredActorSystem,
     EntitySettings,
     EntityStore,
+    MailboxFullError,
     Passivation,
     Settings,
     ShardClaim,
     ShardEnvelope,
+    ShardingSettings,
     SqliteEntityStore,
     StaleOwnerError,
 )
@@ -309,6 +312,113 @@ def test_they_move_with_their_shard() -> None:
             assert {each for each, _ in diary.living} == set(IDS)
 
     run_cluster(scenario)
+
+
+# --- A store that fails -----------------------------------------------------------------------------------------------
+
+
+class Broken(MemoryStore):
+    """It cannot store the ids of one shard: it raises, or never comes back."""
+
+    def __init__(self, shard: int, *, hangs: bool = False) -> None:
+        super().__init__()
+        self.shard: int | None = shard
+        self.hangs = hangs
+        self.times: list[float] = []
+
+    async def update(self, claim: ShardClaim, started: Collection[str], stopped: Collection[str]) -> None:
+        if claim.shard == self.shard:
+            self.times.append(trio.current_time())
+            if self.hangs:
+                await trio.sleep_forever()
+            raise OSError("no")
+        await super().update(claim, started, stopped)
+
+
+async def ask(system: ClusteredActorSystem, region: Region, entity_id: str, timeout: float) -> int:
+    return await system.ask(region, lambda reply_to: ShardEnvelope(entity_id, Who(reply_to)), timeout=timeout)
+
+
+def test_shards_do_not_wait_for_one_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """S6: it is tried again, after longer and longer; the entities of the other shards start."""
+    store = Broken(0)
+    (bad, *_), good = in_shard(0), in_shard(1)
+
+    async def body(system: ClusteredActorSystem, region: Region, diary: Diary) -> None:
+        await trio.sleep(1)
+        region.tell(ShardEnvelope(bad, Say(1)))
+        for each in good[:20]:
+            await ask(system, region, each, 0.5)
+            await trio.sleep(1)
+        assert diary.actors(bad) == 0
+        statistics = system.sharding_statistics("cart")
+        assert (statistics.held, statistics.dropped) == (1, 0)
+        gaps = [later - earlier for earlier, later in pairwise(store.times)]
+        for gap, expected in zip(gaps, (1, 2, 4, 8), strict=False):
+            assert 0.79 * expected <= gap <= 1.21 * expected
+        store.shard = None
+        await trio.sleep(13)
+        assert diary.handled(bad) == [1]
+        assert system.sharding_statistics("cart").held == 0
+
+    life(body, store)
+    assert any("the store of cart, for shard 0: OSError: no" in each for each in caplog.messages)
+
+
+def test_a_call_that_hangs_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    """S6: after ``store_timeout`` seconds; the other shards wait a second for it, once."""
+    store = Broken(0, hangs=True)
+    (bad, *_), good = in_shard(0), in_shard(1)
+
+    async def body(system: ClusteredActorSystem, region: Region, diary: Diary) -> None:
+        await trio.sleep(1)
+        region.tell(ShardEnvelope(bad, Say(1)))
+        await trio.testing.wait_all_tasks_blocked()
+        for wait, each in zip((1.5, *[0.5] * 19), good[:20], strict=True):
+            await ask(system, region, each, wait)
+            await trio.sleep(1)
+        assert 4.8 <= store.times[1] - store.times[0] <= 5.2 + 1
+        store.shard = None
+        await trio.sleep(15)
+        assert diary.handled(bad) == [1]
+
+    life(body, store, EntitySettings(store_timeout=4.0))
+    assert any("for shard 0: no answer within 4 seconds" in each for each in caplog.messages)
+
+
+def test_what_waits_for_the_store_is_bounded() -> None:
+    """S6: with what waits for a home, by ``ShardingSettings.buffer``; new entities are refused at once when that is full."""
+    store, diary = Broken(0), Diary()
+    ids = in_shard(0)
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim, settings=Settings(sharding=ShardingSettings(buffer=3))) as system:
+            behavior = Behaviors.sharded(diary.behavior, num_shards=SHARDS, remember_entities=store)
+            region = system.spawn(behavior, "cart")
+            await trio.sleep(1)
+            for number in range(2):
+                region.tell(ShardEnvelope(ids[0], Say(number)))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask, system, region, ids[1], 30.0)  # the last for which there is room
+                await trio.testing.wait_all_tasks_blocked()
+                for each in ids[:3]:
+                    with pytest.raises(MailboxFullError, match="3 messages wait for entities that are not stored yet"):
+                        await ask(system, region, each, 30.0)
+                region.tell(ShardEnvelope(ids[0], Say(9)))
+                statistics = system.sharding_statistics("cart")
+                assert (statistics.held, statistics.dropped) == (3, 4)
+                assert system.statistics().dead_letters >= 1
+                store.shard = None
+            assert diary.handled(ids[0]) == [0, 1]
+            assert diary.actors(ids[2]) == 0
+            await ask(system, region, ids[2], 1.0)
+            assert system.sharding_statistics("cart").held == 0
+            store.shard = shard_of("last", SHARDS)
+            region.tell(ShardEnvelope("last", Say(1)))
+            assert system.sharding_statistics("cart").held == 1
+        assert_adds_up(system.statistics())
+
+    simulate(scenario, 1)
 
 
 # --- SQLite ---------------------------------------------------------------------------------------------------------
