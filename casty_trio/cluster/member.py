@@ -166,6 +166,11 @@ class MemberNode(RemoteNode):
         return self._ended is not None and not self._ended.left
 
     @property
+    def joins_another(self) -> bool:
+        """Whether this node, which was a cluster of its own, is about to join another one, without an end in between."""
+        return not self.members and not self._service.over
+
+    @property
     def has_left(self) -> bool:
         """Whether this node has left its cluster, though its block goes on."""
         return self._ended is not None and self._ended.left

@@ -127,6 +127,11 @@ class ClusterService:
         assert self._membership is not None, "it begins when the block is entered"
         return self._membership
 
+    @property
+    def over(self) -> bool:
+        """Whether this start of the node is no member any more, or about to be none."""
+        return self._membership is not None and self._membership.ended
+
     def observations(self) -> tuple[tuple[int, int], ...]:
         """Who cannot reach whom."""
         view = self._membership.view if self._membership is not None else None

@@ -8,7 +8,8 @@ was declared down.
 
 A move, planned, loses nothing and changes no order: (1) the host tells all to *hold* their mail; (2) each answers on the
 link that its mail took, so what it had sent before is there; (3) the host's actor ends what it has and stops; (4) what it
-leaves goes to the claimer, and behind it the word that the place is free; (5) the claimer starts its actor, and tells all.
+leaves goes to the claimer, ahead of what waits there, and behind it the word that the place is free; (5) the claimer starts
+its actor, and tells all.
 
 Words may be lost with a connection, and never change their order; whatever has not been answered is said again.
 """

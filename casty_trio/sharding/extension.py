@@ -138,8 +138,8 @@ class Sharding(Extension):
     def cluster_changed(self) -> None:
         members = self.system.members
         if all(member.uid != self.system.uid for member in members):
-            if self._members and not members:  # it was alone, and changes over to a cluster whose members have its shards
-                self.node_downed()
+            if self._members and self.system.joins_another:
+                self.node_downed()  # its members have these shards
             return  # it is none yet, or none any more
         self._members = {member.uid: member for member in sorted(members, key=lambda member: member.age)}
         self.keeping.members_changed(self._members)

@@ -111,7 +111,7 @@ class Singletons(Extension):
                 connection.link.write(Kind.SINGLETON, moving.pack(word))
 
     def ref_at(self, uid: int, name: str) -> ActorRef[Any] | None:
-        """The singleton's ref on another node, which passes on what it is told, or keeps it."""
+        """The singleton's ref on another node, which passes on what it is told, or keeps it; or that for what was left."""
         member = self._members.get(uid)
         if member is None:
             return None

@@ -17,6 +17,7 @@ from casty_trio.actors.finishing import Limit
 from casty_trio.actors.mail import Adapted, Asked, Finish
 from casty_trio.actors.refs import AskableRef, ReplySlot
 from casty_trio.errors import ActorStoppedError, AskError, EncodeError, MailboxFullError
+from casty_trio.model.behavior import Behaviors
 from casty_trio.model.kinds import Singleton
 from casty_trio.model.lease import Lease
 from casty_trio.model.mailbox import Mailbox
@@ -25,7 +26,7 @@ from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import moving
 from casty_trio.protocol.singleton import Effect, HandOn, Phase, Route, Say, Singleton as Machine, Start, Stop
 from casty_trio.singleton.leasing import Due, Keeper
-from casty_trio.singleton.ref import InstanceCell
+from casty_trio.singleton.ref import LEFT, InstanceCell, LeftCell, SingletonRef
 
 if TYPE_CHECKING:
     from casty_trio.cluster import ClusteredActorSystem
@@ -77,6 +78,11 @@ class Place:
     def appear(self, cell: Cell[Any], behavior: Singleton[Any], mailbox: Mailbox | None) -> None:
         """It is spawned here."""
         self._cell, self._behavior, self._mailbox, self._closed = cell, behavior, mailbox, None
+        family = cell.family()
+        door: LeftCell = LeftCell(self.system, family, LEFT, Behaviors.ignore(), None)
+        assert isinstance(door.ref, SingletonRef)  # LeftCell makes no other
+        door.ref.bind(self)
+        family.add(door)
         self._perform(self._machine.appear(trio.current_time(), behavior.role))
 
     def disappear(self, cell: Cell[Any]) -> None:
@@ -155,6 +161,15 @@ class Place:
             target.tell(message)
         else:
             target.tell_asked(message, slot)
+
+    def take_over(self, message: Any, slot: ReplySlot | None) -> None:
+        """Take what an actor that moves has left on another node. It goes ahead of what is held here, and on with the actor
+        when that does not come here after all.
+        """
+        if self._target is not None or self._closed is not None:
+            self.deliver(message, slot)
+        else:
+            self._left.append(message if slot is None else Asked(message, slot))
 
     async def send(self, message: Any) -> None:
         """As `deliver`, but wait for room where the actor is."""
@@ -246,7 +261,7 @@ class Place:
                 self._route(uid)
             case HandOn(uid):
                 left, self._left = self._left, []
-                there: Any = self._singletons.ref_at(uid, self.name) if left else None
+                there: Any = self._singletons.ref_at(uid, f"{self.name}/{LEFT}") if left else None
                 for item in left:
                     self._put(there, item)
 

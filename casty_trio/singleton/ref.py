@@ -1,7 +1,8 @@
 """The ref to a singleton, and the cells behind it. Floor F5.
 
 On each node a singleton has a cell of its name, which handles nothing: its ref hands mail to the place. Where the singleton
-runs, its actor is that cell's child.
+runs, its actor is that cell's child. Another child is there on each, and handles nothing either: what an actor that moves
+has left comes to its ref, for that is older than what waits on the node it comes to.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from casty_trio.model.ref import ActorRef
 if TYPE_CHECKING:
     from casty_trio.singleton.place import Place
 
-__all__ = ["InstanceCell", "SingletonCell", "SingletonRef"]
+__all__ = ["LEFT", "InstanceCell", "LeftCell", "SingletonCell", "SingletonRef"]
+
+LEFT = "left"
+"""The name of the child to which goes what was left."""
 
 M = TypeVar("M", contravariant=True)
 
@@ -72,6 +76,25 @@ class SingletonCell(Cell[Any]):
     def _end(self, failure: Exception | None) -> None:
         super()._end(failure)
         self._place.disappear(self)
+
+
+class LeftRef(SingletonRef[M]):
+    """Where another node's place puts what its actor has left."""
+
+    __slots__ = ()
+
+    def tell(self, message: M) -> None:
+        self.place.take_over(message, None)
+
+    def tell_asked(self, message: M, slot: ReplySlot) -> None:
+        self.place.take_over(message, slot)
+
+
+class LeftCell(Cell[Any]):
+    """What stands behind such a ref."""
+
+    __slots__ = ()
+    ref_type: ClassVar[type[LocalRef[Any]]] = LeftRef
 
 
 class InstanceContext(Context[Any]):

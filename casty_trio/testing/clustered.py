@@ -62,7 +62,8 @@ class Seen(Membership):
 
 class Spared(Invariant):
     """Nobody is declared down who does not leave, runs without a pause, and hears most of the members, and they it; those
-    that leave have no vote. What a node says that goes itself counts once another has heard it.
+    that leave have no vote. What a node says that goes itself counts once another has heard it; what one says that was cut
+    off itself a moment ago does not: it has not heard the news.
 
     Parameters:
         memory: for how many seconds that has to have been so: at least as long as an accusation takes to be withdrawn.
@@ -80,7 +81,7 @@ class Spared(Invariant):
         elif isinstance(event, MemberDowned) and event.member.uid not in self._going and not self._goes(life):
             self._going.add(event.member.uid)
             downed = self.observer.living_as(event.member.uid)
-            if downed is not None and self._hears_most(downed):
+            if downed is not None and self._hears_most(downed) and self._hears_most(life):
                 self.fail(f"it hears that {downed.node}, uid {downed.system.uid}, is down, which hears most", life.node)
 
     def _goes(self, life: Life) -> bool:

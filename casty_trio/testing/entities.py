@@ -24,6 +24,7 @@ from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import Event
 from casty_trio.model.kinds import Behavior
 from casty_trio.model.member import Member
+from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.shard_events import HandOffFinished
 from casty_trio.testing.clock import sleep
@@ -40,6 +41,8 @@ SHARDS = 12
 OTHER = "other"
 ENTITIES = tuple(f"e{number}" for number in range(10))
 TIMEOUT = 6.0
+IDLE = 1.5
+"""After so many seconds without mail an entity goes: often enough that mail comes while it does."""
 WAKING = 5.0
 """For so many seconds a node that was paused may not know yet that it was removed."""
 
@@ -261,7 +264,8 @@ class EntityTraffic:
     @asynccontextmanager
     async def on(self, system: ClusteredActorSystem, life: Life) -> AsyncGenerator[None]:
         """Load a node for as long as the block lasts; its system is attached to the observer already."""
-        entities = system.spawn(Behaviors.sharded(self._factory(life), num_shards=SHARDS), TYPE)
+        sharded = Behaviors.sharded(self._factory(life), num_shards=SHARDS, passivation=Passivation(idle=IDLE))
+        entities = system.spawn(sharded, TYPE)
         system.spawn(Behaviors.sharded(_idle, num_shards=5, allocation=RendezvousHash()), OTHER)
         rng = self._bench.sim.rng(f"entities of {life.node}")
         async with trio.open_nursery() as nursery:

@@ -27,7 +27,7 @@ from casty_trio.testing.observer import Invariant, Life
 if TYPE_CHECKING:
     from casty_trio.testing.bench import Bench
 
-__all__ = ["OneSingleton", "SingletonAnswers", "SingletonComplete", "SingletonTraffic"]
+__all__ = ["OneSingleton", "SingletonAnswers", "SingletonComplete", "SingletonOnce", "SingletonTraffic"]
 
 NAME: Final = "singleton"
 
@@ -91,6 +91,21 @@ class SingletonComplete(Complete):
         return {"singleton told": self.told}
 
 
+class SingletonOnce(Invariant):
+    """The singleton handles nothing twice, whatever happens."""
+
+    name = "S8 once"
+
+    def __init__(self) -> None:
+        self._handled: set[tuple[int, int]] = set()
+
+    def handled(self, item: Item, node: str) -> None:
+        """An item is handled on a node."""
+        if (item.sender, item.number) in self._handled:
+            self.fail(f"number {item.number} of sender {item.sender} is handled again", node)
+        self._handled.add((item.sender, item.number))
+
+
 class SingletonTraffic:
     """The load. Make one in a setup, and have each node's program hold `on` around its life.
 
@@ -99,7 +114,8 @@ class SingletonTraffic:
         rate: how many items each node tells it each second, at the mean.
         asks: how often each node asks it in a second, at the mean.
         liveness: within how many seconds after the last fault it has to answer each node.
-        complete: whether every item has to be handled: only where nothing happens that is not planned.
+        complete: whether every item has to be handled, and in order: only where nothing happens that is not planned. Else
+            a member may not answer in time when the singleton moves, and the order of its mail is not promised then.
     """
 
     def __init__(
@@ -110,7 +126,8 @@ class SingletonTraffic:
         self._asks = asks
         observer = bench.observer
         self._one = observer.add(OneSingleton())
-        self._order = observer.add(Order())
+        self._once = observer.add(SingletonOnce())
+        self._order = observer.add(Order()) if complete else None
         self._answers = observer.add(SingletonAnswers(liveness))
         self._complete = observer.add(SingletonComplete()) if complete else None
 
@@ -131,7 +148,9 @@ class SingletonTraffic:
                 message.reply_to.tell(life.node)
                 return
             if self._one.handles(life):
-                self._order.handled(message.sender, NAME, message.number, life.node)
+                self._once.handled(message, life.node)
+                if self._order is not None:
+                    self._order.handled(message.sender, NAME, message.number, life.node)
             if self._complete is not None and self._bench.observer.hears(life.node):
                 self._complete.handled(message, NAME)
             if message.number % 3 == 0:

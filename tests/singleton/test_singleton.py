@@ -236,6 +236,32 @@ def test_what_is_still_on_the_way_stays_in_order() -> None:
         run(scenario, seed)
 
 
+@pytest.mark.parametrize("sender", ["n2", "n3"])
+def test_what_goes_along_is_ahead_of_what_waits(sender: str) -> None:
+    """S8: mail that the host holds until the slowest has answered, and what its sender has told meanwhile."""
+    for seed in range(4):
+
+        async def scenario(sim: Simulation) -> None:
+            log = Log()
+            async with formed(sim, log, *THREE) as (nodes, refs), trio.open_nursery() as nursery:
+                sim.network.set_conditions(Conditions(delay=(0.1, 0.1)), between=("n1", "n2"))
+                sim.network.set_conditions(Conditions(delay=(0.5, 0.5)), between=("n1", "n3"))
+
+                async def feed() -> None:
+                    for number in range(600):
+                        refs[sender].tell(Note(sender, number))
+                        await trio.sleep(0.01)
+
+                nursery.start_soon(feed)
+                await trio.sleep(1)
+                await nodes.systems["n1"].stop(refs["n1"])
+                await trio.sleep(10)
+                assert log.of(sender) == [*range(600)]
+                assert log.homes == ["n1", "n2"]
+
+        run(scenario, seed)
+
+
 def test_a_node_that_wakes_when_it_was_removed_handles_nothing() -> None:
     """S8, C6: the actor runs elsewhere by then; be it mail of its own node, or what has come in since."""
     for seed in range(4):
