@@ -45,6 +45,7 @@ class _Claims(msgspec.Struct):
     hosted: dict[int, Epoch] = msgspec.field(default_factory=dict[int, Epoch])
     kept: dict[int, int] = msgspec.field(default_factory=dict[int, int])
     ended: bool = False
+    since: dict[int, Epoch] = msgspec.field(default_factory=dict[int, Epoch])
 
 
 class Coordinator:
@@ -238,7 +239,8 @@ class Coordinator:
         else:
             region.hosts, region.heard, region.ended, region.owes = word.hosts, word.serial, word.ended, True
             region.acked = max(region.acked, word.upto)
-        claims = _Claims(dict(word.hosted), dict(word.kept), word.ended)
+        since = {shard: epoch for (shard, _), epoch in zip(word.kept, word.since, strict=False)}
+        claims = _Claims(dict(word.hosted), dict(word.kept), word.ended, since)
         if self.active:
             self._rebalance_at = min(self._rebalance_at, now + self._timing.rebalance)
             for entry in list(self.entries.values()):
@@ -266,16 +268,18 @@ class Coordinator:
             return
         self.active = True
         hosted: dict[int, tuple[Epoch, int]] = {}
-        kept: dict[int, tuple[int, int]] = {}
+        kept: dict[int, tuple[Epoch, int, int]] = {}  # who had it last has what was left
         for uid, claims in self._claims.items():
             for shard, epoch in claims.hosted.items():
                 hosted[shard] = max(hosted.get(shard, (epoch, uid)), (epoch, uid))
-            kept.update({shard: (uid, target) for shard, target in claims.kept.items()})
+            for shard, target in claims.kept.items():
+                claim = claims.since.get(shard, (0, 0, 0)), uid, target
+                kept[shard] = max(kept.get(shard, claim), claim)
         for shard in range(self._num_shards):
             if shard in hosted:
                 self._enter(now, shard, Phase.SETTLED, hosted[shard][1])
             elif shard in kept:
-                owner, target = kept[shard]
+                _, owner, target = kept[shard]
                 theirs = self._claims.get(target)
                 over = theirs is None or theirs.ended  # it, or its type, is gone, and may have had the shard before
                 self._enter(now, shard, Phase.BACK, owner, target if over else 0)

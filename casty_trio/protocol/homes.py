@@ -304,8 +304,11 @@ class Homes:
 
     def _say_report(self) -> None:
         hosted = tuple((shard, own.epoch) for shard, own in sorted(self._own.items()) if own.stage <= FLUSH)
-        kept = tuple((shard, own.target) for shard, own in sorted(self._own.items()) if own.stage > FLUSH)
-        report = Report(self.term, self._serial, self._upto, not self._refused, self._hosts, hosted, kept, not self._routing)
+        let_go = [(shard, own) for shard, own in sorted(self._own.items()) if own.stage > FLUSH]
+        kept, since = tuple((shard, own.target) for shard, own in let_go), tuple(own.epoch for _, own in let_go)
+        report = Report(
+            self.term, self._serial, self._upto, not self._refused, self._hosts, hosted, kept, not self._routing, since
+        )
         if self.term[1]:
             self._say(self.term[1], report)
 

@@ -112,6 +112,7 @@ class Report(msgspec.Struct, array_like=True, frozen=True, tag="r"):
         hosted: the shards that run here, with the epochs by which they were given.
         kept: the shards that were handed over, or are about to be, and to whom; whether they came to run is not known.
         serial: the region's number for the report; it is repeated until a plan names it.
+        since: the epochs by which the shards that are kept were given, in their order.
     """
 
     term: Term
@@ -122,6 +123,7 @@ class Report(msgspec.Struct, array_like=True, frozen=True, tag="r"):
     hosted: tuple[tuple[Natural, Epoch], ...] = ()
     kept: tuple[tuple[Natural, Uid], ...] = ()
     ended: bool = False
+    since: tuple[Epoch, ...] = ()
 
 
 class Refuse(msgspec.Struct, array_like=True, frozen=True, tag="x"):

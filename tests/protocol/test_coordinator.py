@@ -164,3 +164,15 @@ def test_a_region_that_has_lost_what_it_was_to_take() -> None:
     made = moving()
     made.receive(2.0, 2, Hello((0, 0), 2))
     assert phases(made)[1] == (Phase.BACK, 3, 2)
+
+
+def test_of_two_that_keep_a_shard_the_last_owner_has_it_back() -> None:
+    """S2: the other had it before, and has not heard yet that it came to run elsewhere; in whatever order they report."""
+    old, new = (
+        Report(TERM, 1, 0, True, True, (), ((0, 1),), since=((1, 9, 4),)),
+        Report(TERM, 1, 0, True, True, (), ((0, 1),), since=((1, 9, 5),)),
+    )
+    assert phases(begun(new, old))[0][:2] == (Phase.BACK, 2)
+    assert phases(begun(old, new))[0][:2] == (Phase.BACK, 3)
+    unsaid = Report(TERM, 1, 0, True, True, (), ((0, 1),))  # an older version does not tell
+    assert phases(begun(old, unsaid))[0][:2] == (Phase.BACK, 2)
