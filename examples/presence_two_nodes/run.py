@@ -40,6 +40,7 @@ def run(library: str) -> None:
         second.terminate()  # and with its node goes bob
         print(hears(monitor))
         monitor.wait(30)
+        second.wait(30)  # told twice to leave, it would end at once
     assert (first.returncode, second.returncode, monitor.returncode) == (0, 0, 0)
 
 
