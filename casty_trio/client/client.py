@@ -155,7 +155,8 @@ class ClusterClient(Sending):
         if self._entered:
             raise SystemClosedError("this client was entered before: make a new one for a new block")
         self._entered = True  # at once: of two tasks that enter together, one does
-        self._open_parking, self._now, self.thread = parking_class(), running_clock(), running_thread()
+        self._open_parking, self._now = parking_class(), running_clock()
+        self.thread: int = running_thread()
         deadline = self._now() + self._connect_timeout
         try:
             link = await self.stream.connect(self._connect_timeout)
