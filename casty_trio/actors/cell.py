@@ -235,10 +235,10 @@ class Cell(Post[M]):
                 self._left = left
                 return pending
             item = NOTHING
-            if alone:  # an idle actor has mostly been sent one message: to find no other by an exception would cost more
-                alone = False
-                if self.ref.sent - self.handled - self._wasted <= 0 and not self._front:
-                    break
+            # An idle actor has mostly been sent one message: to find no other by an exception would cost more.
+            if alone and self.ref.sent - self.handled - self._wasted <= 0 and not self._front:
+                break
+            alone = False
         self._end_batch(whole=left <= 0)
         return None
 

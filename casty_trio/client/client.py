@@ -120,9 +120,8 @@ class ClusterClient(Sending):
         place = checked_place(client_host, client_port, advertised_host, advertised_port)
         if serializer is not None:
             converter = as_converter(serializer, converter)
-        given = checked_contacts(contact_points, may_be_empty=discovery is not None)
         super().__init__(
-            given,
+            checked_contacts(contact_points, may_be_empty=discovery is not None),
             check_name(system_name, "system"),
             place,
             address_map_of(address_map),

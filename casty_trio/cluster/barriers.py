@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
+from casty_trio.actors.clockwork import Clockwork
 from casty_trio.errors import (
     BarrierCountError,
     LinkClosedError,
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from casty_trio.remote import Connection
 
 __all__ = ["BarrierService"]
-
-LEAST_NAP: Final = 1e-6
-"""It sleeps so long at least, in seconds: two clocks that differ in their last digits else agree that it is not time yet."""
 
 
 class Call:
@@ -69,17 +67,13 @@ class BarrierService:
         self._members: dict[int, Member] = {}
         self._calls: dict[int, Call] = {}
         self._numbers = 0
-        self._woken = trio.CancelScope()
+        self._clockwork = Clockwork(self._now, lambda: self._machine.next_wakeup, self._tick)
         self._closed: Exception | None = None
 
     async def run(self) -> None:
         """Wake the machine when its time has come; who waits when this ends waits in vain."""
         try:
-            while True:
-                with trio.CancelScope() as self._woken:
-                    self._woken.deadline = self._wakeup()
-                    await trio.sleep_forever()
-                self._perform(self._machine.tick(self._now()))
+            await self._clockwork.run()
         finally:
             self.close(SystemClosedError(f"{self._system.node_id} has stopped: nobody comes to its barriers any more"))
 
@@ -158,7 +152,7 @@ class BarrierService:
                     call = self._calls[party]
                     text = f"others wait at {call.barrier!r} for {expected} parties, not for {call.n}"
                     call.end(BarrierCountError(text))
-        self._woken.deadline = min(self._woken.deadline, self._wakeup())
+        self._clockwork.wake()
 
     def _say(self, uid: int, word: rounds.Word) -> None:
         """Say something, if there is a connection; what is not said now is said again."""
@@ -173,9 +167,8 @@ class BarrierService:
     def _now(self) -> float:
         return self._system.env.now()
 
-    def _wakeup(self) -> float:
-        wait = self._machine.next_wakeup - self._now()
-        return trio.current_time() + (max(LEAST_NAP, wait) if wait > 0 else 0.0)
+    def _tick(self) -> None:
+        self._perform(self._machine.tick(self._now()))
 
 
 def _copy(error: Exception) -> Exception:

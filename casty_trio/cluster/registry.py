@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-import trio
-
+from casty_trio.actors.clockwork import Clockwork
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError
 from casty_trio.model.address import ActorAddress
 from casty_trio.model.member import Member, MemberStatus
@@ -29,9 +28,6 @@ __all__ = ["RegistryService"]
 
 SETTLE: Final = 0.05
 """After so many seconds, at the earliest, it is told again that something has changed: what follows costs more."""
-
-SHORTEST: Final = 0.001
-"""The shortest sleep, in seconds: two clocks that drift would differ for ever by the last bit of what is left."""
 
 
 class RegistryService:
@@ -63,21 +59,11 @@ class RegistryService:
         self._settle_at = -math.inf
         self._machine = Registry(system.uid, interval)
         self._members: dict[int, Member] = {}
-        self._woken = trio.CancelScope()
+        self._clockwork = Clockwork(self._now, self._due, self._tick)
 
     async def run(self) -> None:
         """Tell the others what has changed, and compare with them when it is time."""
-        while True:
-            with trio.CancelScope() as self._woken:
-                self._woken.deadline = self._wakeup()
-                await trio.sleep_forever()
-            if self._stale:
-                self._stale, self._unsettled = False, True
-                self._perform(self._machine.flush())
-            if self._unsettled and self._now() >= self._settle_at:
-                self._unsettled, self._settle_at = False, self._now() + SETTLE
-                self._settled()
-            self._perform(self._machine.tick(self._now()))
+        await self._clockwork.run()
 
     # --- What is registered -------------------------------------------------------------------------------------------
 
@@ -154,9 +140,7 @@ class RegistryService:
                 case Changed(keys):
                     self._changed(keys)
                     self._note()
-        wakeup = self._wakeup()
-        if wakeup < self._woken.deadline:  # which costs much to set
-            self._woken.deadline = wakeup
+        self._clockwork.wake()
 
     def _say(self, uid: int, body: bytes) -> None:
         """Say something, if there is a connection; what is not said now comes when they compare."""
@@ -175,13 +159,21 @@ class RegistryService:
     def _note(self) -> None:
         """Something has changed: let the task see to it."""
         self._stale = True
-        self._woken.deadline = trio.current_time()
+        self._clockwork.wake()
+
+    def _tick(self) -> None:
+        if self._stale:
+            self._stale, self._unsettled = False, True
+            self._perform(self._machine.flush())
+        if self._unsettled and self._now() >= self._settle_at:
+            self._unsettled, self._settle_at = False, self._now() + SETTLE
+            self._settled()
+        self._perform(self._machine.tick(self._now()))
 
     def _now(self) -> float:
         return self._system.env.now()
 
-    def _wakeup(self) -> float:
+    def _due(self) -> float:
         if self._stale:
-            return trio.current_time()
-        due = min(self._machine.next_wakeup, self._settle_at if self._unsettled else math.inf)
-        return trio.current_time() + max(SHORTEST, due - self._now())
+            return -math.inf
+        return min(self._machine.next_wakeup, self._settle_at if self._unsettled else math.inf)

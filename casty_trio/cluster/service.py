@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
 
+from casty_trio.actors.clockwork import Clockwork
 from casty_trio.actors.reporting import log_failure
 from casty_trio.cluster.changes import between, state_of
 from casty_trio.cluster.doubt import Doubt
@@ -43,9 +44,6 @@ __all__ = ["ClusterService", "ClusterSetup"]
 
 LEASE_TIMEOUT: Final = 5.0
 """How long a lease may take to be had, in seconds."""
-
-SHORTEST: Final = 0.001
-"""The shortest sleep, in seconds: two clocks that drift would differ for ever by the last bit of what is left."""
 
 Effect: TypeAlias = effects.Effect | monitoring.Effect
 
@@ -84,7 +82,7 @@ class ClusterService:
         self._former: tuple[Address, ...] = ()
         self._todo: deque[Effect] = deque()
         self._feeding = False
-        self._woken = trio.CancelScope()
+        self._clockwork = Clockwork(self._now, self._next_wakeup, self._on_time)
         self._refusals: set[int] = set()  # who of the members has refused this node as gone
         self._wanted: tuple[Address, ...] = ()
         self._membership: Membership | None = None
@@ -114,12 +112,8 @@ class ClusterService:
 
     async def run(self) -> None:
         """Wake the machines when their time has come."""
-        while True:
-            with trio.CancelScope() as self._woken:
-                self._woken.deadline = self._wakeup()
-                self._expected = max(self._now(), self._next_wakeup()) + self._setup.detector.late_after
-                await trio.sleep_forever()
-            self._tick()
+        self._expect()
+        await self._clockwork.run()
 
     @property
     def membership(self) -> Membership:
@@ -162,7 +156,7 @@ class ClusterService:
         self._seeds = tuple(seeds)
         self.membership.set_seeds(self._founders() or ())
         self._stay_in_touch()
-        self._wake()
+        self._clockwork.wake()
 
     def connected(self, uid: int, address: Address) -> None:
         """There is a new connection to a node."""
@@ -203,14 +197,13 @@ class ClusterService:
         due = min(self.membership.next_wakeup, self._monitoring.next_wakeup, self._downing.next_wakeup)
         return due if self._doubt is None else min(due, self._doubt.ask_at)
 
-    def _wake(self) -> None:
-        """Let the task look at the time it waits for anew."""
-        wakeup = self._wakeup()
-        if wakeup < self._woken.deadline:  # which costs much to set
-            self._woken.deadline = wakeup
+    def _expect(self) -> None:
+        """The task is about to sleep: this node is late if it has not run again by then."""
+        self._expected = max(self._now(), self._next_wakeup()) + self._setup.detector.late_after
 
-    def _wakeup(self) -> float:
-        return trio.current_time() + max(SHORTEST, self._next_wakeup() - self._now())
+    def _on_time(self) -> None:
+        self._tick()
+        self._expect()
 
     def _tick(self) -> None:
         """Everything that is due. Neighbours are first: they tell whether this node was itself late, and may not judge."""
@@ -251,7 +244,7 @@ class ClusterService:
             self._doubts += 1
             self._doubt = Doubt(now, up, patience, self._doubts)
             self._ask_again(now)
-            self._wake()
+            self._clockwork.wake()
 
     def _ask_again(self, now: float) -> None:
         doubt = self._doubt
@@ -307,7 +300,7 @@ class ClusterService:
         finally:
             self._feeding = False
             self._todo.clear()
-        self._wake()
+        self._clockwork.wake()
 
     def _perform(self, effect: Effect) -> None:
         now = self._now()

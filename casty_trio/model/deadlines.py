@@ -7,14 +7,39 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["DeadlineHeap"]
+__all__ = ["DeadlineHeap", "Due"]
 
 
 class _Closable(Protocol):
     @property
     def closed(self) -> bool: ...
+
+
+class Due:
+    """An entry that calls a function when its time has come.
+
+    Parameters:
+        deadline: when that is.
+        do: the function.
+
+    Attributes:
+        closed: whether it is not to be called any more.
+        deadline: when it is.
+    """
+
+    __slots__ = ("_do", "closed", "deadline")
+
+    def __init__(self, deadline: float, do: Callable[[], object]) -> None:
+        self.closed: bool = False
+        self.deadline: float = deadline
+        self._do = do
+
+    def expire(self) -> None:
+        """It is time."""
+        self._do()
 
 
 E = TypeVar("E", bound=_Closable)

@@ -7,11 +7,8 @@ node alone has to know, so nothing is said over the network to keep workers aliv
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
-
-import trio
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from casty_trio.actors.cell import Cell
 from casty_trio.actors.refs import LocalRef, ReplySlot
@@ -20,10 +17,10 @@ from casty_trio.model.checks import check_count
 from casty_trio.model.daemons import DaemonsRef, index_of
 from casty_trio.model.kinds import Daemons
 from casty_trio.model.ref import ActorRef
-from casty_trio.model.strategies import Backoff
 from casty_trio.protocol.shards import daemon_id
 from casty_trio.sharding.entities import EntityCell, EntityFamily
 from casty_trio.sharding.region import EntityRef, Region, RegionCell, RegionRef
+from casty_trio.sharding.restarts import Restarts
 
 if TYPE_CHECKING:
     from casty_trio.sharding.extension import Sharding
@@ -31,9 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["DaemonCell", "DaemonRef", "DaemonRegion"]
 
 M = TypeVar("M", contravariant=True)
-
-FORGIVEN: Final = 2.0
-"""A worker that has lived so many times the longest wait since its last failure begins with the shortest one again."""
 
 
 class DaemonRef(RegionRef[M], DaemonsRef[M]):
@@ -72,22 +66,6 @@ class DaemonFamily(EntityFamily):
             self.region.worker_ended(cell.shard, failed=cell.epitaph is not None)
 
 
-class Again:
-    """A worker that has ended, and is to start again; for the system's deadlines."""
-
-    __slots__ = ("_region", "_shard", "closed", "deadline")
-
-    def __init__(self, region: DaemonRegion, shard: int, deadline: float) -> None:
-        self.closed: bool = False
-        self.deadline: float = deadline
-        self._region = region
-        self._shard = shard
-
-    def expire(self) -> None:
-        """It is time."""
-        self._region.keep_alive(self._shard)
-
-
 class DaemonRegion(Region):
     """The workers of one name, on one node."""
 
@@ -96,8 +74,7 @@ class DaemonRegion(Region):
     def __init__(self, sharding: Sharding, behavior: Daemons[Any], cell: Cell[Any]) -> None:
         self._pause = behavior.keep_alive
         self._ids: dict[int, str] = {}
-        self._again: dict[int, Again] = {}
-        self._failures: dict[int, tuple[int, float]] = {}
+        self._restarts = Restarts(sharding.system, self.keep_alive)
         super().__init__(sharding, behavior, cell)
 
     def id_of(self, index: int) -> str:
@@ -137,21 +114,7 @@ class DaemonRegion(Region):
     def worker_ended(self, shard: int, *, failed: bool) -> None:
         """A worker is gone, and no message has started it again; where it has gone to another node, that starts it."""
         if not self.cell.stopping and self.routing.is_here(shard):
-            self._start_later(shard, self._patience(shard) if failed else self._pause)
-
-    def _patience(self, shard: int) -> float:
-        """How long to wait after a failure: longer and longer."""
-        system, now = self.sharding.system, trio.current_time()
-        longest = system.all_settings.entities.restart_most
-        times, last = self._failures.get(shard, (0, -math.inf))
-        times = times + 1 if now - last < FORGIVEN * longest else 1
-        self._failures[shard] = times, now
-        least = min(system.all_settings.entities.restart_least, longest)
-        return Backoff(initial=least, maximum=longest).delay(times, system.env.rng)
-
-    def _start_later(self, shard: int, delay: float) -> None:
-        if (former := self._again.get(shard)) is not None:
-            former.closed = True
-        if delay < math.inf:
-            again = self._again[shard] = Again(self, shard, trio.current_time() + delay)
-            self.sharding.system.watch_deadline(again)
+            if failed:
+                self._restarts.failed(shard)
+            else:
+                self._restarts.start_later(shard, self._pause)

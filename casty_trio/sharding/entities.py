@@ -14,17 +14,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from casty_trio.actors.cell import NOTHING, Cell
+from casty_trio.actors.cell import Cell
 from casty_trio.actors.context import Context
 from casty_trio.actors.family import Family
 from casty_trio.actors.finishing import Limit
 from casty_trio.actors.mail import Adapted, Asked, Finish
-from casty_trio.cluster import ClusteredActorSystem
+from casty_trio.cluster.careful import CarefulCell
 from casty_trio.errors import SystemClosedError
 from casty_trio.model.address import quote_name
 from casty_trio.model.behavior import Behaviors
 from casty_trio.model.entity import EntityInfo
-from casty_trio.model.kinds import STOPPED, Sharded
+from casty_trio.model.kinds import Sharded
 from casty_trio.model.passivation import Passivation
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol.shards import shard_of
@@ -57,10 +57,10 @@ class EntityContext(Context[Any]):
         self._cell.entities.passivate(self._cell)
 
 
-class EntityCell(Cell[Any]):
+class EntityCell(CarefulCell):
     """The actor of one entity."""
 
-    __slots__ = ("cancelled", "entity_id", "fencing_token", "held", "node", "quiet", "ring", "sent_away", "shard", "uses")
+    __slots__ = ("cancelled", "entity_id", "fencing_token", "held", "quiet", "ring", "sent_away", "shard", "uses")
     context_type: ClassVar[type[Context[Any]]] = EntityContext
 
     def __init__(self, family: EntityFamily, entity_id: str, name: str, shard: int) -> None:
@@ -68,7 +68,7 @@ class EntityCell(Cell[Any]):
         behavior = Behaviors.setup(lambda _: factory(entity_id))  # in the entity's task: a factory that fails, fails alone
         super().__init__(family.region.cell.system, family, name, behavior, None)
         self.entity_id: str = entity_id
-        self.node: ClusteredActorSystem = family.region.sharding.system
+        self.host = family.region.sharding.system
         self.shard: int = shard
         self.fencing_token: tuple[int, int] = family.region.fencing_token(shard)
         self.held: Held | None = None
@@ -87,29 +87,6 @@ class EntityCell(Cell[Any]):
         """The entities that it is one of."""
         assert isinstance(self.parent, EntityFamily)  # entities have no other parent
         return self.parent
-
-    def _first(self, order: Any) -> Any:
-        if order is None and self.node.in_doubt:
-            return self._begin_when_sure()
-        return super()._first(order)
-
-    async def _begin_when_sure(self) -> Any:
-        await self.node.sure()
-        return STOPPED if self._told else self._initial
-
-    def _work(self, item: Any) -> Any:
-        if self.node.in_doubt:  # it was paused, and may have been removed: the entity may live elsewhere by now
-            if item is not NOTHING and self._front:
-                item = self._queue_behind_front(item)
-            if item is not NOTHING:
-                self._put_first([item])
-            return self._work_when_sure()
-        return super()._work(item)
-
-    async def _work_when_sure(self) -> None:
-        """Mail is handled, or left, when it is known which of both."""
-        await self.node.sure()
-        self._left = self.system.settings.batch
 
     async def _close(self, failure: Exception | None) -> Exception | None:
         self.cancelled = sys.exception() is not None  # it is on its way out, with what ends the task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Final
 
 import trio
 
+from casty_trio.actors.clockwork import Clockwork
 from casty_trio.cluster import ClusteredActorSystem, Extension
 from casty_trio.errors import (
     LinkClosedError,
@@ -42,9 +44,6 @@ NAME_LIMIT = 255
 
 FRAME_MARGIN: Final = 64
 
-LEAST_NAP: Final = 1e-6
-"""It sleeps so long at least, in seconds: two clocks that differ in their last digits else agree that it is not time yet."""
-
 MARGIN: Final = 1.0
 """How much longer than their own limits the last entities of a node that leaves are waited for, in seconds."""
 
@@ -62,7 +61,7 @@ class Sharding(Extension):
         self._members: dict[int, Member] = {}
         self._said: deque[tuple[str, homing.Word]] = deque()  # to this node itself
         self._listening = self._running = self._has_moved = False
-        self._woken = trio.CancelScope()
+        self._clockwork = Clockwork(self.now, self._due, self._tick)
         self._changed = trio.Event()
         self._terms: dict[str, homing.Term] = {}  # the highest that were heard of types that are not here
         self._without: dict[str, None] = {}  # types of which was told that no member has their role
@@ -245,9 +244,7 @@ class Sharding(Extension):
         self._changed.set()
         self._changed = trio.Event()
         self._listen()
-        wakeup = self._wakeup()
-        if wakeup < self._woken.deadline:  # which costs much to set
-            self._woken.deadline = wakeup
+        self._clockwork.wake()
 
     # --- Members ------------------------------------------------------------------------------------------------------
 
@@ -386,20 +383,12 @@ class Sharding(Extension):
     def _run_service(self) -> None:
         if not self._running:
             self._running = True
-            self.system.start_service(self._run, "sharding")
+            self.system.start_service(self._clockwork.run, "sharding")
 
-    async def _run(self) -> None:
-        while True:
-            with trio.CancelScope() as self._woken:
-                self._woken.deadline = self._wakeup()
-                await trio.sleep_forever()
-            self._tick()
-
-    def _wakeup(self) -> float:
+    def _due(self) -> float:
         due = [region.routing.next_wakeup for region in self._regions.values()]
         due += [coordination.next_wakeup for coordination in self._coordinations.values()]
-        wait = min(due, default=float("inf")) - self.now()
-        return trio.current_time() + (max(LEAST_NAP, wait) if wait > 0 else 0.0)
+        return min(due, default=math.inf)
 
     def _tick(self) -> None:
         now = self.now()

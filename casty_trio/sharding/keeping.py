@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from casty_trio.actors.clockwork import Clockwork
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError, StaleOwnerError
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.remembering import EntityStore, ShardClaim
@@ -38,9 +39,6 @@ SOURCES_MOST: Final = 16
 
 TOGETHER: Final = 16
 """So many words go in one frame."""
-
-SHORTEST: Final = 0.001
-"""The shortest sleep, in seconds: two clocks that drift would differ for ever by the last bit of what is left."""
 
 
 class ReplicatedStore(EntityStore):
@@ -143,7 +141,7 @@ class Keeping:
         self._members: Mapping[int, Member] = {}
         self._out: dict[int, dict[tuple[str, int], list[Word]]] = {}
         self._running = False
-        self._woken = trio.CancelScope()
+        self._clockwork = Clockwork(sharding.now, self._due, self._flush)
 
     def store(self, region: Region) -> ReplicatedStore:
         """What a region remembers its entities in."""
@@ -191,8 +189,7 @@ class Keeping:
 
     def wake(self) -> None:
         """There may be something to say, when all that happens now has happened."""
-        if self._woken.deadline != -math.inf:  # which costs much to set
-            self._woken.deadline = -math.inf
+        self._clockwork.wake()
 
     # --- Who keeps ----------------------------------------------------------------------------------------------------
 
@@ -273,17 +270,7 @@ class Keeping:
     def _run_service(self) -> None:
         if not self._running:
             self._running = True
-            self._system.start_service(self._run, "remembered ids")
+            self._system.start_service(self._clockwork.run, "remembered ids")
 
-    async def _run(self) -> None:
-        while True:
-            with trio.CancelScope() as self._woken:
-                self._woken.deadline = self._wakeup()
-                await trio.sleep_forever()
-            self._flush()
-
-    def _wakeup(self) -> float:
-        due = min((store.teller.due for store in self._stores.values()), default=math.inf)
-        if self._out or due == -math.inf:
-            return -math.inf
-        return trio.current_time() + max(SHORTEST, due - self._sharding.now())
+    def _due(self) -> float:
+        return -math.inf if self._out else min((store.teller.due for store in self._stores.values()), default=math.inf)

@@ -24,6 +24,7 @@ from casty_trio.model.strategies import Backoff
 from casty_trio.model.words import in_words
 from casty_trio.protocol.turns import Turns
 from casty_trio.sharding.keeping import ReplicatedStore
+from casty_trio.sharding.restarts import Restarts
 
 if TYPE_CHECKING:
     from casty_trio.sharding.region import Region
@@ -45,22 +46,6 @@ BESIDE = 8
 
 SLOW = 1.0
 """After how many seconds the other shards do not wait for a call."""
-
-
-class Restart:
-    """An entity that has failed, and is to start again; for the system's deadlines."""
-
-    __slots__ = ("_entity_id", "_remembering", "closed", "deadline")
-
-    def __init__(self, remembering: Remembering, entity_id: str, deadline: float) -> None:
-        self.closed: bool = False
-        self.deadline: float = deadline
-        self._remembering = remembering
-        self._entity_id = entity_id
-
-    def expire(self) -> None:
-        """It is time."""
-        self._remembering.restart(self._entity_id)
 
 
 class Remembering:
@@ -87,8 +72,7 @@ class Remembering:
         self._changes: dict[int, dict[str, bool]] = {}
         self._claims: dict[int, None] = {}
         self._reviving: deque[tuple[int, str]] = deque()
-        self._failures: dict[str, tuple[int, float]] = {}
-        self._restarts: dict[str, Restart] = {}
+        self._restarts = Restarts(self._system, self.revive)
         self._work = trio.Event()
         self.closed: bool = True
         self.deadline: float = 0.0
@@ -108,8 +92,7 @@ class Remembering:
     def lost(self, shard: int) -> None:
         """It does not any more."""
         for entity_id in self._known.pop(shard, ()):
-            self._failures.pop(entity_id, None)
-            self._call_off(entity_id)
+            self._restarts.forget(entity_id)
         self._changes.pop(shard, None)
         self._claims.pop(shard, None)
         self._turns.drop(shard)
@@ -127,31 +110,12 @@ class Remembering:
     def forget(self, shard: int, entity_id: str) -> None:
         """An entity has gone by its own wish, or because nobody needs it."""
         self._known.get(shard, {}).pop(entity_id, None)
-        self._failures.pop(entity_id, None)
-        self._call_off(entity_id)
+        self._restarts.forget(entity_id)
         self._change(shard, entity_id, lives=False)
 
     def failed(self, entity_id: str) -> None:
         """An entity has failed: it starts again, after longer and longer, unless a message starts it before."""
-        now = trio.current_time()
-        longest = self._settings.restart_most
-        times, last = self._failures.get(entity_id, (0, -math.inf))
-        times = times + 1 if now - last < 2 * longest else 1
-        self._failures[entity_id] = times, now
-        backoff = Backoff(initial=min(self._settings.restart_least, longest), maximum=longest)
-        self._call_off(entity_id)  # a message has started it before its time: it waits for the new one alone
-        again = self._restarts[entity_id] = Restart(self, entity_id, now + backoff.delay(times, self._system.env.rng))
-        self._system.watch_deadline(again)
-
-    def _call_off(self, entity_id: str) -> None:
-        """Its restart is not waited for any more, if it is at all."""
-        if (again := self._restarts.pop(entity_id, None)) is not None:
-            again.closed = True
-
-    def restart(self, entity_id: str) -> None:
-        """An entity that has failed has waited long enough."""
-        del self._restarts[entity_id]
-        self.revive(entity_id)
+        self._restarts.failed(entity_id)
 
     def revive(self, entity_id: str) -> None:
         """Start an entity that is remembered, if it may live here and does not."""

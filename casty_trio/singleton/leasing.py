@@ -14,28 +14,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from casty_trio.model.deadlines import Due
 from casty_trio.model.lease import Lease, LeaseAcquired, LeaseFailed, LeaseLost
 from casty_trio.model.words import in_words
 
 if TYPE_CHECKING:
     from casty_trio.singleton.place import Place
 
-__all__ = ["Due", "Keeper"]
-
-
-class Due:
-    """Calls a function at some time, unless it is closed before; for the system's deadlines."""
-
-    __slots__ = ("_do", "closed", "deadline")
-
-    def __init__(self, deadline: float, do: Callable[[], None]) -> None:
-        self.closed: bool = False
-        self.deadline: float = deadline
-        self._do = do
-
-    def expire(self) -> None:
-        """It is time."""
-        self._do()
+__all__ = ["Keeper"]
 
 
 class Keeper:

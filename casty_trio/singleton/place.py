@@ -18,6 +18,7 @@ from casty_trio.actors.mail import Adapted, Asked, Finish
 from casty_trio.actors.refs import AskableRef, ReplySlot
 from casty_trio.errors import ActorStoppedError, AskError, EncodeError, MailboxFullError
 from casty_trio.model.behavior import Behaviors
+from casty_trio.model.deadlines import Due
 from casty_trio.model.kinds import Singleton
 from casty_trio.model.lease import Lease
 from casty_trio.model.mailbox import Mailbox
@@ -25,7 +26,7 @@ from casty_trio.model.member import Member
 from casty_trio.model.ref import ActorRef
 from casty_trio.protocol import moving
 from casty_trio.protocol.singleton import Effect, HandOn, Phase, Route, Say, Singleton as Machine, Start, Stop
-from casty_trio.singleton.leasing import Due, Keeper
+from casty_trio.singleton.leasing import Keeper
 from casty_trio.singleton.ref import LEFT, InstanceCell, LeftCell, SingletonRef
 
 if TYPE_CHECKING:
@@ -290,7 +291,8 @@ class Place:
         self._wanted = False
         family = cell.family()
         instance = InstanceCell(self.system, family, "instance", behavior.behavior, self._mailbox)
-        instance.place, instance.keeps = self, False
+        instance.host = instance.place = self
+        instance.keeps = False
         self._instance = instance
         family.add(instance)
         if self._machine.phase is Phase.HOSTING:  # it goes on, where the lease was lost
@@ -338,14 +340,14 @@ class Place:
         return self._keeper is not None and self._keeper.held
 
     @property
-    def unsure(self) -> bool:
+    def in_doubt(self) -> bool:
         """Whether the actor has to stand still: this node may be no member any more, or may have lost the lease."""
         return self.system.in_doubt or (self._keeper is not None and not self._keeper.held)
 
-    async def sure(self, cell: Cell[Any]) -> None:
+    async def sure(self) -> None:
         """Wait until the actor may go on, or is told to stop."""
         await self.system.sure()
-        while self.unsure and not cell.stopping:
+        while self.in_doubt and self._instance is not None and not self._instance.stopping:
             await self._changed.wait()
 
     def lease_held(self) -> None:

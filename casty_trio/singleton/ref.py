@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import trio
 
-from casty_trio.actors.cell import NOTHING, Cell
+from casty_trio.actors.cell import Cell
 from casty_trio.actors.context import Context
 from casty_trio.actors.refs import LocalRef, ReplySlot
-from casty_trio.model.kinds import STOPPED
+from casty_trio.cluster.careful import CarefulCell
 from casty_trio.model.ref import ActorRef
 
 if TYPE_CHECKING:
@@ -108,34 +108,13 @@ class InstanceContext(Context[Any]):
         return self._cell.place.ref
 
 
-class InstanceCell(Cell[Any]):
+class InstanceCell(CarefulCell):
     """The actor itself."""
 
     __slots__ = ("keeps", "place")
     context_type: ClassVar[type[Context[Any]]] = InstanceContext
     place: Place
     keeps: bool
-
-    def _first(self, order: Any) -> Any:
-        return self._begin_when_sure() if order is None and self.place.unsure else super()._first(order)
-
-    async def _begin_when_sure(self) -> Any:
-        await self.place.sure(self)
-        return STOPPED if self._told else self._initial
-
-    def _work(self, item: Any) -> Any:
-        if self.place.unsure and not self._told:  # it was paused: by now the actor may run elsewhere
-            if item is not NOTHING and self._front:
-                item = self._queue_behind_front(item)
-            if item is not NOTHING:
-                self._put_first([item])
-            return self._work_when_sure()
-        return super()._work(item)
-
-    async def _work_when_sure(self) -> None:
-        """Mail is handled, or left, when it is known which of both."""
-        await self.place.sure(self)
-        self._left = self.system.settings.batch
 
     def _leave(self, item: object, failure: Exception | None = None) -> None:
         if self.keeps:

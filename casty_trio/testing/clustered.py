@@ -28,6 +28,7 @@ from casty_trio.testing.memberships import Accusations, Convergence, Membership,
 from casty_trio.testing.observer import Invariant, Life
 from casty_trio.testing.services import Listed
 from casty_trio.testing.singletons import SingletonTraffic
+from casty_trio.testing.systems import system_of
 from casty_trio.testing.traffic import MESSAGES, Traffic
 from casty_trio.testing.world import SimulatedEnv
 
@@ -205,13 +206,6 @@ def _view(system: ClusteredActorSystem) -> View:
     leader = state.leader.uid if state.leader is not None else 0
     unreachable = sorted(member.uid for member in state.unreachable)
     return View(tuple(members), leader, state.cluster, tuple(accused), tuple(unreachable))
-
-
-def system_of(life: Life) -> ClusteredActorSystem:
-    """The system of a start of a node."""
-    system: Any = life.system
-    assert isinstance(system, ClusteredActorSystem), "nodes of these benches are of no other kind"
-    return system
 
 
 def clustered(bench: Bench, *, complete: bool = False, **more: Any) -> NodeProgram:

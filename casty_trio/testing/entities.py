@@ -30,6 +30,7 @@ from casty_trio.model.shard_events import HandOffFinished
 from casty_trio.testing.clock import sleep
 from casty_trio.testing.invariants import Order
 from casty_trio.testing.observer import Invariant, Life
+from casty_trio.testing.systems import system_of
 
 if TYPE_CHECKING:
     from casty_trio.testing.bench import Bench
@@ -336,12 +337,6 @@ class EntityTraffic:
 
 def _idle(entity_id: str) -> Behavior[Item]:
     return Behaviors.ignore()
-
-
-def system_of(life: Life) -> ClusteredActorSystem:
-    """The system of a start of a node: on these benches all are nodes of a cluster."""
-    system: Any = life.system
-    return system  # type: ignore[no-any-return]
 
 
 def _homes(life: Life) -> tuple[tuple[Member | None, ...], tuple[Member | None, ...]]:

@@ -20,9 +20,10 @@ from casty_trio.model.behavior import Behaviors
 from casty_trio.model.context import ActorContext
 from casty_trio.model.kinds import Behavior
 from casty_trio.model.ref import ActorRef
-from casty_trio.testing.entities import Complete, Item, OneInstance, Tally, system_of
+from casty_trio.testing.entities import Complete, Item, OneInstance, Tally
 from casty_trio.testing.invariants import Order
 from casty_trio.testing.observer import Invariant, Life
+from casty_trio.testing.systems import system_of
 
 if TYPE_CHECKING:
     from casty_trio.testing.bench import Bench

@@ -234,9 +234,9 @@ def test_a_node_that_joins_later_hears_of_all() -> None:
             nodes.start("n2")
             await nodes.formed(*THREE)
             await trio.sleep(0.5)
-            assert nodes.systems["n3"].pubsub.publish(NEWS, News(2)) == 1
-            assert nodes.systems["n2"].pubsub.publish(NEWS, News(3)) == 1
-            assert await listeners.settle() == {"n1/a": [2, 3]}
+            for number, node in enumerate(("n3", "n2"), 2):
+                assert nodes.systems[node].pubsub.publish(NEWS, News(number)) == 1
+                assert await listeners.settle() == {"n1/a": [number]}
 
     run(scenario)
 

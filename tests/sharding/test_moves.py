@@ -171,7 +171,7 @@ def test_a_marker_that_does_not_come_calls_the_move_off() -> None:
         cluster.start("n2", begin=opener(log, refs), settings=settings)
         await cluster.formed("n1", "n2", "n3")
         while not started:  # noqa: ASYNC110 - another task brings it about
-            await trio.sleep(0.001)
+            await trio.sleep(0.0001)
         cluster.sim.host("n3").pause()
         await trio.sleep(2)
         cluster.sim.host("n3").resume()

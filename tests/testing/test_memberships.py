@@ -8,9 +8,10 @@ import pytest
 import trio
 
 from casty_trio.testing import Bench, Conditions, InvariantError, Plan, SimulatedEnv, Simulation, run_plan, simulate
-from casty_trio.testing.clustered import Talk, clustered, system_of
+from casty_trio.testing.clustered import Talk, clustered
 from casty_trio.testing.faults import Isolate, Pause
 from casty_trio.testing.memberships import Accusations, Membership, View
+from casty_trio.testing.systems import system_of
 from casty_trio.testing.weather import Weather
 from tests.testing.test_bench import A, B, C, Story, bites, members, told
 

@@ -1,0 +1,61 @@
+"""Actors that live on one node of the cluster only, and stand still where that is in doubt. Floor F4.
+
+A node that was late may have been removed meanwhile, and what it hosts may have been started elsewhere. Such an actor
+neither begins nor handles anything until its node knows better; what is in its mailbox stays there, in order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from casty_trio.actors.cell import NOTHING, Cell
+from casty_trio.model.kinds import STOPPED
+
+__all__ = ["CarefulCell", "Host"]
+
+
+class Host(Protocol):
+    """Who knows whether an actor may run.
+
+    Attributes:
+        in_doubt: whether it is not known.
+    """
+
+    @property
+    def in_doubt(self) -> bool: ...
+
+    async def sure(self) -> None:
+        """Wait until it is known."""
+        ...
+
+
+class CarefulCell(Cell[Any]):
+    """One of them.
+
+    Attributes:
+        host: who knows whether it may run.
+    """
+
+    __slots__ = ("host",)
+    host: Host
+
+    def _first(self, order: Any) -> Any:
+        return self._begin_when_sure() if order is None and self.host.in_doubt else super()._first(order)
+
+    async def _begin_when_sure(self) -> Any:
+        await self.host.sure()
+        return STOPPED if self._told else self._initial
+
+    def _work(self, item: Any) -> Any:
+        if self.host.in_doubt and not self._told:
+            if item is not NOTHING and self._front:
+                item = self._queue_behind_front(item)
+            if item is not NOTHING:
+                self._put_first([item])
+            return self._work_when_sure()
+        return super()._work(item)
+
+    async def _work_when_sure(self) -> None:
+        """Mail is handled, or left, when it is known which of both."""
+        await self.host.sure()
+        self._left = self.system.settings.batch
