@@ -145,6 +145,7 @@ from casty_trio.model import (
     ReachableMember as ReachableMember,
     ReceptionistMessage as ReceptionistMessage,
     ReceptionistSettings as ReceptionistSettings,
+    RegionState as RegionState,
     Register as Register,
     RegistrySettings as RegistrySettings,
     RememberingFull as RememberingFull,

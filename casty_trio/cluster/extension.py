@@ -20,7 +20,7 @@ from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef
 from casty_trio.model.services import ServiceEntry
-from casty_trio.model.statistics import ShardingStatistics
+from casty_trio.model.statistics import RegionState, ShardingStatistics
 from casty_trio.protocol.wire import ShardTypeState
 from casty_trio.remote import Connection, FrameHandler, Peer
 
@@ -130,6 +130,10 @@ class Extension:
 
     def sharding_statistics(self, shard_type: str) -> ShardingStatistics | None:
         """What is counted of a sharded type, if this extension knows it."""
+        return None
+
+    def region_state(self, shard_type: str) -> RegionState | None:
+        """The entities of a sharded type that run here, if this extension knows it."""
         return None
 
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any] | None:

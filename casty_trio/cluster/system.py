@@ -15,17 +15,17 @@ from casty_trio.actors.ask import AskSlot
 from casty_trio.actors.refs import AskableRef
 from casty_trio.cluster.checked import Checked
 from casty_trio.cluster.extension import installed
-from casty_trio.cluster.member import MemberNode, SeedNodes, check_membership
+from casty_trio.cluster.member import SeedNodes, check_membership
 from casty_trio.cluster.parting import Parting
+from casty_trio.cluster.queries import QueriedNode
 from casty_trio.cluster.service import ClusterSetup
-from casty_trio.cluster.telling import pack_state, topology_of
+from casty_trio.cluster.telling import pack_state
 from casty_trio.env import Env
 from casty_trio.errors import (
     LinkClosedError,
     LinkFullError,
     MessageTooLargeError,
     ProtocolError,
-    UnknownActorError,
     UsageError,
 )
 from casty_trio.link.held import Held
@@ -39,20 +39,14 @@ from casty_trio.model.checks import (
 )
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.daemons import DaemonsRef
-from casty_trio.model.envelope import is_entity_id
 from casty_trio.model.events import Event
 from casty_trio.model.kinds import Behavior, BoundFactory, Broadcasted, Daemons
 from casty_trio.model.mailbox import Mailbox
-from casty_trio.model.member import Member
 from casty_trio.model.pubsub import ClientReceptionist, PubSub
 from casty_trio.model.ref import ActorRef
-from casty_trio.model.services import ServiceEntry
 from casty_trio.model.settings import AccessSettings, LinkSettings
-from casty_trio.model.statistics import ShardingStatistics
-from casty_trio.protocol import wire
 from casty_trio.protocol.downing import DowningStrategy, KeepMajority
 from casty_trio.protocol.frames import Kind
-from casty_trio.protocol.shards import shard_of
 from casty_trio.remote import Connection, Peer
 from casty_trio.settings import Settings
 from casty_trio.tls import Config
@@ -68,7 +62,7 @@ REFRESHED = 1.0
 """So often, in seconds, the state is told again at most to a client that asks."""
 
 
-class ClusteredActorSystem(MemberNode):
+class ClusteredActorSystem(QueriedNode):
     """An actor system that is a node of a cluster, and that clients reach over TCP.
 
     Parameters:
@@ -256,68 +250,6 @@ class ClusteredActorSystem(MemberNode):
             self._asks.add(slot)
         return slot
 
-    def entity_ref(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
-        """The ref of one entity by type and id, wherever it lives, and whether or not it does.
-
-        Parameters:
-            shard_type: the name under which the type was spawned; on this node, too, if only as a proxy.
-            entity_id: which of its entities.
-
-        Raises:
-            UnknownActorError: no such type was spawned on this node.
-            UsageError: the id is no text, or empty.
-            SystemClosedError: the system is used outside its block.
-
-        Example:
-            >>> # system.entity_ref("cart", "user-1").tell(AddItem("tea"))
-        """
-        self._check_open()
-        for extension in self._extensions:
-            found = extension.resolve_entity(shard_type, entity_id)
-            if found is not None:
-                return found
-        raise UnknownActorError(self._no_type(shard_type))
-
-    def shard_homes(self, shard_type: str) -> tuple[Member | None, ...]:
-        """Where the shards of a type are, as this node knows it; None for one without a home, or on its way.
-
-        Raises:
-            UnknownActorError: no such type was spawned on this node.
-        """
-        for name, homes in self._topology().shard_homes:
-            if name == shard_type:
-                return homes
-        raise UnknownActorError(self._no_type(shard_type))
-
-    def entity_home(self, shard_type: str, entity_id: str) -> Member | None:
-        """Where an entity is, or would be, as this node knows it.
-
-        Raises:
-            UnknownActorError: no such type was spawned on this node.
-            UsageError: the id is no text, or empty.
-        """
-        if not is_entity_id(entity_id):
-            raise UsageError(f"an entity id is a text that is not empty, not {entity_id!r:.200}")
-        homes = self.shard_homes(shard_type)
-        return homes[shard_of(entity_id, len(homes))]
-
-    def sharding_statistics(self, shard_type: str) -> ShardingStatistics:
-        """Count what there is of a sharded type on this node.
-
-        Raises:
-            UnknownActorError: no such type was spawned on this node.
-        """
-        for extension in self._extensions:
-            found = extension.sharding_statistics(shard_type)
-            if found is not None:
-                return found
-        raise UnknownActorError(self._no_type(shard_type))
-
-    def _no_type(self, shard_type: object) -> str:
-        return (
-            f"{self.node_id} has no sharded type {shard_type!r:.300}: spawn it here, too, as a proxy if it is to route only"
-        )
-
     def resolve_entity(self, shard_type: str, entity_id: str) -> ActorRef[Any]:
         """The ref of an entity that came over the wire."""
         for extension in self._extensions:
@@ -421,12 +353,6 @@ class ClusteredActorSystem(MemberNode):
     def _snapshots(self) -> Iterable[Event]:
         return (self._topology(), *(event for extension in self._extensions for event in extension.present()))
 
-    def _topology(self) -> TopologySnapshot:
-        registry: tuple[ServiceEntry, ...] = ()
-        for extension in self._extensions:
-            registry += extension.services()  # of one only: it is the very same tuple as before
-        return topology_of(self.cluster_state, self._shard_types(), registry)
-
     # --- Clients -----------------------------------------------------------------------------------------------------
 
     def state_changed(self) -> None:
@@ -487,9 +413,6 @@ class ClusteredActorSystem(MemberNode):
         except MessageTooLargeError as error:
             self.log.error("%s cannot be told the state of the cluster: %s", connection, error)
             connection.link.close("the state of the cluster is too large for you")
-
-    def _shard_types(self) -> tuple[wire.ShardTypeState, ...]:
-        return tuple(state for extension in self._extensions for state in extension.shard_types())
 
     def _state(self) -> bytes:
         types, role = self._shard_types(), self.all_settings.receptionist.role

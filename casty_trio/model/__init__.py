@@ -119,6 +119,7 @@ from casty_trio.model.statistics import (
     AccessStatistics as AccessStatistics,
     MembershipStatistics as MembershipStatistics,
     PeerStatistics as PeerStatistics,
+    RegionState as RegionState,
     ShardingStatistics as ShardingStatistics,
     SystemStatistics as SystemStatistics,
 )

@@ -34,7 +34,11 @@ class ShardHost:
 
 
 class AllocationStrategy(ABC):
-    """Where shards are to be. Make your own by these two methods; they are called with hosts sorted by age, oldest first."""
+    """Where shards are to be. Make your own by these two methods; they are called with hosts sorted by age, oldest first.
+
+    A strategy should settle: with the same hosts it wants no more moves after a while. What it moves again and again has to
+    stay longer in between each time: `ShardingSettings.rebalance_interval` at first, and up to ``longest_stay``.
+    """
 
     @abstractmethod
     def allocate(self, shard: int, hosts: Sequence[ShardHost]) -> ShardHost:

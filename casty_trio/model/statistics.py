@@ -6,7 +6,14 @@ import msgspec
 
 from casty_trio.model.detection import DetectorStatistics
 
-__all__ = ["AccessStatistics", "MembershipStatistics", "PeerStatistics", "ShardingStatistics", "SystemStatistics"]
+__all__ = [
+    "AccessStatistics",
+    "MembershipStatistics",
+    "PeerStatistics",
+    "RegionState",
+    "ShardingStatistics",
+    "SystemStatistics",
+]
 
 
 class MembershipStatistics(msgspec.Struct, frozen=True):
@@ -55,6 +62,18 @@ class ShardingStatistics(msgspec.Struct, frozen=True):
     strays: int
     kept: int
     unremembered: int
+
+
+class RegionState(msgspec.Struct, frozen=True):
+    """The entities of one sharded type that run on a node.
+
+    Attributes:
+        shard_type: its name.
+        shards: for each shard that is hosted there, the ids of its entities that run, sorted.
+    """
+
+    shard_type: str
+    shards: dict[int, tuple[str, ...]]
 
 
 class SystemStatistics(msgspec.Struct, frozen=True):

@@ -18,11 +18,13 @@ class Timing(msgspec.Struct, frozen=True):
         retry: what was not answered is said again after this.
         hand_off: a move that takes longer is called off.
         rebalance: how often it is asked whether shards are to move; also how long after a change.
+        stay: how long a shard that has moved again and again stays, at most, before it may move once more.
     """
 
     retry: float = 0.5
     hand_off: float = 15.0
     rebalance: float = 1.0
+    stay: float = 60.0
 
 
 class Candidate(msgspec.Struct, frozen=True):

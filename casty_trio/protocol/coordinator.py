@@ -18,6 +18,7 @@ import msgspec
 from casty_trio.model.allocation import AllocationStrategy, LeastShards, ShardHost, moves_of, place_of
 from casty_trio.protocol.coordinating import Began, Candidate, Effect, Ended, Failed, Timing
 from casty_trio.protocol.homing import Answer, Entry, Epoch, Hello, Phase, Plan, Query, Refuse, Report, Term, Word
+from casty_trio.protocol.pacing import Pacing
 from casty_trio.protocol.placing import Say
 from casty_trio.protocol.rivals import Rivals, refusal
 
@@ -99,6 +100,7 @@ class Coordinator:
         self._retry_at = 0.0
         self._rebalance_at = math.inf
         self._balancing = self._able = False
+        self._pacing = Pacing(self._timing.rebalance, self._timing.stay)
         self._effects: list[Effect] = []
 
     @property
@@ -302,6 +304,7 @@ class Coordinator:
             self._unsettled.pop(shard, None)
             move = self._moves.pop(shard, None)
             if move is not None:
+                self._pacing.ended(now, shard, moved=owner == move[0])
                 self._effects.append(Ended(shard, owner, move[0], now - move[1]))
         else:
             self._unsettled[shard] = now
@@ -421,6 +424,7 @@ class Coordinator:
         if not self.active or self._unreachable or not hosts:
             return
         able = {host.uid for host in hosts}
+        self._pacing.meet(able)
         settled = {entry.shard: entry.owner for entry in self.entries.values() if entry.phase == Phase.SETTLED}
         for shard, owner in sorted(settled.items()):
             if owner not in able and owner in self._regions:
@@ -431,7 +435,7 @@ class Coordinator:
             return
         for shard, target in moves:
             owner = settled.get(shard, 0)
-            if owner in able and target in able and owner != target:
+            if owner in able and target in able and owner != target and self._pacing.lets(now, shard):
                 self._enter(now, shard, Phase.HOLD, owner, target)
                 self._balancing = True
 

@@ -123,4 +123,4 @@ class Coordination:
 
 def timing_of(settings: ShardingSettings) -> Timing:
     """How patient a coordinator is, by the settings."""
-    return Timing(settings.retry, settings.hand_off_timeout, settings.rebalance_interval)
+    return Timing(settings.retry, settings.hand_off_timeout, settings.rebalance_interval, settings.longest_stay)

@@ -198,6 +198,10 @@ class EntityFamily(Family):
         """How many entities of a shard live here."""
         return len(self._shards.get(shard, ()))
 
+    def ids(self, shard: int) -> tuple[str, ...]:
+        """Which they are, sorted."""
+        return tuple(sorted(self._shards.get(shard, ())))
+
     def open_shard(self, shard: int) -> None:
         """Mail of this node for the shard may go to its entities here at once."""
         for entity_id in self._shards.get(shard, ()):

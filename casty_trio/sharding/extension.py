@@ -26,7 +26,7 @@ from casty_trio.model.kinds import Behavior, Daemons, Sharded
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.member import Member, MemberStatus
 from casty_trio.model.ref import ActorRef
-from casty_trio.model.statistics import ShardingStatistics
+from casty_trio.model.statistics import RegionState, ShardingStatistics
 from casty_trio.protocol import homing, refs, wire
 from casty_trio.protocol.coordinator import Candidate
 from casty_trio.protocol.frames import Kind
@@ -117,6 +117,10 @@ class Sharding(Extension):
     def sharding_statistics(self, shard_type: str) -> ShardingStatistics | None:
         region = self._regions.get(shard_type)
         return region.routing.statistics() if region is not None else None
+
+    def region_state(self, shard_type: str) -> RegionState | None:
+        region = self._regions.get(shard_type)
+        return region.state() if region is not None else None
 
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes] | None:
         return refs.pack_entity(ref.shard_type, ref.entity_id) if isinstance(ref, EntityRef) else None

@@ -18,6 +18,7 @@ from casty_trio.model.address import ActorAddress, quote_name
 from casty_trio.model.envelope import ShardEnvelope, is_envelope
 from casty_trio.model.kinds import Sharded
 from casty_trio.model.ref import ActorRef
+from casty_trio.model.statistics import RegionState
 from casty_trio.protocol.shards import shard_of
 from casty_trio.sharding.entities import EntityFamily
 from casty_trio.sharding.extracting import extract_of
@@ -214,6 +215,11 @@ class Region:
     def count(self, shard: int) -> int:
         """How many entities of a shard live here."""
         return self.entities.count(shard)
+
+    def state(self) -> RegionState:
+        """Which entities live here."""
+        owned = sorted(self.routing.homes.owned)
+        return RegionState(self.shard_type, {shard: self.entities.ids(shard) for shard in owned})
 
     @property
     def stopping(self) -> bool:

@@ -116,7 +116,7 @@ class Cluster:
         up = [uid for uid, status in members if status == UP]
         host = up[0] if up else 0
         if host == node.uid and node.coordinator is None:
-            node.coordinator = Coordinator(node.uid, self.shards, "", self.strategy, Timing(0.5, 6.0, 1.0))
+            node.coordinator = Coordinator(node.uid, self.shards, "", self.strategy, Timing(0.5, 6.0, 1.0, stay=0.0))
         elif host != node.uid:
             node.coordinator = None
         if node.coordinator is not None:

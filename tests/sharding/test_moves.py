@@ -276,8 +276,8 @@ def test_what_waits_for_a_home_is_bounded() -> None:
 
 def test_what_is_not_answered_is_said_again() -> None:
     """S3: after `retry` seconds, on both sides."""
-    timing = timing_of(ShardingSettings(retry=7.0, hand_off_timeout=8.0, rebalance_interval=9.0))
-    assert timing == Timing(7.0, 8.0, 9.0)
+    timing = timing_of(ShardingSettings(retry=7.0, hand_off_timeout=8.0, rebalance_interval=9.0, longest_stay=10.0))
+    assert timing == Timing(7.0, 8.0, 9.0, 10.0)
     homes = Homes(1, 4, retry=7.0)
     homes.set_members(100.0, [1, 2], 2)
     assert homes.next_wakeup == 107.0
@@ -334,3 +334,33 @@ def test_a_strategy_that_fails_leaves_no_shard_homeless(caplog: pytest.LogCaptur
 
     cluster_of(1, scenario)
     assert "the allocation of 'cart' failed" in caplog.text
+
+
+class Swinging(AllocationStrategy):
+    """One that wants every shard elsewhere than it is."""
+
+    def allocate(self, shard: int, hosts: Sequence[ShardHost]) -> ShardHost:
+        return hosts[0]
+
+    def rebalance(self, hosts: Sequence[ShardHost], moving: int) -> dict[int, ShardHost]:
+        return {shard: other for host, other in zip(hosts, hosts[::-1], strict=True) for shard in host.shards}
+
+
+def test_a_strategy_that_never_settles_is_held_up() -> None:
+    """S4: its shards stay longer and longer, until the members change."""
+
+    async def scenario(cluster: Cluster) -> None:
+        begin = opener(Log(), {}, allocation=Swinging())
+        await cluster.form("n1", "n2", begin=begin)
+        finished = collected(cluster.systems["n1"], HandOffFinished)
+        await trio.sleep(240)
+        moves = [event for event in finished if event.shard == 0]
+        assert 6 <= len(moves) <= 11, "after 1, 2, 4 seconds, and so on, and then each minute"
+        assert all(event.moved for event in moves)
+        finished.clear()
+        cluster.start("n3", roles={"other"})
+        await cluster.formed("n1", "n2", "n3")
+        await trio.sleep(10)
+        assert not finished, "who is no host makes no difference"
+
+    cluster_of(1, scenario)

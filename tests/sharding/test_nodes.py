@@ -19,6 +19,7 @@ from casty_trio import (
     ShardEnvelope,
     UnknownActorError,
 )
+from casty_trio.protocol.shards import shard_of
 from casty_trio.testing import Simulation, simulate
 from tests.cluster.clusters import Cluster, cluster
 from tests.sim.shop import GetAll, Msg, Put, cart, to, wants
@@ -224,6 +225,14 @@ def test_roles_proxies_and_strangers() -> None:
         await trio.sleep(3)
         assert cluster.systems["n2"].shard_homes("cart") == homes
         assert cluster.systems["n2"].sharding_statistics("cart").entities == 3
+        state = cluster.systems["n2"].region_state("cart")
+        assert state.shard_type == "cart"
+        assert list(state.shards) == list(range(12))
+        assert sorted(entity for entities in state.shards.values() for entity in entities) == ["of n1", "of n2", "of n3"]
+        assert "of n1" in state.shards[shard_of("of n1", 12)]
+        assert cluster.systems["n3"].region_state("cart").shards == {}
+        with pytest.raises(UnknownActorError, match="n4 has no sharded type 'cart'"):
+            cluster.systems["n4"].region_state("cart")
 
     cluster_of(4, scenario)
 
