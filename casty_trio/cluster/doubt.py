@@ -1,13 +1,17 @@
-"""The doubt of a node that was paused or blocked: is it still a member? Floor F4: a value that changes.
+"""The doubt of a node: is it still a member, and with most of the others? Floor F4: a value that changes.
 
-It ends when most of those that were up, itself included, have answered what it has asked since: nobody answers who has
-removed it. What came in meanwhile may be old, so nothing else counts, but that some are down: a node that was removed does
-decide so of one that has just left the others, and knows no more of itself then.
+A node that was paused or blocked doubts, for it may have been removed meanwhile. So does one that is about to decide that
+others are down: what it knows of those that it counts on is as old as their last sign of life, and they may be on the other
+side, where it is decided otherwise.
+
+The doubt ends when most of those that were up, itself included, have answered what it has asked since: nobody answers who
+has removed it. Where it is to be decided that most of them are down, as a strategy may that goes by age or by numbers, most
+of the others have to. What came in meanwhile may be old, so nothing else counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import trio
@@ -47,28 +51,29 @@ class Doubt:
         self.ping: Ping = Ping(FIRST + number)
         self.ask_at: float = now
         self.until: float = now + LONGEST * patience
+        self._patience = patience
+        self._up = tuple(up)
         self._silent = dict.fromkeys(up)
-        self._most = len(up)
+        self._kept = self._up
 
     def ask(self, now: float) -> list[int]:
         """Whom to ask now."""
         self.ask_at = now + AGAIN
-        return list(self._silent)
+        return [uid for uid in self._kept if uid in self._silent]
 
-    def answered(self, uid: int, message: object) -> bool:
-        """Somebody says something of that kind; whether most have answered by now."""
+    def answered(self, uid: int, message: object) -> None:
+        """Somebody says something of that kind."""
         if isinstance(message, Pong) and message.seq == self.ping.seq:
             self._silent.pop(uid, None)
-        return self._resolved
 
-    def decided(self, down: Sequence[int]) -> bool:
-        """It was decided that these are down, so nothing is to be heard of them; whether most of the rest have answered."""
-        for uid in down:
-            if uid in self._silent:
-                del self._silent[uid]
-                self._most -= 1
-        return self._resolved
+    def decide(self, now: float, down: Collection[int]) -> None:
+        """It is to be decided that these are down, so nothing is to be heard of them."""
+        self._kept = tuple(uid for uid in self._up if uid not in down)
+        self.ask_at, self.until = now, now + LONGEST * self._patience
 
     @property
-    def _resolved(self) -> bool:
-        return 2 * (self._most - len(self._silent) + 1) > self._most  # this node is among the silent
+    def resolved(self) -> bool:
+        """Whether enough have answered."""
+        answered = 1 + sum(uid not in self._silent for uid in self._kept)  # this node is among the silent
+        whole = self._up if 2 * len(self._kept) > len(self._up) else self._kept
+        return 2 * answered > len(whole)

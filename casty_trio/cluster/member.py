@@ -154,7 +154,8 @@ class MemberNode(RemoteNode):
 
     @property
     def in_doubt(self) -> bool:
-        """Whether this node was late, and may have been removed meanwhile: what it hosts stands still until `sure`."""
+        """Whether this node may have been removed, for it was late or finds others silent: what it hosts stands still until
+        `sure`."""
         return self._service.in_doubt
 
     async def sure(self) -> None:

@@ -91,6 +91,7 @@ class ClusterService:
         self._versions = self._messages = self._bytes = 0
         self._expected = math.inf  # when the task has run again, unless this node is late
         self._doubt: Doubt | None = None
+        self._pending: downing.Decision | None = None  # to be carried out when the doubt ends
         self._doubts = 0
 
     # --- Life ---------------------------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ class ClusterService:
         self._membership = Membership(me, self._founders(), self._former, setup.settings, system.env.rng, now)
         self._monitoring = Monitoring(system.uid, setup.detector, system.env.rng)
         self._downing = Downing(setup.downing, None if stable == "auto" else stable)
-        self._stay_in_touch()
+        self._stay_in_touch(self.state)
         self._feed(self._membership.tick(now))
 
     async def run(self) -> None:
@@ -155,7 +156,7 @@ class ClusterService:
         """Ask these addresses from now on."""
         self._seeds = tuple(seeds)
         self.membership.set_seeds(self._founders() or ())
-        self._stay_in_touch()
+        self._stay_in_touch(self.state)
         self._clockwork.wake()
 
     def connected(self, uid: int, address: Address) -> None:
@@ -221,8 +222,8 @@ class ClusterService:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether this node was late, and may have been removed meanwhile, as far as it knows: what others would start
-        when it is removed has to stand still until `sure`."""
+        """Whether this node may have been removed, as far as it knows, for it was late or finds others silent: what others
+        would start when it is removed has to stand still until `sure`."""
         if self._doubt is None and self._now() > self._expected:
             self._begin_to_doubt(self._now())
         return self._doubt is not None
@@ -233,7 +234,7 @@ class ClusterService:
             await self._doubt.over.wait()
 
     def _begin_to_doubt(self, now: float) -> None:
-        """This node was late. Where nobody decides on who is down, or nobody else is there, that does no harm."""
+        """This node may be out. Where nobody decides on who is down, or nobody else is there, that does no harm."""
         view = self._membership.view if self._membership is not None else None
         if self._doubt is not None or view is None or self._setup.downing is None or self.membership.ended:
             return
@@ -250,19 +251,36 @@ class ClusterService:
         doubt = self._doubt
         if doubt is not None and now >= doubt.ask_at:
             if now >= doubt.until:
-                self._be_sure()
+                self._end_doubt()
                 return
             for uid in doubt.ask(now):
                 if uid != self._system.uid:
                     self._send_to_member(uid, doubt.ping)
 
-    def _doubt_less(self, down: tuple[int, ...]) -> None:
-        """It was decided who is down: of them no answer is to come."""
-        if self._doubt is not None and self._doubt.decided(down):
-            self._be_sure()
+    def _confirm(self, decision: downing.Decision) -> None:
+        """Others are to be down, and this node goes on: with those that it counts on, if they answer."""
+        now = self._now()
+        self._begin_to_doubt(now)
+        if self._doubt is None:
+            self._apply(decision.down, decision.why)
+            return
+        self._pending = decision
+        self._doubt.decide(now, decision.down)
+        self._doubt_less()
+        self._ask_again(now)
+
+    def _doubt_less(self) -> None:
+        if self._doubt is not None and self._doubt.resolved:
+            self._end_doubt()
+
+    def _end_doubt(self) -> None:
+        """What was to be decided is: enough have answered, or whoever is silent was given his time."""
+        if self._pending is not None:
+            self._apply(self._pending.down, self._pending.why)
+        self._be_sure()
 
     def _be_sure(self) -> None:
-        doubt, self._doubt = self._doubt, None
+        doubt, self._doubt, self._pending = self._doubt, None, None
         if doubt is not None:
             doubt.over.set()
 
@@ -280,11 +298,15 @@ class ClusterService:
         if self._membership is None:
             return
         if isinstance(message, speech.MONITORING):
-            if self._doubt is not None and self._doubt.answered(peer.uid, message):
-                self._be_sure()
+            self._hear_answer(peer.uid, message)
             self._feed(self._monitoring.on_message(self._now(), peer.uid, message))
         else:
             self._feed(self._membership.receive(self._now(), Sender(peer.uid, (peer.host, peer.port)), message))
+
+    def _hear_answer(self, uid: int, message: object) -> None:
+        if self._doubt is not None:
+            self._doubt.answered(uid, message)
+            self._doubt_less()
 
     # --- What is to be done -------------------------------------------------------------------------------------------
 
@@ -377,8 +399,12 @@ class ClusterService:
         self._todo.extend(self._monitoring.set_members(now, watched))
         if view is not None:
             self._downing.observe(now, Situation(self._system.uid, view.members, unreachable(view), observations(view)))
-        self._stay_in_touch()
-        self._tell(state_of(view, self._system.uid))
+            if self._pending is not None and not self._downing.decided and self._doubt is not None:
+                self._pending = None  # it is another situation now
+                self._doubt.decide(now, ())
+        state = state_of(view, self._system.uid)
+        self._stay_in_touch(state)  # first, for whoever hears of a member may send it something
+        self._tell(state)
 
     def _tell(self, state: ClusterState) -> None:
         old, self.state = self.state, state
@@ -400,9 +426,10 @@ class ClusterService:
     def _decide(self, decision: downing.Decision) -> None:
         if decision.ask_lease:
             self._system.start_service(partial(self._ask_lease, decision, self.state.unreachable), "lease")
-        else:
+        elif self._system.uid in decision.down:
             self._apply(decision.down, decision.why)
-            self._doubt_less(decision.down)
+        else:
+            self._confirm(decision)
 
     def _apply(self, uids: tuple[int, ...], why: str) -> None:
         if uids:
@@ -424,7 +451,9 @@ class ClusterService:
         if self._membership is start and self.state.unreachable == silent:
             down = decision.down if granted else decision.otherwise
             self._apply(down, decision.why)
-            self._doubt_less(down)
+            if self._doubt is not None:
+                self._doubt.decide(self._now(), down)
+                self._doubt_less()
 
     def _let_go(self) -> None:
         """This node has left: nobody is to be dialled any more."""
@@ -432,11 +461,11 @@ class ClusterService:
             self._system.peers.at(*address).stay(wanted=False, member=False)
         self._wanted = ()
 
-    def _stay_in_touch(self) -> None:
+    def _stay_in_touch(self, state: ClusterState) -> None:
         """Have a connection to every member, and look for one to every address where there may be members."""
         system = self._system
         wanted = tuple(address for address in self.membership.addresses if not system.lives_at(*address))
-        members = {member.address for member in self.state.members}
+        members = {member.address for member in state.members}
         for address in (*self._wanted, *wanted):
             system.peers.at(*address).stay(wanted=address in wanted, member=address in members)
         self._wanted = wanted

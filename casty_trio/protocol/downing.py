@@ -370,6 +370,11 @@ class Downing:
         self._decided = self._goes = False
 
     @property
+    def decided(self) -> bool:
+        """Whether `tick` has decided, and the situation is the same still."""
+        return self._situation is not None and self._decided
+
+    @property
     def next_wakeup(self) -> float:
         """When `tick` has to be called; infinity while there is nothing to decide."""
         if self._situation is None or self._decided:

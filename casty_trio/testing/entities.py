@@ -73,7 +73,8 @@ class Tally:
 
 
 class OneInstance(Invariant):
-    """An entity begins only when it runs nowhere else in its cluster, but on nodes that are paused.
+    """An entity begins only when it runs nowhere else in its cluster, but on nodes that are paused, or in doubt: there it
+    stands still.
 
     Attributes:
         begun: how many began.
@@ -114,10 +115,10 @@ class OneInstance(Invariant):
         return life.until == inf and life.node in self.observer.nodes.awake and self.observer.hears(life.node)
 
     def counts(self, life: Life) -> bool:
-        """Whether what is done on a node counts: it lives, and was not paused a moment ago, and so knows what it is."""
+        """Whether what is done on a node counts: it lives, was not paused a moment ago, and does not doubt what it is."""
         nodes = self.observer.nodes
         rested = life.node in nodes.awake and trio.current_time() - nodes.steady_since(life.node) >= WAKING
-        return life.until == inf and rested and self.observer.hears(life.node)
+        return life.until == inf and rested and self.observer.hears(life.node) and not system_of(life).in_doubt
 
     def report(self) -> Mapping[str, float]:
         return {"entities begun": self.begun}

@@ -23,7 +23,6 @@ from casty_trio.model.ref import ActorRef
 from casty_trio.testing.entities import Complete, Item, OneInstance, Tally
 from casty_trio.testing.invariants import Order
 from casty_trio.testing.observer import Invariant, Life
-from casty_trio.testing.systems import system_of
 
 if TYPE_CHECKING:
     from casty_trio.testing.bench import Bench
@@ -42,9 +41,6 @@ class OneSingleton(OneInstance):
     """
 
     name = "S8 one singleton"
-
-    def counts(self, life: Life) -> bool:
-        return super().counts(life) and not system_of(life).in_doubt
 
     def poll(self) -> None:
         for one, other in combinations(self.living(NAME), 2):

@@ -5,9 +5,20 @@ from __future__ import annotations
 import pytest
 import trio
 
-from casty_trio import DownAll, KeepLease, KeepOldest, Lease, NodeDownedError, StaticQuorum
+from casty_trio import (
+    Behaviors,
+    ClusteredActorSystem,
+    ClusterState,
+    DownAll,
+    KeepLease,
+    KeepOldest,
+    Lease,
+    MemberRemoved,
+    NodeDownedError,
+    StaticQuorum,
+)
 from casty_trio.protocol.downing import DowningStrategy
-from casty_trio.testing import Simulation
+from casty_trio.testing import Conditions, Simulation
 from tests.cluster.clusters import cluster, run
 from tests.remote.nodes import sink
 
@@ -114,3 +125,58 @@ def test_the_actors_of_a_downed_node_stop() -> None:
             assert isinstance(await nodes.wait_ended("n3"), NodeDownedError)
 
     run(scenario)
+
+
+@pytest.mark.parametrize("head_start", [0.0, 1.0, 2.0, 3.0])
+def test_who_is_removed_stands_still_by_then(head_start: float) -> None:
+    """C6: also a node that has not been heard for some time when the network splits, so that the others are ahead of it.
+
+    It counts on nodes that are on the other side, for it has heard of them until the split: it asks them before it decides.
+    """
+    removed: list[bool] = []
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim) as nodes:
+            await nodes.form("n1")
+            nodes.start(*ALL[1:])
+            await nodes.formed(*ALL)
+            await trio.sleep(5)
+            lone = nodes.systems["n2"]
+
+            def look(ctx: object, event: MemberRemoved) -> None:
+                removed.append(lone.downed or lone.in_doubt)
+
+            for name in ("n1", *OTHER):
+                system = nodes.systems[name]
+                system.event_stream.subscribe(system.spawn(Behaviors.receive(look)), MemberRemoved)
+            for name in ("n3", "n4"):
+                sim.network.set_conditions(Conditions(stalled=True), one_way=("n2", name))
+            await trio.sleep(head_start)
+            nodes.split(["n2", "n5"], ["n1", "n3", "n4"])
+            await nodes.formed("n1", "n3", "n4")
+
+    run(scenario)
+    assert removed
+    assert all(removed)
+
+
+def test_who_hears_of_a_member_may_count_on_a_connection_to_it() -> None:
+    """W7: it is the cluster that decides when a member is gone, from the moment it is one."""
+    heard: list[bool] = []
+
+    def watch(system: ClusteredActorSystem) -> None:
+        def look(ctx: object, state: ClusterState) -> None:
+            others = [member for member in state.members if member.uid != system.uid]
+            heard.extend(system.peers.at(*member.address).member for member in others)
+
+        system.event_stream.subscribe(system.spawn(Behaviors.receive(look)), ClusterState)
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim) as nodes:
+            await nodes.form("n1")
+            nodes.start("n2", "n3", begin=watch)
+            await nodes.formed("n1", "n2", "n3")
+
+    run(scenario)
+    assert len(heard) > 2
+    assert all(heard)
