@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import index
 
 from casty_trio.errors import SettingsError
 from casty_trio.model.checks import check_count, check_given
@@ -188,17 +189,23 @@ class ExplicitShards(AllocationStrategy):
 def place_of(strategy: AllocationStrategy, shard: int, hosts: Sequence[ShardHost]) -> int | Exception:
     """Which of the hosts a strategy gives a shard to, or what is wrong with the strategy: it is the program's own."""
     try:
-        found = strategy.allocate(shard, hosts)
+        found = strategy.allocate(shard, tuple(hosts))
         place = next((place for place, host in enumerate(hosts) if host.uid == found.uid), None)
+        return (
+            place if place is not None else LookupError(f"{strategy!r} gives shard {shard} to {found!r}, which is no host")
+        )
     except Exception as error:  # noqa: BLE001 - it is told, and another strategy asked
         return error
-    return place if place is not None else LookupError(f"{strategy!r} gives shard {shard} to {found!r}, which is no host")
 
 
 def moves_of(strategy: AllocationStrategy, hosts: Sequence[ShardHost], moving: int) -> list[tuple[int, int]] | Exception:
-    """Which shards a strategy moves, and to whose uid; or what is wrong with it."""
+    """Which shards a strategy moves, and to whose uid; or what is wrong with it.
+
+    What only equals a number, as those of other packages do, becomes one: it goes into messages.
+    """
     try:
-        return sorted((shard, host.uid) for shard, host in strategy.rebalance(hosts, moving).items())
+        moves = strategy.rebalance(tuple(hosts), moving)
+        return sorted((index(shard), index(host.uid)) for shard, host in moves.items())
     except Exception as error:  # noqa: BLE001 - it is told, and nothing moves
         return error
 

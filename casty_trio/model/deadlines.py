@@ -38,8 +38,9 @@ class Due:
         self._do = do
 
     def expire(self) -> None:
-        """It is time."""
-        self._do()
+        """It is time; what was due before may have closed it just now."""
+        if not self.closed:
+            self._do()
 
 
 E = TypeVar("E", bound=_Closable)

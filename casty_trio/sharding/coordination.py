@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from casty_trio.model.allocation import AllocationStrategy, LeastShards
 from casty_trio.model.shard_events import HandOffFinished, HandOffStarted, TakeOverAdvanced
+from casty_trio.model.words import in_code
 from casty_trio.protocol import coordinator as coordinating, homing
 from casty_trio.protocol.coordinator import Candidate, Coordinator, Timing
 from casty_trio.protocol.homes import Say
@@ -114,7 +115,9 @@ class Coordination:
                         why = "its owner or its target is gone, or it took too long"
                         system.log.warning("shard %d of %r has not moved: %s", shard, self._name, why)
                 case coordinating.Failed(error):
-                    system.quiet.warning(("allocation", self._name), "the allocation of %r failed: %r", self._name, error)
+                    system.quiet.warning(
+                        ("allocation", self._name), "the allocation of %r failed: %s", self._name, in_code(error)
+                    )
         if self._machine.yielded:
             sharding.drop(self._name, self)
         self._tell_how_far()

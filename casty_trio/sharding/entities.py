@@ -88,12 +88,17 @@ class EntityCell(CarefulCell):
         assert isinstance(self.parent, EntityFamily)  # entities have no other parent
         return self.parent
 
+    @property
+    def _in_vain(self) -> bool:
+        """Whether it ends by itself before it has handled anything: the next actor would do so, too, and start another."""
+        return not (self.handled or self.sent_away or self.cancelled or self.entities.drains(self.shard))
+
     async def _close(self, failure: Exception | None) -> Exception | None:
         self.cancelled = sys.exception() is not None  # it is on its way out, with what ends the task
         return await super()._close(failure)
 
     def _leave(self, item: object, failure: Exception | None = None) -> None:
-        if self.held is None:
+        if self.held is None or self._in_vain:
             super()._leave(item, failure)
         else:
             self.ref.sent -= 1  # whoever gets it next counts it
@@ -220,6 +225,10 @@ class EntityFamily(Family):
             if cell.held is not None and shard not in self._drains:
                 cell.held.refused = f"{cell.path} does not live here any more"
             cell.stop(grace)
+
+    def drains(self, shard: int) -> bool:
+        """Whether what the entities of a shard leave goes to another node."""
+        return shard in self._drains
 
     def _hold(self, cell: EntityCell, limit: Limit | None) -> None:
         cell.held = held = Held(cell, limit)

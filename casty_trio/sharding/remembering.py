@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import trio
@@ -182,12 +183,12 @@ class Remembering:
             self._region.entities.refuse_pending(shard, f"shard {shard} of {name} has a later owner in the store: {error}")
 
     async def _claim(self, shard: int, right: ShardClaim) -> None:
-        found = await self._store.claim(right)
+        found = self._read(await self._store.claim(right))
         if self._region.owns(shard) and self._right(shard) == right:
             self._claims.pop(shard, None)
             known = self._known.setdefault(shard, {})
             changes = self._changes.get(shard, {})
-            fresh = [each for each in found if self._is_id(each) and changes.get(each, True)]
+            fresh = [each for each in found if changes.get(each, True)]
             known.update(dict.fromkeys(fresh))
             self._reviving.extend((shard, each) for each in fresh)
             if self.closed and self._reviving:
@@ -196,8 +197,8 @@ class Remembering:
 
     async def _write(self, shard: int, right: ShardClaim) -> None:
         changes = self._changes.get(shard, {})
-        started = [each for each, lives in changes.items() if lives]
-        stopped = [each for each, lives in changes.items() if not lives]
+        started = tuple(each for each, lives in changes.items() if lives)
+        stopped = tuple(each for each, lives in changes.items() if not lives)
         batch = dict(changes)
         await self._store.update(right, started, stopped)
         if not self._region.owns(shard) or self._right(shard) != right:
@@ -210,6 +211,16 @@ class Remembering:
             self._changes.pop(shard, None)
         self._known.setdefault(shard, {}).update(dict.fromkeys(started))
         self._region.entities.remembered(shard, started)
+
+    def _read(self, found: Collection[str]) -> list[str]:
+        """What the program's own store gives, which may fail while it is read: then nothing is taken for claimed.
+
+        Raises:
+            TypeError: it is one text, whose characters are no ids.
+        """
+        if isinstance(found, str):
+            raise TypeError(f"claim gave a text, {found!r:.200}, in the place of a collection of ids")
+        return [each for each in found if self._is_id(each)]
 
     def _is_id(self, found: object) -> bool:
         """Whether what the program's own store gives is an entity id; what is none is told, and left out."""

@@ -40,7 +40,8 @@ class Keeper:
         self._lease = lease
         self._system = place.system
         self._settings = place.system.all_settings.singletons
-        self._holder = f"{place.system.node_id}-{place.system.uid}"
+        # One of its own: a call that was given up may be done much later, and must not give away what the next one has.
+        self._holder = f"{place.system.node_id}-{place.system.uid}-{place.system.next_incarnation()}"
         self._until = -math.inf
         self._end: Due | None = None
         self._asked = self._over = False

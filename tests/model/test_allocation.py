@@ -138,3 +138,43 @@ def test_what_a_strategy_does_wrong_is_told_and_ends_nothing() -> None:
     assert isinstance(moves_of(Broken(), hosts, 0), AttributeError)
     assert place_of(LeastShards(), 3, hosts) == 1
     assert moves_of(ExplicitShards({0: "b", 1: "a", 2: "b"}), hosts, 0) == [(0, 2)]
+
+
+class Whole(int):
+    """A number of somebody else's: no message takes it."""
+
+
+class Unspeakable:
+    """No host, and nothing that can be told of."""
+
+    uid = -1
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Careless(LeastShards):
+    """One that takes hosts out of what it is given, names nobody that can be named, and counts in numbers of its own."""
+
+    def allocate(self, shard: int, hosts: Sequence[ShardHost]) -> ShardHost:
+        careless: Any = hosts if shard else Unspeakable()
+        found: ShardHost = careless.pop() if shard else careless
+        return found
+
+    def rebalance(self, hosts: Sequence[ShardHost], moving: int) -> dict[int, ShardHost]:
+        key: Any = [Whole(0), True, 0.0, "0"][moving]
+        return {key: ShardHost("b", Whole(2))}
+
+
+def test_what_a_strategy_is_given_and_gives_is_not_used_as_it_is() -> None:
+    """S3: its numbers go into messages, and its errors into the log; the hosts are asked about again after it."""
+    hosts = hosts_of({0: 1, 1: 1, 2: 2}, 2)
+    assert isinstance(place_of(Careless(), 0, hosts), RuntimeError)
+    assert isinstance(place_of(Careless(), 1, hosts), AttributeError)
+    assert [host.uid for host in hosts] == [1, 2]
+    for moving, shard in enumerate((0, 1)):
+        moves = moves_of(Careless(), hosts, moving)
+        assert moves == [(shard, 2)]
+        assert {type(number) for move in moves for number in move} == {int}
+    assert isinstance(moves_of(Careless(), hosts, 2), TypeError)
+    assert isinstance(moves_of(Careless(), hosts, 3), TypeError)

@@ -5,7 +5,7 @@ import math
 from hypothesis import given, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from casty_trio.model.deadlines import DeadlineHeap
+from casty_trio.model.deadlines import DeadlineHeap, Due
 
 
 class Entry:
@@ -84,3 +84,20 @@ class Heap(RuleBasedStateMachine):
 
 
 TestHeap = Heap.TestCase
+
+
+def test_what_one_closes_that_is_due_does_not_happen() -> None:
+    """Two are taken out together, and the first calls the second off."""
+    heap: DeadlineHeap[Due] = DeadlineHeap()
+    done = list[str]()
+
+    def call_off() -> None:
+        second.closed = True
+        done.append("first")
+
+    second = Due(2.0, lambda: done.append("second"))
+    heap.add(1.0, Due(1.0, call_off))
+    heap.add(2.0, second)
+    for due in heap.due(2.0):
+        due.expire()
+    assert done == ["first"]

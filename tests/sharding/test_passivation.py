@@ -489,3 +489,32 @@ def test_each_message_is_handled_once_in_order(
         assert system.statistics().dead_letters == 0
 
     run(body, passivation=wanted, stop_message=stop, node={"check_serialization": checked})
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_who_ends_before_it_has_handled_anything_is_not_started_again_for_that(*, asked: bool) -> None:
+    """An entity that fails at its beginning, and was to passivate, would be started for the same mail for ever."""
+
+    async def scenario(sim: Simulation) -> None:
+        started = list[str]()
+
+        def fails(entity_id: str) -> Behavior[Msg]:
+            def begin(ctx: Ctx) -> Behavior[Msg]:
+                started.append(entity_id)
+                if asked:
+                    ctx.passivate()
+                raise OSError("no database")
+
+            return Behaviors.setup(begin)
+
+        async with make_node(sim) as system:
+            region = system.spawn(Behaviors.sharded(fails, num_shards=SHARDS, passivation=Passivation(limit=2)), "cart")
+            for number in range(20):
+                say(region, str(number), 1, 2)
+            with pytest.raises(AskError):
+                await system.ask(region, who("a"))
+            assert len(started) == 21
+            assert system.statistics().dead == 41
+            assert_adds_up(system.statistics())
+
+    simulate(scenario, 1)

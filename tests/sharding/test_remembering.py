@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,36 @@ def test_what_a_store_gives_that_is_no_id_is_left_out(caplog: pytest.LogCaptureF
     diary = life(wait, Odd())
     assert diary.actors("a") == 1
     assert "claim gave 5, which is left out" in caplog.text
+
+
+async def wait_long(_: ClusteredActorSystem, __: Region, ___: Diary) -> None:
+    await trio.sleep(60)
+
+
+def test_what_a_store_gives_that_cannot_be_read_is_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    """S6: a cursor that fails midway, or a text, has told nothing of who lives."""
+    store = MemoryStore()
+
+    class Odd(EntityStore):
+        def __init__(self) -> None:
+            self.given: list[Any] = [None, "a", self._cut_off()]
+
+        def _cut_off(self) -> Iterator[str]:
+            yield "b"
+            raise OSError("the cursor is closed")
+
+        async def claim(self, claim: ShardClaim) -> Collection[str]:
+            found = await store.claim(claim)
+            return self.given.pop() if self.given and found else found
+
+        async def update(self, claim: ShardClaim, started: Collection[str], stopped: Collection[str]) -> None:
+            await store.update(claim, started, stopped)
+
+    store.ids[shard_of("a", SHARDS)] = {"a", "b"}
+    diary = life(wait_long, Odd())
+    assert diary.actors("a") == 1
+    assert "the cursor is closed" in caplog.text
+    assert "claim gave a text" in caplog.text
 
 
 def test_mail_is_refused_where_the_store_has_a_later_owner(caplog: pytest.LogCaptureFixture) -> None:

@@ -250,6 +250,28 @@ def test_it_is_stopped_while_it_waits() -> None:
     run(scenario)
 
 
+def test_a_late_release_does_not_take_the_lease_from_the_next_on_the_node() -> None:
+    """S8: it is done by the store long after it was given up; the type has been stopped and spawned again meanwhile."""
+
+    async def scenario(sim: Simulation) -> None:
+        log, lease = Log(), MemoryLease()
+        async with make_node(sim, settings=QUICK) as node:
+            boss = node.spawn(Behaviors.singleton(log.behavior("n1"), lease=lease), "boss")
+            await trio.sleep(1)
+            lease.hanging = lease.deaf = True
+            await node.stop(boss)
+            await trio.sleep(1)
+            lease.hanging = lease.deaf = False
+            node.spawn(Behaviors.singleton(log.behavior("n1"), lease=lease), "boss")
+            for _ in range(80):
+                await trio.sleep(0.5)
+                assert lease.holder or not log.running
+            assert log.homes == ["n1", "n1"]
+            assert log.running == ["n1"]
+
+    run(scenario)
+
+
 def test_an_instance_that_stops_by_itself_is_not_started_by_the_lease() -> None:
     """L5: it stays stopped until it moves, whatever becomes of the lease."""
 
