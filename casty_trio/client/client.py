@@ -37,7 +37,7 @@ from casty_trio.errors import (
 from casty_trio.link.parking import parking_class, running_clock, running_thread
 from casty_trio.model.address import AddressMap, address_map_of, check_name
 from casty_trio.model.annotations import factory_message_types
-from casty_trio.model.blocks import leave_nursery
+from casty_trio.model.blocks import holds, leave_nursery
 from casty_trio.model.checks import MOST_SHARDS, check_count, check_seconds, check_types, refuse
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.envelope import ShardEnvelope
@@ -186,13 +186,15 @@ class ClusterClient(Sending):
         """
         stopping: BaseException | None = None
         try:
-            await self._say_goodbye()
+            await self._say_goodbye(error)
         except BaseException as raised:  # noqa: BLE001 - it goes through the task group, whose cancellation it may be
             stopping = raised
         return await self._leave(error, stopping)
 
-    async def _say_goodbye(self) -> None:
-        await self.actors.close()  # their last words can still leave
+    async def _say_goodbye(self, error: BaseException | None) -> None:
+        # On asyncio, a task's own cancellation comes once, and would not end the wait for a handler.
+        cancelled = error is not None and holds(error, anyio.get_cancelled_exc_class())
+        await self.actors.close(0.0 if cancelled else self.actor_settings.grace)  # their last words can still leave
         self.routes.close()
         self.stream.close()
         with anyio.move_on_after(self.link_settings.close_timeout + 1.0):
@@ -391,7 +393,7 @@ class ClusterClient(Sending):
         """Stop a local actor after the message it is handling, and wait until it has.
 
         Raises:
-            UsageError: the ref is not one of `spawn`.
+            UsageError: the ref is not one of `spawn`, or it is the actor itself that would wait.
         """
         self.check_thread()
         await self.actors.stop(ref)
