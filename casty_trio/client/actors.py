@@ -464,6 +464,7 @@ def check_supported(behavior: Any) -> None:
 
     Raises:
         NotSupportedOnClientError: they cannot.
+        UsageError: it is no behaviour.
     """
     while is_wrapped(behavior):
         if type(behavior) not in (Supervised, WithLifecycle):
@@ -474,8 +475,9 @@ def check_supported(behavior: Any) -> None:
 
 
 def _refuse(behavior: object) -> NoReturn:
-    is_behavior = issubclass(type(behavior), Behavior)
-    kind = type(behavior).__name__.lower() if is_behavior else repr(behavior)
+    if not issubclass(type(behavior), Behavior):
+        raise UsageError(f"{behavior!r} is no behaviour: give what Behaviors.receive(...) gives (did you call yours?)")
     raise NotSupportedOnClientError(
-        f"{kind} needs a node: an actor of a client is made of Behaviors.receive, setup, with_lifecycle and supervise"
+        f"{type(behavior).__name__.lower()} needs a node: an actor of a client is made of Behaviors.receive, setup, "
+        "with_lifecycle and supervise"
     )

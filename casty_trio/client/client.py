@@ -178,7 +178,7 @@ class ClusterClient(Sending):
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> bool | None:
         """Send what is queued, say goodbye, and end everything the client runs.
 
         Raises:
@@ -324,7 +324,8 @@ class ClusterClient(Sending):
             MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
             SystemClosedError: the client has left its block, or is about to: cancelled, or too long without a contact.
-            UsageError: the ref is not this client's, or it is another thread or event loop that asks.
+            UsageError: the ref is not this client's, ``msg_factory`` is no function, or it is another thread or event loop
+                that asks.
             SettingsError: the timeout is negative or no number.
 
         Example:
@@ -345,7 +346,7 @@ class ClusterClient(Sending):
                 target.submit(msg_factory(ask), ask)
             except BaseException as error:
                 ask.closed = True  # it was not sent: there is nothing to give up
-                refusal = _refusal(ref, error)
+                refusal = _refusal(ref, msg_factory, error)
                 if refusal is error:
                     raise
                 raise refusal from error
@@ -378,6 +379,7 @@ class ClusterClient(Sending):
 
         Raises:
             NotSupportedOnClientError: the behaviour needs a node.
+            UsageError: it is no behaviour.
             NameInUseError: a living actor has the name.
             InvalidNameError: a path cannot carry the name.
             SystemClosedError: the client is used outside its block.
@@ -473,8 +475,10 @@ class ClusterClient(Sending):
         )
 
 
-def _refusal(ref: object, error: BaseException) -> BaseException:
+def _refusal(ref: object, msg_factory: object, error: BaseException) -> BaseException:
     """What an ask that could not be sent ends with."""
+    if not callable(msg_factory):
+        return UsageError(f"an ask takes a function of the reply ref that makes the message, not {msg_factory!r}")
     if isinstance(error, LinkFullError):
         return MailboxFullError(f"{ref!r} cannot be asked now: {error}")
     if isinstance(error, LinkClosedError):
