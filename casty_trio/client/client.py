@@ -320,10 +320,11 @@ class ClusterClient(Sending):
             RequestRefusedError: the node could not decode the message.
             OverloadedError: the node has too many asks of this client open; it has not looked at this one.
             ReplyDecodeError: the reply could not be decoded here.
-            OutcomeUnknownError: the connection ended after the ask was written.
+            OutcomeUnknownError: the connection ended after the ask was written, be it that the client left its block.
             MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
-            SystemClosedError: the client has left its block, or is about to: cancelled, or too long without a contact.
+            SystemClosedError: the client has left its block, or is about to, and the ask was not written: cancelled, or too
+                long without a contact.
             UsageError: the ref is not this client's, ``msg_factory`` is no function, or it is another thread or event loop
                 that asks.
             SettingsError: the timeout is negative or no number.

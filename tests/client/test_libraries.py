@@ -356,6 +356,44 @@ def test_a_stray_cancellation_is_a_failure(node: NodeInThread, where: str, expec
     assert heard == [*expected, "the body has ended"]
 
 
+def test_a_stray_cancellation_of_a_discovery(node: NodeInThread) -> None:
+    """K3: it is asked again, as after any failure; entering ended with a `CancelledError` that nobody had asked for."""
+    asked = list[str]()
+
+    async def discover() -> list[tuple[str, int]]:
+        asked.append("once more")
+        if len(asked) < 3:
+            await stray()
+        return [("127.0.0.1", node.port)]
+
+    async def program() -> None:
+        settings = Settings(client=ClientSettings(discovery_interval=0.01))
+        async with ClusterClient([], NAME, discovery=discover, settings=settings) as client:
+            assert client.contact_points == (("127.0.0.1", node.port),)
+
+    asyncio.run(program())
+    assert len(asked) == 3
+
+
+@pytest.mark.anyio
+async def test_leaving_with_an_ask_on_its_way(node: NodeInThread, anyio_backend_name: str) -> None:
+    """K5: whoever waits is told that it was the client that went."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    told = list[str]()
+
+    async def wait(client: ClusterClient, carts: Carts) -> None:
+        try:
+            await client.ask(carts, to("x", Ignore))
+        except OutcomeUnknownError as error:
+            told.append(str(error))
+
+    async with anyio.create_task_group() as tasks, ClusterClient([("127.0.0.1", node.port)], NAME) as client:
+        carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
+        tasks.start_soon(wait, client, carts)
+        await client.ask(carts, to("y", GetAll))
+    assert told == ["the client left its block before a reply came"]
+
+
 @pytest.mark.anyio
 async def test_a_cancellation_is_no_failure(node: NodeInThread, anyio_backend_name: str) -> None:
     """Neither that of a scope around the block nor, on asyncio, that of its task; neither waits for a handler's grace."""
