@@ -126,8 +126,10 @@ def coverage(session: nox.Session) -> None:
     """Measure which lines and branches the tests reach: most of the package, all of what nodes have to agree on."""
     session.install("-e", ".", *group("coverage"))
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
+    session.env["PYTHONHASHSEED"] = "0"  # workers have to agree on the order of the tests
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    slow = ["-o", "timeout=600", "-o", "faulthandler_timeout=500"]  # what is measured takes several times as long
+    session.run("coverage", "run", "-m", "pytest", "-n", "auto", *slow, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
     session.run("coverage", "report", f"--include={','.join(PURE)}", "--fail-under=100")
