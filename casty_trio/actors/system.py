@@ -138,7 +138,7 @@ class ActorSystem(Finding):
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> bool | None:
         """Stop all actors, and everything else the system runs, in the phases that `on_shutdown` names.
 
         Raises:

@@ -28,7 +28,7 @@ from casty_trio.errors import (
     SelfAskError,
     UsageError,
 )
-from casty_trio.link.parking import Parking, parking_class, running_thread
+from casty_trio.link.parking import Parking, failure_of, parking_class, running_thread
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.checks import check_instance
 from casty_trio.model.interpreter import afresh, collect, collect_later
@@ -173,7 +173,7 @@ class ClientCell:
         if self._stopping or self._mail.free:
             self.put(message)
             return
-        if anyio.get_current_task().id == self._task:
+        if self.is_running_here():
             raise SelfAskError(f"{self.path} waits for room in its own mailbox: tell() itself, or bound it less tightly")
         await self._mail.wait(message)
 
@@ -202,6 +202,10 @@ class ClientCell:
         self._scope.deadline = min(self._scope.deadline, anyio.current_time() + grace)
         self._parking.unpark()
 
+    def is_running_here(self) -> bool:
+        """Whether it is the actor's own task that calls."""
+        return anyio.get_current_task().id == self._task
+
     # --- Its task -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -221,10 +225,13 @@ class ClientCell:
                             await self._begin(restarted)
                             begun = True
                         await self._work()
-                    except Exception as error:
+                    except BaseException as raised:
+                        error = failure_of(raised)
+                        if error is None:
+                            raise
                         directive = self._judge(error)
                         if directive is Directive.escalate:
-                            raise
+                            raise error  # noqa: B904 - it is what was raised, or has that for its cause
                         if directive is Directive.stop:
                             break
                         if directive is Directive.resume and not begun:
@@ -374,8 +381,11 @@ class ClientCell:
             try:
                 if hooks.post_stop is not None:
                     await finish(hooks.post_stop(self.context))
-            except Exception:  # it is logged, and the other hooks run
-                log.exception("post_stop of %s failed", self.path)
+            except BaseException as raised:
+                error = failure_of(raised)
+                if error is None:
+                    raise
+                log.error("post_stop of %s failed", self.path, exc_info=error)  # and the other hooks run
 
 
 class ClientActors:
@@ -423,14 +433,17 @@ class ClientActors:
         """Stop an actor, and wait until it has."""
         if not isinstance(ref, LocalActorRef) or ref.client is not self.client:
             raise UsageError(f"{ref!r} is no actor of this client")
+        if ref.cell.is_running_here():
+            path = ref.cell.path
+            raise UsageError(f"{path} would wait for itself: an actor stops itself by returning Behaviors.stopped()")
         ref.cell.stop(self.settings.grace)
         await ref.cell.ended.wait()
 
-    async def close(self) -> None:
-        """Stop all, and wait until they have."""
+    async def close(self, grace: float) -> None:
+        """Stop all, and wait until they have; a handler that takes longer than the grace is cancelled."""
         cells = list(self._cells.values())
         for cell in cells:
-            cell.stop(self.settings.grace)
+            cell.stop(grace)
         for cell in cells:
             await cell.ended.wait()
 
@@ -451,6 +464,7 @@ def check_supported(behavior: Any) -> None:
 
     Raises:
         NotSupportedOnClientError: they cannot.
+        UsageError: it is no behaviour.
     """
     while is_wrapped(behavior):
         if type(behavior) not in (Supervised, WithLifecycle):
@@ -461,8 +475,9 @@ def check_supported(behavior: Any) -> None:
 
 
 def _refuse(behavior: object) -> NoReturn:
-    is_behavior = issubclass(type(behavior), Behavior)
-    kind = type(behavior).__name__.lower() if is_behavior else repr(behavior)
+    if not issubclass(type(behavior), Behavior):
+        raise UsageError(f"{behavior!r} is no behaviour: give what Behaviors.receive(...) gives (did you call yours?)")
     raise NotSupportedOnClientError(
-        f"{kind} needs a node: an actor of a client is made of Behaviors.receive, setup, with_lifecycle and supervise"
+        f"{type(behavior).__name__.lower()} needs a node: an actor of a client is made of Behaviors.receive, setup, "
+        "with_lifecycle and supervise"
     )

@@ -37,7 +37,7 @@ from casty_trio.errors import (
 from casty_trio.link.parking import parking_class, running_clock, running_thread
 from casty_trio.model.address import AddressMap, address_map_of, check_name
 from casty_trio.model.annotations import factory_message_types
-from casty_trio.model.blocks import leave_nursery
+from casty_trio.model.blocks import holds, leave_nursery
 from casty_trio.model.checks import MOST_SHARDS, check_count, check_seconds, check_types, refuse
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.envelope import ShardEnvelope
@@ -178,7 +178,7 @@ class ClusterClient(Sending):
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> bool | None:
         """Send what is queued, say goodbye, and end everything the client runs.
 
         Raises:
@@ -186,13 +186,15 @@ class ClusterClient(Sending):
         """
         stopping: BaseException | None = None
         try:
-            await self._say_goodbye()
+            await self._say_goodbye(error)
         except BaseException as raised:  # noqa: BLE001 - it goes through the task group, whose cancellation it may be
             stopping = raised
         return await self._leave(error, stopping)
 
-    async def _say_goodbye(self) -> None:
-        await self.actors.close()  # their last words can still leave
+    async def _say_goodbye(self, error: BaseException | None) -> None:
+        # On asyncio, a task's own cancellation comes once, and would not end the wait for a handler.
+        cancelled = error is not None and holds(error, anyio.get_cancelled_exc_class())
+        await self.actors.close(0.0 if cancelled else self.actor_settings.grace)  # their last words can still leave
         self.routes.close()
         self.stream.close()
         with anyio.move_on_after(self.link_settings.close_timeout + 1.0):
@@ -318,11 +320,13 @@ class ClusterClient(Sending):
             RequestRefusedError: the node could not decode the message.
             OverloadedError: the node has too many asks of this client open; it has not looked at this one.
             ReplyDecodeError: the reply could not be decoded here.
-            OutcomeUnknownError: the connection ended after the ask was written.
+            OutcomeUnknownError: the connection ended after the ask was written, be it that the client left its block.
             MailboxFullError: too much waits to be written already.
             EncodeError: the message cannot be encoded.
-            SystemClosedError: the client has left its block, or is about to: cancelled, or too long without a contact.
-            UsageError: the ref is not this client's, or it is another thread or event loop that asks.
+            SystemClosedError: the client has left its block, or is about to, and the ask was not written: cancelled, or too
+                long without a contact.
+            UsageError: the ref is not this client's, ``msg_factory`` is no function, or it is another thread or event loop
+                that asks.
             SettingsError: the timeout is negative or no number.
 
         Example:
@@ -343,7 +347,7 @@ class ClusterClient(Sending):
                 target.submit(msg_factory(ask), ask)
             except BaseException as error:
                 ask.closed = True  # it was not sent: there is nothing to give up
-                refusal = _refusal(ref, error)
+                refusal = _refusal(ref, msg_factory, error)
                 if refusal is error:
                     raise
                 raise refusal from error
@@ -376,6 +380,7 @@ class ClusterClient(Sending):
 
         Raises:
             NotSupportedOnClientError: the behaviour needs a node.
+            UsageError: it is no behaviour.
             NameInUseError: a living actor has the name.
             InvalidNameError: a path cannot carry the name.
             SystemClosedError: the client is used outside its block.
@@ -391,7 +396,7 @@ class ClusterClient(Sending):
         """Stop a local actor after the message it is handling, and wait until it has.
 
         Raises:
-            UsageError: the ref is not one of `spawn`.
+            UsageError: the ref is not one of `spawn`, or it is the actor itself that would wait.
         """
         self.check_thread()
         await self.actors.stop(ref)
@@ -471,8 +476,10 @@ class ClusterClient(Sending):
         )
 
 
-def _refusal(ref: object, error: BaseException) -> BaseException:
+def _refusal(ref: object, msg_factory: object, error: BaseException) -> BaseException:
     """What an ask that could not be sent ends with."""
+    if not callable(msg_factory):
+        return UsageError(f"an ask takes a function of the reply ref that makes the message, not {msg_factory!r}")
     if isinstance(error, LinkFullError):
         return MailboxFullError(f"{ref!r} cannot be asked now: {error}")
     if isinstance(error, LinkClosedError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 import anyio
 
 from casty_trio.errors import NotSupportedOnClientError, SelfAskError, SystemClosedError, UsageError
+from casty_trio.link.parking import failure_of
 from casty_trio.model import context
 from casty_trio.model.checks import check_seconds
 from casty_trio.model.ref import ActorRef
@@ -159,7 +160,10 @@ class ClientContext(context.ActorContext[M]):
                     try:
                         result = await awaitable
                         message: Any = result if mapper is None else mapper(result)
-                    except Exception as error:  # noqa: BLE001 - the actor's own function decides; without one it is its failure
+                    except BaseException as raised:  # the actor's own function decides; without one it is its failure
+                        error = failure_of(raised)
+                        if error is None:
+                            raise
                         if on_failure is None:
                             cell.put_failure(error)
                             return

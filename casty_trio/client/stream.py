@@ -36,6 +36,7 @@ from casty_trio.errors import (
 )
 from casty_trio.link import RETRY, Link
 from casty_trio.link.held import Held, HeldMessages
+from casty_trio.link.parking import failure_of
 from casty_trio.model.address import place_of
 from casty_trio.model.client_events import Connected, Disconnected
 from casty_trio.protocol import publications, wire
@@ -216,7 +217,8 @@ class ClientStream:
         # It was written before anything that is held already.
         self._held.put_first([held_of(kind, bytes(body)) for kind, body in link.take_unsent()])
         kept = {held.ask for held in self._held}
-        lost = OutcomeUnknownError(f"the connection to {link.peer_name} ended before a reply came")
+        ended = "the client left its block" if self._leaving else f"the connection to {link.peer_name} ended"
+        lost = OutcomeUnknownError(f"{ended} before a reply came")
         self._client.asks.lose_written(self, kept, lost)
         if self._leaving:
             self._drop_all()
@@ -358,6 +360,11 @@ class ClientStream:
                 )
         except DiscoveryError as error:
             why = str(error)
+        except BaseException as raised:
+            failure = failure_of(raised)
+            if failure is None or failure is raised:
+                raise
+            why = f"{discovery!r} failed: {failure}"  # what it awaited was cancelled, and not this task
         if found:
             client.change_contacts(lambda contacts: contacts.discovered(found))
         elif told.get("discovery") != why:

@@ -44,7 +44,10 @@ def ask(options: argparse.Namespace, env: Env) -> int:
 def publish(options: argparse.Namespace, env: Env) -> int:
     """Tell the subscribers of a topic."""
     kind = load(options.message, "class")
-    message = message_maker(kind, options.fields)(None)
+    make = message_maker(kind, options.fields)
+    if make.wants_reply:
+        raise SettingsError(f"{kind.__name__} wants a reply, and who publishes gets none: ask an entity")
+    message = make(None)
     client = opener(options, env, messages=[kind])(options.contact)
     anyio.run(_publish, client, options.topic, message, backend="trio")
     return 0
@@ -89,7 +92,10 @@ def message_maker(kind: Any, text: str) -> Maker:
     """
     if not isinstance(kind, type):
         raise SettingsError(f"{kind!r} is no class of messages")
-    hints: dict[str, Any] = get_type_hints(kind)
+    try:
+        hints: dict[str, Any] = get_type_hints(kind)
+    except NameError as error:  # imported for type checkers alone, say
+        raise SettingsError(f"the annotations of {kind.__name__} cannot be read: {error}") from error
     try:
         raw: Any = json.loads(text)
         if not isinstance(raw, dict):

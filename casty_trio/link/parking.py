@@ -7,15 +7,18 @@ a third more. So this one module knows the two event loops by name, and all othe
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
 from threading import get_ident as running_thread
 from typing import Protocol
 
 import trio
+from anyio import current_effective_deadline
 from anyio.lowlevel import current_token
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-__all__ = ["AsyncioParking", "Parking", "TrioParking", "parking_class", "running_clock", "running_thread"]
+__all__ = ["AsyncioParking", "Parking", "TrioParking", "failure_of", "parking_class", "running_clock", "running_thread"]
 
 
 class Parking(Protocol):
@@ -82,6 +85,24 @@ def parking_class() -> type[TrioParking] | type[AsyncioParking]:
 def running_clock() -> Callable[[], float]:
     """What ``anyio.current_time`` looks up at each call: the clock of the event loop that runs."""
     return trio.current_time if _on_trio() else asyncio.get_running_loop().time
+
+
+def failure_of(error: BaseException) -> Exception | None:
+    """What a program's function has failed with; None when its task is cancelled, or the process is to end.
+
+    On asyncio, who awaits a task or future that somebody else has cancelled gets a cancellation although nobody cancels its
+    own task. A task group takes that for the end of a task, and ends in silence. It is a failure, and becomes one here.
+    """
+    if isinstance(error, Exception):
+        return error
+    if not isinstance(error, asyncio.CancelledError):
+        return None
+    task = asyncio.current_task()
+    if (task is not None and task.cancelling()) or current_effective_deadline() == -math.inf:
+        return None
+    failure = CancelledError("what was awaited was cancelled by somebody else")
+    failure.__cause__ = error
+    return failure
 
 
 def _on_trio() -> bool:

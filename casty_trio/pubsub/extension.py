@@ -298,10 +298,12 @@ class Topics(Extension, PubSub):
         for path, incarnation in frame.targets:
             target = peer.node.peers.find_local(path, incarnation) or peer.node.peers.adapters.find(path, incarnation)
             message = self.system.decode(connection, frame.name, frame.body, None, path)  # one for each, as of any sender
+            if message is REFUSED:
+                continue  # that has been counted
             if target is None:
                 why = f"a peer's message for {path}: there is no such actor"
                 self.system.dead_letter(message, self.system.dead_letters, why)
-            elif message is not REFUSED:
+            else:
                 count += self._tell(target, message)
         with suppress(LinkFullError, LinkClosedError):  # who waits does so for a limited time
             connection.link.write_control(Kind.DELIVERED, publications.pack(Delivered(frame.number, count)))

@@ -18,7 +18,7 @@ from casty_trio.errors import (
     RequestRefusedError,
     UnknownActorError,
 )
-from casty_trio.model.checks import check_text
+from casty_trio.model.checks import check_given, check_text
 from casty_trio.model.cluster_events import ClusterClientUnreachable, ClusterClientUp
 from casty_trio.model.events import Event
 from casty_trio.model.pubsub import ClientReceptionist, Topic
@@ -50,9 +50,11 @@ class GuestReceptionist(ClientReceptionist):
         return self._name
 
     def register_service(self, ref: ActorRef[Any]) -> None:
+        check_given("ref", ref, ActorRef)
         self._topics.subscribe_key(_key(self._name, ref.path, topic=False), ref)
 
     def unregister_service(self, ref: ActorRef[Any]) -> None:
+        check_given("ref", ref, ActorRef)
         self._topics.unsubscribe_key(_key(self._name, ref.path, topic=False), ref)
 
     def register_subscriber(self, topic: Topic[Any] | str, ref: ActorRef[Any], *, group: str | None = None) -> None:

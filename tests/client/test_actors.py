@@ -617,7 +617,6 @@ def test_what_needs_a_node_says_so() -> None:
             Behaviors.sharded(newspaper),
             Behaviors.broadcasted(Behaviors.ignore()),
             Behaviors.spy(Behaviors.ignore(), observer),
-            "no behaviour",
         ]
         for behavior in unfit:
             with pytest.raises(NotSupportedOnClientError):
@@ -632,6 +631,19 @@ def test_what_needs_a_node_says_so() -> None:
 
 
 # --- The end ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_behaviour_and_no_question() -> None:
+    """The error says whose fault it is: a factory that was not called, and a message in the place of what makes one."""
+
+    async def program(client: ClusterClient) -> None:
+        with pytest.raises(UsageError, match=r"newspaper at .* is no behaviour: .*did you call yours"):
+            client.spawn(newspaper)  # type: ignore[arg-type]
+        ref = client.spawn(Behaviors.ignore())
+        with pytest.raises(UsageError, match="takes a function of the reply ref that makes the message, not 'hello'"):
+            await client.ask(ref, "hello")  # type: ignore[call-overload]
+
+    alone(program)
 
 
 def test_leaving_the_block_ends_them_in_order() -> None:

@@ -1,5 +1,6 @@
 """A client on Trio and on asyncio: the same program, the same results (K6). The node has a thread to itself."""
 
+import asyncio
 import math
 import queue
 import threading
@@ -8,12 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 import sniffio
 import trio
 
 from casty_trio import (
+    ActorContext,
+    Behavior,
+    Behaviors,
     ClientEvent,
     ClientSettings,
     ClusterClient,
@@ -21,15 +26,18 @@ from casty_trio import (
     Connected,
     ConnectError,
     ContactPoints,
+    Directive,
     Disconnected,
     Event,
     HandshakeError,
     MessageDropped,
+    OneForOneStrategy,
     OutcomeUnknownError,
     ReconnectTimeoutError,
     Settings,
     ShardEnvelope,
     SystemClosedError,
+    UsageError,
     discovery,
 )
 from tests.client import guest
@@ -285,3 +293,154 @@ async def test_how_it_keeps_in_touch(anyio_backend_name: str) -> None:
     with pytest.raises(ReconnectTimeoutError, match="for 3 s"):
         await program()
     assert told == [ContactPoints, Connected, Disconnected, *[MessageDropped] * 4, Connected, Disconnected]
+
+
+async def stray() -> str:
+    """On asyncio: wait for what somebody else cancels, which nobody does to the task that waits."""
+    task = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await task
+    return "never"
+
+
+def breaking(where: str, heard: list[str]) -> Behavior[str]:
+    """An actor that is cancelled by nobody, and gets a `CancelledError` all the same."""
+
+    async def handle(ctx: ActorContext[str], text: str) -> None:
+        heard.append(text)
+        if text == "first" and where == "handler":
+            await stray()
+        if text == "first" and where == "background":
+            ctx.pipe_to_self(stray(), on_failure=lambda failure: type(failure).__name__)
+
+    async def begin(ctx: ActorContext[str]) -> Behavior[str]:
+        if where == "setup" and not heard:
+            heard.append("begun")
+            await stray()
+        return Behaviors.receive(handle)
+
+    async def end(ctx: ActorContext[str]) -> None:
+        heard.append("over")
+        if where == "hook":
+            await stray()
+
+    behavior = Behaviors.with_lifecycle(Behaviors.setup(begin), post_stop=end)
+    return Behaviors.supervise(behavior, OneForOneStrategy())
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("handler", ["first", "second", "over"]),
+        ("background", ["first", "second", "CancelledError", "over"]),
+        ("setup", ["begun", "first", "second", "over"]),
+        ("hook", ["first", "second", "over"]),
+    ],
+)
+def test_a_stray_cancellation_is_a_failure(node: NodeInThread, where: str, expected: list[str]) -> None:
+    """L8: what a local actor awaits may be cancelled by anybody; it ended the block in silence, its body cut short."""
+    heard = list[str]()
+
+    async def program() -> None:
+        async with ClusterClient([("127.0.0.1", node.port)], NAME) as client:
+            ref = client.spawn(breaking(where, heard), "fragile")
+            ref.tell("first")
+            ref.tell("second")
+            with anyio.fail_after(8):
+                while len(heard) < len(expected) - 1:
+                    await anyio.lowlevel.checkpoint()
+            await client.stop(ref)
+            heard.append("the body has ended")
+
+    asyncio.run(program())
+    assert heard == [*expected, "the body has ended"]
+
+
+def test_a_stray_cancellation_of_a_discovery(node: NodeInThread) -> None:
+    """K3: it is asked again, as after any failure; entering ended with a `CancelledError` that nobody had asked for."""
+    asked = list[str]()
+
+    async def discover() -> list[tuple[str, int]]:
+        asked.append("once more")
+        if len(asked) < 3:
+            await stray()
+        return [("127.0.0.1", node.port)]
+
+    async def program() -> None:
+        settings = Settings(client=ClientSettings(discovery_interval=0.01))
+        async with ClusterClient([], NAME, discovery=discover, settings=settings) as client:
+            assert client.contact_points == (("127.0.0.1", node.port),)
+
+    asyncio.run(program())
+    assert len(asked) == 3
+
+
+@pytest.mark.anyio
+async def test_leaving_with_an_ask_on_its_way(node: NodeInThread, anyio_backend_name: str) -> None:
+    """K5: whoever waits is told that it was the client that went."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    told = list[str]()
+
+    async def wait(client: ClusterClient, carts: Carts) -> None:
+        try:
+            await client.ask(carts, to("x", Ignore))
+        except OutcomeUnknownError as error:
+            told.append(str(error))
+
+    async with anyio.create_task_group() as tasks, ClusterClient([("127.0.0.1", node.port)], NAME) as client:
+        carts: Carts = client.entity_ref("cart", num_shards=SHARDS)
+        tasks.start_soon(wait, client, carts)
+        await client.ask(carts, to("y", GetAll))
+    assert told == ["the client left its block before a reply came"]
+
+
+@pytest.mark.anyio
+async def test_a_cancellation_is_no_failure(node: NodeInThread, anyio_backend_name: str) -> None:
+    """Neither that of a scope around the block nor, on asyncio, that of its task; neither waits for a handler's grace."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    failures = list[Exception]()
+
+    async def wait(ctx: ActorContext[str], text: str) -> None:
+        await anyio.sleep_forever()
+
+    def decide(failure: Exception) -> Directive:
+        failures.append(failure)
+        return Directive.stop
+
+    async def program() -> None:
+        async with ClusterClient([("127.0.0.1", node.port)], NAME) as client:
+            client.spawn(Behaviors.supervise(Behaviors.receive(wait), OneForOneStrategy(decider=decide))).tell("go")
+            await anyio.sleep_forever()
+
+    before = anyio.current_time()
+    with anyio.move_on_after(0.1) as scope:
+        await program()
+    assert scope.cancelled_caught
+    if anyio_backend_name == "asyncio":
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await program()
+    assert anyio.current_time() - before < 4
+    assert not failures
+
+
+@pytest.mark.anyio
+async def test_an_actor_that_waits_for_its_own_end(node: NodeInThread, anyio_backend_name: str) -> None:
+    """It is refused at once, as on a node; it waited until its grace was over, and was cancelled."""
+    assert sniffio.current_async_library() == anyio_backend_name
+    told = list[str]()
+    async with ClusterClient([("127.0.0.1", node.port)], NAME) as client:
+
+        async def end(ctx: ActorContext[str], text: str) -> None:
+            try:
+                await client.stop(ctx.self)
+            except UsageError as error:
+                told.append(str(error))
+
+        ref = client.spawn(Behaviors.receive(end), "lonely")
+        ref.tell("go")
+        with anyio.fail_after(4):
+            while not told:
+                await anyio.lowlevel.checkpoint()
+        await client.stop(ref)
+    assert told == ["/lonely would wait for itself: an actor stops itself by returning Behaviors.stopped()"]

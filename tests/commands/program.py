@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from casty_trio import ActorContext, ActorRef, Behavior, Behaviors, ClusteredActorSystem, ServiceKey
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 not_callable = 1
 
@@ -26,6 +30,13 @@ class Note:
     """Is put down."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Cannot be read where nobody checks types."""
+
+    price: Decimal
 
 
 ADDERS: ServiceKey[Sum | Note] = ServiceKey("adders")

@@ -118,12 +118,20 @@ def test_shards_and_an_ask(start: Start, capsys: pytest.CaptureFixture[str]) -> 
         (("adder/x", "tests.commands.program:Sum", "{"), "Sum cannot hold"),
         (("adder/x", "tests.commands.program:Sum", '{"numbers": "x"}'), "Sum cannot hold"),
         (("adder/x", "tests.commands.program:Sum", '{"number": 1}'), "Sum has no field 'number'"),
+        (("adder/x", "tests.commands.program:Unread"), "the annotations of Unread cannot be read: name 'Decimal' is not"),
     ],
 )
 def test_a_question_that_is_none(arguments: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It is refused before anybody is asked."""
     assert run("ask", *arguments, "--system", "shop", "--contact", "127.0.0.1:9") == 1
     assert text in capsys.readouterr().err
+
+
+def test_a_question_is_not_published(capsys: pytest.CaptureFixture[str]) -> None:
+    """The node refused it, and nobody was told."""
+    question = ("tests.commands.program:Sum", '{"numbers": [1]}')
+    assert run("publish", "notes", *question, "--system", "shop", "--contact", "127.0.0.1:9") == 1
+    assert "Sum wants a reply, and who publishes gets none" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -319,6 +319,8 @@ def test_what_is_refused() -> None:
             one.pubsub.publish("$11preceptionist/service", Note(1))
         with pytest.raises(UsageError, match="its own node"):
             one.client_receptionist().register_service(one.resolve("casty://shop@n9:2000/x"))
+        with pytest.raises(SettingsError, match="ref must be of class"):
+            one.client_receptionist().register_service("/x")  # type: ignore[arg-type]
         assert one.client_receptionist() is one.client_receptionist("receptionist")
         assert one.client_receptionist("a").name == "a"
         assert client.service_ref("a").path == "/a"

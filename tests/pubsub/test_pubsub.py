@@ -435,6 +435,10 @@ def test_words_come_back_and_late_ones_do_nothing() -> None:
             connection.link.write(Kind.DELIVER, publications.pack(gone))
             await trio.sleep(0.5)
             assert nodes.systems["n1"].statistics().dead_letters == 1
+            unknown = publications.Deliver(2, (("/gone", 3),), "no:Such", publications.raw(b"\x01"))  # counted once, too
+            connection.link.write(Kind.DELIVER, publications.pack(unknown))
+            await trio.sleep(0.5)
+            assert nodes.systems["n1"].statistics().dead_letters == 2
             assert nodes.systems["n1"].protocol_errors == 0
 
     run(scenario)
