@@ -10,9 +10,9 @@ by a cancellation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Container, Iterable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import trio
 from trio.lowlevel import Task, current_task
@@ -69,6 +69,8 @@ class Cell(Post[M]):
     """The runtime's side of one actor; users see its `LocalRef` and its `Context`."""
 
     __slots__ = ()
+    unusual: ClassVar[Container[object]] = UNUSUAL
+    """The kinds of mail that go through `_handle`; a subclass that looks at each message before has all of them."""
     apart: int
     blueprint: Blueprint
     busy_since: float | None
@@ -119,7 +121,8 @@ class Cell(Post[M]):
                                     self._begin_turn()
                                     pending = self._work(item)
                                 else:
-                                    pending = self._become(await pending)
+                                    result = await pending
+                                    pending = None if result is None else self._become(result)
                                     if pending is None:
                                         pending = self._work(NOTHING)
                         self._cut_short(pending)
@@ -218,7 +221,7 @@ class Cell(Post[M]):
                     except trio.WouldBlock:
                         break
             left -= 1
-            if type(item) in UNUSUAL or self._signals or self._room is not None:
+            if type(item) in self.unusual or self._signals or self._room is not None:
                 pending = self._handle(item)
             else:  # what `_handle` would do, without the cost of a call
                 self._slot = None

@@ -32,7 +32,7 @@ from casty_trio.errors import ActorStoppedError, AskTimeoutError, SystemClosedEr
 from casty_trio.model.address import ActorAddress, check_name
 from casty_trio.model.blocks import leave_nursery
 from casty_trio.model.broadcast import BroadcastRef
-from casty_trio.model.checks import check_instance, check_seconds
+from casty_trio.model.checks import check_instance, check_seconds, no_factory
 from casty_trio.model.events import DeadLetter, Event, Lagged
 from casty_trio.model.kinds import Behavior, BoundFactory
 from casty_trio.model.mailbox import Mailbox
@@ -243,6 +243,8 @@ class ActorSystem(Finding):
                 ref.tell(message)
         except BaseException:  # the caller's own: nobody waits, whoever has been given the reply ref meanwhile
             slot.abandon()
+            if not callable(msg_factory):
+                raise no_factory(msg_factory) from None
             raise
         if slot.closed:
             await trio.lowlevel.checkpoint()

@@ -38,7 +38,7 @@ from casty_trio.link.parking import parking_class, running_clock, running_thread
 from casty_trio.model.address import AddressMap, address_map_of, check_name
 from casty_trio.model.annotations import factory_message_types
 from casty_trio.model.blocks import holds, leave_nursery
-from casty_trio.model.checks import MOST_SHARDS, check_count, check_seconds, check_types, refuse
+from casty_trio.model.checks import MOST_SHARDS, check_count, check_seconds, check_types, no_factory, refuse
 from casty_trio.model.cluster_events import TopologySnapshot
 from casty_trio.model.envelope import ShardEnvelope
 from casty_trio.model.events import Event, Lagged
@@ -479,7 +479,7 @@ class ClusterClient(Sending):
 def _refusal(ref: object, msg_factory: object, error: BaseException) -> BaseException:
     """What an ask that could not be sent ends with."""
     if not callable(msg_factory):
-        return UsageError(f"an ask takes a function of the reply ref that makes the message, not {msg_factory!r}")
+        return no_factory(msg_factory)
     if isinstance(error, LinkFullError):
         return MailboxFullError(f"{ref!r} cannot be asked now: {error}")
     if isinstance(error, LinkClosedError):

@@ -179,6 +179,8 @@ class ClientParts:
     def check_thread(self) -> None:
         """See that it is the block's own thread that calls; of others nothing here would wake the tasks that wait."""
         if running_thread() != self.thread:
+            if not self.thread:
+                self._check_open()
             raise self.used_elsewhere()
 
     def used_elsewhere(self) -> UsageError:

@@ -345,6 +345,7 @@ class ClientStream:
         discovery = client.discovery
         assert discovery is not None  # who calls this has looked
         found: tuple[Contact, ...] = ()
+        told.setdefault("discovery", "it has not answered")
         why = f"it did not answer in {settings.discovery_timeout:g} s"
         try:
             if client.contacts.points:
@@ -366,6 +367,7 @@ class ClientStream:
                 raise
             why = f"{discovery!r} failed: {failure}"  # what it awaited was cancelled, and not this task
         if found:
+            del told["discovery"]
             client.change_contacts(lambda contacts: contacts.discovered(found))
         elif told.get("discovery") != why:
             told["discovery"] = why

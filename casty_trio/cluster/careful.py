@@ -1,14 +1,16 @@
 """Actors that live on one node of the cluster only, and stand still where that is in doubt. Floor F4.
 
 A node that was late may have been removed meanwhile, and what it hosts may have been started elsewhere. Such an actor
-neither begins nor handles anything until its node knows better; what is in its mailbox stays there, in order.
+neither begins nor handles anything until its node knows better; what is in its mailbox stays there, in order. It looks
+before each message, for the handler of the last one may be what has made the node late.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Container
+from typing import Any, ClassVar, Protocol
 
-from casty_trio.actors.cell import NOTHING, Cell
+from casty_trio.actors.cell import Cell
 from casty_trio.model.kinds import STOPPED
 
 __all__ = ["CarefulCell", "Host"]
@@ -29,6 +31,13 @@ class Host(Protocol):
         ...
 
 
+class Everything(Container[object]):
+    """What has whatever is looked for."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
 class CarefulCell(Cell[Any]):
     """One of them.
 
@@ -37,6 +46,7 @@ class CarefulCell(Cell[Any]):
     """
 
     __slots__ = ("host",)
+    unusual: ClassVar[Container[object]] = Everything()
     host: Host
 
     def _first(self, order: Any) -> Any:
@@ -46,14 +56,11 @@ class CarefulCell(Cell[Any]):
         await self.host.sure()
         return STOPPED if self._told else self._initial
 
-    def _work(self, item: Any) -> Any:
+    def _handle(self, item: Any) -> Any:
         if self.host.in_doubt and not self._told:
-            if item is not NOTHING and self._front:
-                item = self._queue_behind_front(item)
-            if item is not NOTHING:
-                self._put_first([item])
+            self._put_first([item])
             return self._work_when_sure()
-        return super()._work(item)
+        return super()._handle(item)
 
     async def _work_when_sure(self) -> None:
         """Mail is handled, or left, when it is known which of both."""

@@ -47,6 +47,7 @@ class QueriedNode(MemberNode):
             >>> # system.entity_ref("cart", "user-1").tell(AddItem("tea"))
         """
         self._check_open()
+        self._check_type(shard_type)
         found = (extension.resolve_entity(shard_type, entity_id) for extension in self._extensions)
         return self._first_of(found, shard_type)
 
@@ -79,6 +80,7 @@ class QueriedNode(MemberNode):
         Raises:
             UnknownActorError: no such type was spawned on this node.
         """
+        self._check_type(shard_type)
         found = (extension.sharding_statistics(shard_type) for extension in self._extensions)
         return self._first_of(found, shard_type)
 
@@ -94,8 +96,13 @@ class QueriedNode(MemberNode):
             >>> # system.region_state("cart").shards
             >>> # {3: (), 7: ("user-1", "user-9")}
         """
+        self._check_type(shard_type)
         found = (extension.region_state(shard_type) for extension in self._extensions)
         return self._first_of(found, shard_type)
+
+    def _check_type(self, shard_type: object) -> None:
+        if not isinstance(shard_type, str):  # nor anything that cannot be looked up
+            raise self._no_type(shard_type)
 
     def _first_of(self, found: Iterable[T | None], shard_type: str) -> T:
         for each in found:

@@ -8,7 +8,7 @@ from typing import Any
 from casty_trio.discovery.lookups import DEFAULT_PORT
 from casty_trio.env import Env, RealEnv
 from casty_trio.errors import DiscoveryError, SettingsError
-from casty_trio.model.checks import check_host, check_instance, check_port, check_seconds
+from casty_trio.model.checks import check_host, check_instance, check_port, check_seconds, refuse
 
 __all__ = ["Dns", "DnsService"]
 
@@ -68,6 +68,8 @@ class DnsService:
 
     def __init__(self, name: str, *, nameserver: tuple[str, int] | None = None, timeout: float = 3.0) -> None:
         check_host("name", name)
+        if not name:
+            refuse("name", name, "the name of a service's records")
         check_seconds("timeout", timeout, positive=True, finite=True)
         self.name: str = name
         self.timeout: float = timeout

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Iterable
 from typing import Any, NoReturn, cast
 
-from casty_trio.errors import SettingsError
+from casty_trio.errors import SettingsError, UsageError
 from casty_trio.model.member import LONGEST_ROLE, ROLES_MOST
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "check_seconds",
     "check_text",
     "check_types",
+    "no_factory",
     "refuse",
 ]
 
@@ -181,3 +182,8 @@ def check_types(what: str, value: Iterable[object]) -> tuple[object, ...]:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         refuse(what, value, "an iterable of message types")
     return tuple(value)
+
+
+def no_factory(value: object) -> UsageError:
+    """What an ask ends with that was given something else than a function."""
+    return UsageError(f"an ask takes a function of the reply ref that makes the message, not {value!r:.200}")

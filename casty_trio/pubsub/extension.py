@@ -17,7 +17,7 @@ from casty_trio.actors.refs import AdapterRef, LocalRef
 from casty_trio.cluster import ClusteredActorSystem, Extension, RegistryService
 from casty_trio.errors import LinkClosedError, LinkFullError, MailboxFullError, UnsupportedTypeError, UsageError
 from casty_trio.model.address import ActorAddress, quote_name
-from casty_trio.model.checks import check_seconds, check_text, refuse
+from casty_trio.model.checks import check_flag, check_seconds, check_text, refuse
 from casty_trio.model.events import Event
 from casty_trio.model.kinds import behavior_message_types
 from casty_trio.model.pubsub import ClientReceptionist, Delivery, PubSub, Topic
@@ -209,10 +209,12 @@ class Topics(Extension, PubSub):
         return self.deliver(message, here, there, f"/$topics/{quote_name(name)}", "nobody has subscribed")
 
     def send(self, path: str, message: Any, *, local_affinity: bool = False) -> bool:
+        check_flag("local_affinity", local_affinity)
         here, there = self.one(self._of_path(_path(path)), local_affinity=local_affinity)
         return bool(self.deliver(message, here, there, _path(path), "nobody was put at this path"))
 
     def send_to_all(self, path: str, message: Any, *, exclude_self: bool = False) -> int:
+        check_flag("exclude_self", exclude_self)
         here, there = self._of_path(_path(path)).split()
         here = [] if exclude_self else here
         return self.deliver(message, here, there, _path(path), "nobody was put at this path")

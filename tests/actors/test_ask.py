@@ -22,6 +22,7 @@ from casty_trio import (
     SelfAskError,
     SystemClosedError,
     UnknownActorError,
+    UsageError,
 )
 from casty_trio.actors.ask import deadline_of
 from tests.actors.helpers import (
@@ -48,6 +49,18 @@ async def test_reply_before_the_handler_returns() -> None:
             ref = system.spawn(make(3))
             total: int = await system.ask(ref, Get)
             assert total == 3
+        assert system.statistics().asks == 0
+
+
+@pytest.mark.parametrize("factory", [Get, 3, None, "text"])
+async def test_no_function_of_the_reply_ref(factory: Any) -> None:
+    """L5: it raises at the caller, and says what is wanted; nothing waits."""
+    async with ActorSystem() as system:
+        ref = system.spawn(counter(3))
+        if factory is Get:
+            factory = Get(ref)  # a message, and not what makes one
+        with pytest.raises(UsageError, match="an ask takes a function of the reply ref"):
+            await system.ask(ref, factory)
         assert system.statistics().asks == 0
 
 

@@ -314,6 +314,8 @@ async def test_a_client_is_used_inside_its_block() -> None:
         client.entity_ref("cart", num_shards=SHARDS)
     with pytest.raises(SystemClosedError, match="outside its block"):
         await client.ask(nothing, lambda reply_to: None)
+    with pytest.raises(SystemClosedError, match="outside its block"):
+        await client.stop(nothing)
 
 
 def test_after_the_block() -> None:

@@ -6,7 +6,7 @@ import anyio
 import pytest
 import trio
 
-from casty_trio import ClusterClient, ClusteredActorSystem, HandshakeError
+from casty_trio import ClusterClient, ClusteredActorSystem, ConnectError, HandshakeError
 from casty_trio.testing import Simulation, simulate
 from tests.client.test_libraries import NodeInThread
 from tests.sim.shop import NAME, PORT, SHARDS, Carts, GetAll, Host, carts_of, make_client, make_node, open_shop, to
@@ -70,6 +70,18 @@ def test_a_discovery_may_know_better() -> None:
             with pytest.raises(HandshakeError, match="system"):
                 async with make_client(sim, contacts=[FIRST], discovery=discovery):
                     pytest.fail("it was entered")
+
+    simulate(scenario, 1)
+
+
+def test_a_discovery_that_hangs_is_told() -> None:
+    """K1: the error says that it was asked, and has not answered."""
+
+    async def scenario(sim: Simulation) -> None:
+        with pytest.raises(ConnectError) as caught:
+            async with make_client(sim, contacts=[], discovery=trio.sleep_forever):
+                pytest.fail("it was entered")
+        assert "discovery: it has not answered" in caught.value.__notes__
 
     simulate(scenario, 1)
 

@@ -61,3 +61,8 @@ def test_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casty_trio.discovery.dns.import_module", missing)
     with pytest.raises(SettingsError, match=r"pip install 'casty-trio\[dns\]'"):
         discovery.DnsService(NAME)
+
+
+def test_it_wants_a_name() -> None:
+    with pytest.raises(SettingsError, match="the name of a service's records"):
+        discovery.DnsService("")

@@ -311,6 +311,10 @@ def test_what_is_refused() -> None:
                 client.send(name, Note(1))  # type: ignore[arg-type]
         with pytest.raises(SettingsError, match="local_affinity"):
             client.send("/service", Note(1), local_affinity=1)  # type: ignore[arg-type]
+        with pytest.raises(SettingsError, match="local_affinity"):
+            one.pubsub.send("/service", Note(1), local_affinity=1)  # type: ignore[arg-type]
+        with pytest.raises(SettingsError, match="exclude_self"):
+            one.pubsub.send_to_all("/service", Note(1), exclude_self=1)  # type: ignore[arg-type]
         with pytest.raises(SettingsError, match="what clients are to reach"):
             one.client_receptionist("x" * 200).register_subscriber("y" * 100, ref)
         with pytest.raises(SettingsError, match="does not begin with"):

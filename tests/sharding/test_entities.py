@@ -138,6 +138,20 @@ def test_what_is_no_id(on_node: Runner, entity_id: Any) -> None:
     on_node(program)
 
 
+@pytest.mark.parametrize("shard_type", ["till", "", None, ["cart"]])
+def test_what_is_no_type(on_node: Runner, shard_type: Any) -> None:
+    """It raises at the caller, and says what is to be done."""
+
+    async def program(node: ClusteredActorSystem, carts: Carts) -> None:
+        for ask in (node.shard_homes, node.region_state, node.sharding_statistics):
+            with pytest.raises(UnknownActorError, match=r"has no sharded type .*: spawn it here, too"):
+                ask(shard_type)
+        with pytest.raises(UnknownActorError, match="has no sharded type"):
+            node.entity_ref(shard_type, "a")
+
+    on_node(program)
+
+
 def test_send_and_tell_from_actors(on_node: Runner) -> None:
     """L1: through the region, in the order they were sent, from a task and from an actor."""
 

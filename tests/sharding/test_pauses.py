@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from casty_trio import ActorContext, Behavior, Behaviors, NodeDownedError, ShardEnvelope
+from casty_trio import ActorContext, Behavior, Behaviors, ClusteredActorSystem, NodeDownedError, ShardEnvelope
 from tests.cluster.clusters import Cluster
 from tests.sharding.test_nodes import IDS, Carts, cluster_of, settled
 from tests.sim.shop import GetAll, Msg, Put, to
@@ -109,3 +109,38 @@ def test_a_node_that_wakes_alone_goes_on_when_it_has_decided() -> None:
         assert await cluster.systems["n1"].ask(refs["n1"], to("user-1", GetAll), timeout=20) == ()
 
     cluster_of(2, scenario)
+
+
+def test_an_entity_looks_before_each_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S1: a handler that blocks makes its node late; what is left of the batch waits until the node is sure."""
+    late, sure = [False], trio.Event()
+
+    async def wait(self: ClusteredActorSystem) -> None:
+        await sure.wait()
+
+    monkeypatch.setattr(ClusteredActorSystem, "in_doubt", property(lambda self: late[0]))
+    monkeypatch.setattr(ClusteredActorSystem, "sure", wait)
+
+    async def scenario(cluster: Cluster) -> None:
+        handled: list[int] = []
+
+        def factory(entity_id: str) -> Behavior[Msg]:
+            def receive(ctx: ActorContext[Any], message: Any) -> None:
+                handled.append(message.number)
+                late[0] = message.number == 1
+
+            return Behaviors.receive(receive)
+
+        await cluster.form("n1")
+        carts = cluster.systems["n1"].spawn(Behaviors.sharded(factory, num_shards=12), "cart")
+        await settled(cluster, 1)
+        for number in range(5):
+            carts.tell(ShardEnvelope("a", Put(number)))
+        await trio.sleep(1)
+        assert handled == [0, 1]
+        late[0] = False
+        sure.set()
+        await trio.sleep(1)
+        assert handled == [0, 1, 2, 3, 4]
+
+    cluster_of(1, scenario)

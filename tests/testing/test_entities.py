@@ -22,7 +22,7 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     found: dict[str, int] = {}
 
     def system_of(life: Life) -> Any:
-        return SimpleNamespace(cluster_state=SimpleNamespace(cluster=found[life.node]))
+        return SimpleNamespace(cluster_state=SimpleNamespace(cluster=found[life.node]), in_doubt=False)
 
     monkeypatch.setattr(entities, "system_of", system_of)
     return found

@@ -20,7 +20,7 @@ from tests.sim.planned import planned
 
 LEAVES = (Leave(at=10.0, node="node-1", seconds=5.0), Leave(at=25.0, node="node-2", seconds=5.0))
 PLANNED = Plan(seed=3, nodes=3, steps=LEAVES, length=35.0, calm=40.0)
-BUSY = Plan(seed=5, nodes=3, steps=LEAVES, length=35.0, calm=40.0)
+BUSY = Plan(seed=15, nodes=3, steps=LEAVES, length=35.0, calm=40.0)
 """One in which something is told while nobody runs it."""
 QUIET = Plan(seed=3, nodes=3, length=10.0, calm=20.0)
 
