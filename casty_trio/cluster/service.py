@@ -75,6 +75,7 @@ class ClusterService:
     def __init__(self, system: MemberNode, setup: ClusterSetup, on_ended: Callable[[Ended], None]) -> None:
         self._system = system
         self._setup = setup
+        self._now: Callable[[], float] = system.env.now
         self._on_ended = on_ended
         self.state: ClusterState = ClusterState()
         self.changed: trio.Event = trio.Event()
@@ -189,9 +190,6 @@ class ClusterService:
 
     # --- Time ---------------------------------------------------------------------------------------------------------
 
-    def _now(self) -> float:
-        return self._system.env.now()
-
     def _next_wakeup(self) -> float:
         if self.membership.ended:
             return math.inf
@@ -224,8 +222,11 @@ class ClusterService:
     def in_doubt(self) -> bool:
         """Whether this node may have been removed, as far as it knows, for it was late or finds others silent: what others
         would start when it is removed has to stand still until `sure`."""
-        if self._doubt is None and self._now() > self._expected:
-            self._begin_to_doubt(self._now())
+        if self._doubt is not None:
+            return True
+        if self._now() <= self._expected:
+            return False
+        self._begin_to_doubt(self._now())
         return self._doubt is not None
 
     async def sure(self) -> None:
