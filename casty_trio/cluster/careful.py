@@ -47,6 +47,7 @@ class CarefulCell(Cell[Any]):
 
     __slots__ = ("host",)
     unusual: ClassVar[Container[object]] = Everything()
+    handled: int
     host: Host
 
     def _first(self, order: Any) -> Any:

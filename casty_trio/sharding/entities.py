@@ -19,7 +19,7 @@ from casty_trio.actors.context import Context
 from casty_trio.actors.family import Family
 from casty_trio.actors.finishing import Limit
 from casty_trio.actors.mail import Adapted, Asked, Finish
-from casty_trio.cluster.careful import CarefulCell
+from casty_trio.cluster.careful import CarefulCell, Host
 from casty_trio.errors import SystemClosedError
 from casty_trio.model.address import quote_name
 from casty_trio.model.behavior import Behaviors
@@ -68,7 +68,7 @@ class EntityCell(CarefulCell):
         behavior = Behaviors.setup(lambda _: factory(entity_id))  # in the entity's task: a factory that fails, fails alone
         super().__init__(family.region.cell.system, family, name, behavior, None)
         self.entity_id: str = entity_id
-        self.host = family.region.sharding.system
+        self.host: Host = family.region.sharding.system
         self.shard: int = shard
         self.fencing_token: tuple[int, int] = family.region.fencing_token(shard)
         self.held: Held | None = None
