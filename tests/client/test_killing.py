@@ -53,6 +53,7 @@ class Load:
             await trio.sleep(PERIOD)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["killed", "silent"])
 def test_the_contact_is_killed_under_load(how: str) -> None:
     """K3, K5: the client goes on through another within 2 s of noticing, sees a service that is new, and asks of entities on

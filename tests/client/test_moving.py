@@ -39,6 +39,7 @@ async def keep_telling(client: ClusterClient, told: list[int]) -> None:
         await trio.sleep(0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seed", "goes_on"), [(0, False), (1, False), (2, False), (3, True)])
 @pytest.mark.parametrize("contact", ["n1", "n2"])
 def test_planned_changes_lose_nothing_of_clients(seed: int, contact: str, *, goes_on: bool) -> None:

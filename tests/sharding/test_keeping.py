@@ -403,6 +403,7 @@ def test_a_shard_that_comes_back(kind: str) -> None:
     run(scenario)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_happens(seed: int) -> None:
     """S6: crashes and restarts of up to two nodes at a time, while entities come and go."""

@@ -111,6 +111,7 @@ def test_a_role_that_nobody_has_is_told_once(caplog: pytest.LogCaptureFixture) -
     assert len(told) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 25))
 def test_shapes_that_begin_at_once(seed: int) -> None:
     """S1, S5: in any order, with any roles, and with a crash: never two owners, and in the end one shape that answers."""

@@ -14,6 +14,7 @@ from tests.sim import canary
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_four_processes_print_one_digest() -> None:
     """The processes hash strings and classes differently; the node, its clients and the network do not notice."""

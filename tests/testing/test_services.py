@@ -28,6 +28,7 @@ def test_services_come_and_go_and_all_is_well() -> None:
 HARD = Swarm(kinds=(Crash, Kill, Restart, Partition, Isolate), chance=1.0, nodes=(3, 3), length=(30.0, 40.0))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [4, 5])
 def test_through_crashes_and_partitions(seed: int) -> None:

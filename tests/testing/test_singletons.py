@@ -50,6 +50,7 @@ def never(self: Any, *_: Any) -> None:
     """Do nothing."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("plan", "kind", "name", "bug", "seen"),
     [
