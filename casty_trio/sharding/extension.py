@@ -115,11 +115,11 @@ class Sharding(Extension):
         return EntityRef(region, region.checked_id(entity_id)) if region is not None else None
 
     def sharding_statistics(self, shard_type: str) -> ShardingStatistics | None:
-        region = self._regions.get(shard_type)
+        region = self._living().get(shard_type)
         return region.routing.statistics() if region is not None else None
 
     def region_state(self, shard_type: str) -> RegionState | None:
-        region = self._regions.get(shard_type)
+        region = self._living().get(shard_type)
         return region.state() if region is not None else None
 
     def write_ref(self, ref: ActorRef[Any]) -> tuple[int, bytes] | None:

@@ -152,6 +152,19 @@ def test_what_is_no_type(on_node: Runner, shard_type: Any) -> None:
     on_node(program)
 
 
+def test_a_type_that_has_ended_is_none(on_node: Runner) -> None:
+    """It is not told of as of one that is there and has nothing."""
+
+    async def program(node: ClusteredActorSystem, carts: Carts) -> None:
+        assert node.region_state("cart").shards
+        await node.stop(carts)
+        for ask in (node.shard_homes, node.region_state, node.sharding_statistics):
+            with pytest.raises(UnknownActorError, match="has no sharded type 'cart'"):
+                ask("cart")
+
+    on_node(program)
+
+
 def test_send_and_tell_from_actors(on_node: Runner) -> None:
     """L1: through the region, in the order they were sent, from a task and from an actor."""
 
