@@ -302,6 +302,8 @@ class ClusterService:
             self._hear_answer(peer.uid, message)
             self._feed(self._monitoring.on_message(self._now(), peer.uid, message))
         else:
+            if self._membership.alone:
+                self._membership.hosting = not self._system.hosts_nothing
             self._feed(self._membership.receive(self._now(), Sender(peer.uid, (peer.host, peer.port)), message))
 
     def _hear_answer(self, uid: int, message: object) -> None:

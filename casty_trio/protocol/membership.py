@@ -54,6 +54,7 @@ class Membership:
         view: what is known; None while there is no cluster.
         version: how often what members agree on has changed here.
         ended: whether it is over.
+        hosting: whether something runs here that other members would start, so that it has to end before others are joined.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Membership:
         self.view: View | None = None
         self.version: int = 0
         self.ended: bool = False
+        self.hosting: bool = False
         self._settings = settings
         self._rng = rng
         self._seeds = tuple(seeds or ())
@@ -182,6 +184,11 @@ class Membership:
             return [Send(other.address, other.uid, gossip.Status(view.cluster, fingerprint(view)))]
         return []
 
+    @property
+    def alone(self) -> bool:
+        """Whether this node is the only member of its cluster."""
+        return self.view is not None and len(self.view.members) == 1
+
     def receive(self, now: float, sender: Sender, message: Any) -> list[Effect]:
         """What another node says."""
         if self.ended or sender.uid == self.me.uid:
@@ -276,7 +283,7 @@ class Membership:
             return [Send(head.address, head.uid, gossip.Foreign(*sender.address))]
         if better(self._size(), view.cluster, size, cluster):
             return []
-        if len(view.members) == 1:
+        if self.alone and not self.hosting:
             return self._join_instead(now, sender.address)
         return self._update(now, replace(view, gives_way=cluster))
 

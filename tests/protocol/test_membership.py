@@ -245,6 +245,20 @@ def test_a_first_node_that_is_started_again_finds_the_cluster_it_was_in() -> Non
     assert net.run(20, lambda: net.agreed(1, 2, 3))
 
 
+def test_a_founder_that_hosts_what_others_host_too_makes_room() -> None:
+    """S1: it does not join with what it runs, still alone as it is, but ends, and comes back as another start."""
+    net = cluster(30, 3)
+    old = net.nodes[address(1)].uid
+    net.crash(1)
+    net.start(1, [])
+    founder = net.nodes[address(1)]
+    founder.membership.hosting = True
+    net.feed(2, lambda membership, now: membership.accuse(now, old))
+    assert net.run(20, lambda: founder.ended is not None)
+    assert founder.ended is not None
+    assert founder.ended.moves
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_two_clusters_that_meet_become_one(seed: int) -> None:
     net = Machines(seed)
