@@ -43,8 +43,10 @@ def group(*names: str) -> list[str]:
 
 
 def lowest() -> list[str]:
-    """The runtime dependencies at the lowest release that is allowed."""
-    return [dependency.replace(">=", "==") for dependency in PROJECT["project"]["dependencies"]]
+    """The runtime dependencies, and those of discovery, at the lowest release that is allowed."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    found = [dependency.replace(">=", "==") for dependency in PROJECT["project"]["dependencies"]]
+    return found + [f"{dependency.replace('>=', '==')}.*" for dependency in (*extras["dns"], *extras["kubernetes"])]
 
 
 def newest() -> str | None:

@@ -104,7 +104,7 @@ def message_maker(kind: Any, text: str) -> Maker:
         values = {name: msgspec.convert(value, hints[name]) for name, value in given.items()}
     except KeyError as error:
         raise SettingsError(f"{kind.__name__} has no field {error}") from error
-    except (ValueError, TypeError) as error:  # msgspec's and json's among them
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:  # the last is no ValueError in older releases
         raise SettingsError(f"{kind.__name__} cannot hold {text!r:.100}: {error}") from error
     refs = [name for name, hint in hints.items() if name not in values and (get_origin(hint) or hint) is ActorRef]
     return Maker(kind, values, refs[0] if refs else None)

@@ -90,7 +90,10 @@ class DnsService:
         Raises:
             DiscoveryError: there are no such records, or nobody can be asked.
         """
-        backend = self._libraries.get_backend(self._libraries.sniff())  # left out, it is the one of the first call
+        try:
+            backend = self._libraries.get_backend(self._libraries.sniff())  # left out, it is the one of the first call
+        except ImportError as error:
+            raise DiscoveryError(f"dnspython cannot be used here: {error}") from error
         try:
             answer = await self._resolver().resolve(self.name, "SRV", lifetime=self.timeout, backend=backend)
         except (self._dns.DNSException, OSError) as error:

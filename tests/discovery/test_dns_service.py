@@ -66,3 +66,15 @@ def test_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_wants_a_name() -> None:
     with pytest.raises(SettingsError, match="the name of a service's records"):
         discovery.DnsService("")
+
+
+async def test_a_release_that_does_not_go_with_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dnspython wants a Trio that is as new as itself."""
+    find = discovery.DnsService(NAME)
+
+    def too_old(name: str) -> None:
+        raise ImportError("trio not found or too old")
+
+    monkeypatch.setattr("dns.asyncbackend.get_backend", too_old)
+    with pytest.raises(DiscoveryError, match="dnspython cannot be used here: trio not found or too old"):
+        await find()
