@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from casty_trio.model.mailbox import Mailbox
 
-__all__ = ["Cell"]
+__all__ = ["UNUSUAL", "Cell"]
 
 M = TypeVar("M")
 

@@ -226,7 +226,7 @@ class ClusterService:
             return True
         if self._now() <= self._expected:
             return False
-        self._begin_to_doubt(self._now())
+        self._doubt_itself(self._now())
         return self._doubt is not None
 
     async def sure(self) -> None:
@@ -245,8 +245,12 @@ class ClusterService:
             patience = downing.stable_after(len(up)) if stable == "auto" else stable
             self._doubts += 1
             self._doubt = Doubt(now, up, patience, self._doubts)
-            self._ask_again(now)
             self._clockwork.wake()
+
+    def _doubt_itself(self, now: float) -> None:
+        """This node was late: whether it is out, all that were up are asked."""
+        self._begin_to_doubt(now)
+        self._ask_again(now)
 
     def _ask_again(self, now: float) -> None:
         doubt = self._doubt
@@ -365,7 +369,7 @@ class ClusterService:
                     ("late",), "%s was late by %.1f s: it judges nobody", self._system.node_id, seconds
                 )
                 self._downing.excuse(now)
-                self._begin_to_doubt(now)
+                self._doubt_itself(now)
 
     def _send(self, address: Address, uid: int, message: Any) -> None:
         """Say something, if there is a connection; what is not said now is said again, or not needed."""

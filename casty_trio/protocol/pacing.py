@@ -7,9 +7,10 @@ again while the members are the same has to stay longer and longer in between.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Set as AbstractSet
 from typing import Final
+
+from casty_trio.model.recurring import Recurring
 
 __all__ = ["Pacing"]
 
@@ -29,7 +30,7 @@ class Pacing:
         self._least = least
         self._most = most
         self._hosts: AbstractSet[int] = frozenset()
-        self._moved: dict[int, tuple[int, float]] = {}  # how often, and when last
+        self._moved: Recurring[int] = Recurring(FORGIVEN * most)
 
     def meet(self, hosts: AbstractSet[int]) -> None:
         """Those may host shards now: where they are others than before, all may move at once."""
@@ -40,10 +41,9 @@ class Pacing:
     def ended(self, now: float, shard: int, *, moved: bool) -> None:
         """A hand-off has come to its end; one that was called off does not count."""
         if moved:
-            times, last = self._moved.get(shard, (0, -math.inf))
-            self._moved[shard] = (times + 1 if now - last < FORGIVEN * self._most else 1), now
+            self._moved.happened(now, shard)
 
     def lets(self, now: float, shard: int) -> bool:
         """Whether a shard may move again."""
-        times, last = self._moved.get(shard, (0, -math.inf))
+        times, last = self._moved.of(shard)
         return not times or now - last >= min(self._least * 2.0 ** min(times - 1, 30), self._most)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import trio
 
 from casty_trio.model.deadlines import Due
+from casty_trio.model.recurring import Recurring
 from casty_trio.model.strategies import Backoff
 
 if TYPE_CHECKING:
@@ -35,17 +36,13 @@ class Restarts(Generic[K]):
         self._start: Callable[[K], None] = start
         settings = system.all_settings.entities
         longest = settings.restart_most
-        self._forgiven_after = FORGIVEN * longest
         self._backoff = Backoff(initial=min(settings.restart_least, longest), maximum=longest)
-        self._failures: dict[K, tuple[int, float]] = {}
+        self._failures: Recurring[K] = Recurring(FORGIVEN * longest)
         self._waiting: dict[K, Due] = {}
 
     def failed(self, key: K) -> None:
         """It has failed: it waits longer than the last time, unless that was long ago."""
-        now = trio.current_time()
-        times, last = self._failures.get(key, (0, -math.inf))
-        times = times + 1 if now - last < self._forgiven_after else 1
-        self._failures[key] = times, now
+        times = self._failures.happened(trio.current_time(), key)
         self.start_later(key, self._backoff.delay(times, self._system.env.rng))
 
     def start_later(self, key: K, delay: float) -> None:
@@ -62,7 +59,7 @@ class Restarts(Generic[K]):
 
     def forget(self, key: K) -> None:
         """Nor is it known any more that it has failed."""
-        self._failures.pop(key, None)
+        self._failures.forget(key)
         self.call_off(key)
 
     def _begin(self, key: K) -> None:
