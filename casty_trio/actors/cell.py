@@ -10,14 +10,13 @@ by a cancellation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Container, Iterable
+from collections.abc import Awaitable, Container
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import trio
 from trio.lowlevel import Task, current_task
 
-from casty_trio.actors.extras import Extras
 from casty_trio.actors.family import Family
 from casty_trio.actors.life import adopt, begin, run_post_stop
 from casty_trio.actors.mail import NO_MESSAGE, WAKE, Adapted, Asked, Finish, Notice, Wake
@@ -121,10 +120,7 @@ class Cell(Post[M]):
                                     self._begin_turn()
                                     pending = self._work(item)
                                 else:
-                                    result = await pending
-                                    pending = None if result is None else self._become(result)
-                                    if pending is None:
-                                        pending = self._work(NOTHING)
+                                    pending = await self._work_on(pending)
                         self._cut_short(pending)
                     break
                 except Exception as error:  # noqa: BLE001 - the boundary of an actor: supervision decides what it means
@@ -244,6 +240,39 @@ class Cell(Post[M]):
             alone = False
         self._end_batch(whole=left <= 0)
         return None
+
+    async def _work_on(self, awaited: Awaitable[Any]) -> Pending:
+        """Await what a handler gave, then go on with its batch, as long as there is mail that has to be awaited, too."""
+        while True:
+            result: object = await awaited
+            pending = None if result is None else self._become(result)
+            if pending is not None:
+                return pending
+            if self._left <= 0 or self._front or self._signals or self._room is not None:
+                return self._work(NOTHING)
+            try:
+                item = self._inbox.receive_nowait()
+            except trio.WouldBlock:
+                self._end_batch(whole=False)
+                return None
+            self._left -= 1
+            if type(item) in self.unusual:
+                pending = self._handle(item)
+            else:  # as `_work` does
+                self._slot = None
+                self.handled += 1
+                self._current = item
+                given: Any = self._handler(self._context, item)
+                kind: object = type(given)  # pyright: ignore[reportUnknownVariableType] # a handler may return anything
+                if kind is CoroutineType:
+                    awaited = given
+                    continue
+                pending = self._become(given)
+            if pending is None:
+                return self._work(NOTHING)
+            if isinstance(pending, Stop):
+                return pending
+            awaited = pending
 
     def _end_batch(self, *, whole: bool) -> None:
         """There is no more mail, or the rest comes after other tasks had a turn."""
@@ -466,30 +495,3 @@ class Cell(Post[M]):
         self.system.publish(ActorStopped, self.ref, failure)
         if extras is not None:
             self._tell(extras, failure)
-
-    def _all_mail(self) -> Iterable[Any]:
-        """What was put aside, what comes next, what waits: in the order it would have been handled."""
-        if self._extras is not None:
-            self.put_front(self._extras.stash.take_all())
-        while self._front:
-            yield self._front.popleft()
-        while True:
-            try:
-                yield self._inbox.receive_nowait()
-            except trio.WouldBlock:
-                return
-
-    def _tell(self, extras: Extras, failure: Exception | None) -> None:
-        """Those who wait for its end."""
-        if extras.stopped is not None:
-            extras.stopped.set()
-        for watcher in extras.watchers:
-            watcher.hear_end(self.ref, failure)
-
-    def _leave(self, item: object, failure: Exception | None = None) -> None:
-        if self._room is not None:
-            self._room.took()
-        reason = "left in the mailbox when the actor stopped"
-        if failure is not None:
-            reason = f"{reason} by {in_words(failure)}"
-        self.discard(item, reason, cause=failure)

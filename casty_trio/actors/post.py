@@ -23,12 +23,13 @@ from casty_trio.actors.reporting import log_failure
 from casty_trio.actors.timers import Timer
 from casty_trio.actors.waiting import mark
 from casty_trio.errors import ActorFailedError, ActorStoppedError, AskError, UsageError
-from casty_trio.model.checks import check_instance
+from casty_trio.model.checks import check_callable, check_instance
 from casty_trio.model.events import ActorFailed, MailboxHighWater
 from casty_trio.model.interpreter import PLAIN, Blueprint, collect
-from casty_trio.model.kinds import Behavior, Broadcasted, Sharded, Singleton
+from casty_trio.model.kinds import Behavior, Broadcasted, Receive, Setup, Sharded, Singleton
 from casty_trio.model.mailbox import Mailbox
 from casty_trio.model.signals import Terminated
+from casty_trio.model.words import in_words
 
 if TYPE_CHECKING:
     from casty_trio.actors.cell import Cell
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from casty_trio.actors.system import ActorSystem
     from casty_trio.model.ref import ActorRef
 
-__all__ = ["STOP", "UNCOUNTED", "Post", "Stop"]
+__all__ = ["STOP", "UNCOUNTED", "Post", "Stop", "check_beginning", "check_functions"]
 
 M = TypeVar("M")
 
@@ -122,6 +123,7 @@ class Post(Generic[M]):
         self.blueprint: Blueprint
         self._initial, self.blueprint = collect(behavior, known)
         check_beginning(self._initial)
+        check_functions(self._initial)
         outbox, self._inbox = trio.open_memory_channel[Any](math.inf)
         self.system: ActorSystem = system
         self.parent: Family = parent
@@ -278,6 +280,34 @@ class Post(Generic[M]):
             self._wasted += 1
         self.system.dead_letter(message, self.ref, reason, sent=True)
 
+    def _leave(self, item: object, failure: Exception | None = None) -> None:
+        """A message stays in the mailbox at the end."""
+        if self._room is not None:
+            self._room.took()
+        reason = "left in the mailbox when the actor stopped"
+        if failure is not None:
+            reason = f"{reason} by {in_words(failure)}"
+        self.discard(item, reason, cause=failure)
+
+    def _all_mail(self) -> Iterable[Any]:
+        """What was put aside, what comes next, what waits: in the order it would have been handled."""
+        if self._extras is not None:
+            self.put_front(self._extras.stash.take_all())
+        while self._front:
+            yield self._front.popleft()
+        while True:
+            try:
+                yield self._inbox.receive_nowait()
+            except trio.WouldBlock:
+                return
+
+    def _tell(self, extras: Extras, failure: Exception | None) -> None:
+        """Those who wait for its end."""
+        if extras.stopped is not None:
+            extras.stopped.set()
+        for watcher in extras.watchers:
+            watcher.hear_end(self.ref, failure)
+
     def take_oldest(self) -> object:
         """Take the message that waits longest, which may have come back from the stash; a new one has to follow.
 
@@ -388,3 +418,11 @@ def check_beginning(behavior: object) -> None:
         )
     if not isinstance(behavior, Behavior):
         raise UsageError(f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you call yours?)")
+
+
+def check_functions(behavior: Behavior[Any]) -> None:
+    """Refuse a behaviour whose function is none: its first message comes later, from somewhere else."""
+    if isinstance(behavior, Receive):
+        check_callable("the handler of a behaviour", behavior.handler)
+    elif isinstance(behavior, Setup):
+        check_callable("the factory of a behaviour", behavior.factory)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -11,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from casty_trio import (
     ActorFailed,
     ActorSystem,
+    Behavior,
     Behaviors,
     DeadLetter,
     SettingsError,
@@ -171,3 +172,14 @@ async def test_subscriptions_of_adapters_end_with_their_actor() -> None:
         before = system.statistics().dead_letters
         system.dead_letters.tell("one")
         assert system.statistics().dead_letters == before + 1
+
+
+@pytest.mark.parametrize(
+    "behavior", [Behaviors.receive(cast("Any", 3)), Behaviors.setup(cast("Any", 3))], ids=["receive", "setup"]
+)
+async def test_what_cannot_be_called_is_refused_where_it_is_spawned(behavior: Behavior[str]) -> None:
+    """Not on the first message, where nobody remembers who has written it."""
+    async with opened() as system:
+        with pytest.raises(UsageError, match="of a behaviour must be a function, not 3"):
+            system.spawn(behavior, "three")
+        assert system.lookup("/three") is None
