@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
@@ -19,7 +20,7 @@ import trio
 from casty_trio.actors.clockwork import Clockwork
 from casty_trio.actors.reporting import log_failure
 from casty_trio.cluster.changes import between, state_of
-from casty_trio.cluster.doubt import Doubt
+from casty_trio.cluster.doubt import FIRST, Doubt
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError
 from casty_trio.model.cluster_events import ClusterState
 from casty_trio.model.cluster_settings import ClusterSettings
@@ -93,7 +94,8 @@ class ClusterService:
         self._expected = math.inf  # when the task has run again, unless this node is late
         self._doubt: Doubt | None = None
         self._pending: downing.Decision | None = None  # to be carried out when the doubt ends
-        self._doubts = 0
+        self._sure_at = -math.inf  # when a doubt was resolved last
+        self._questions = count(FIRST)
 
     # --- Life ---------------------------------------------------------------------------------------------------------
 
@@ -210,6 +212,8 @@ class ClusterService:
         if self.membership.ended:
             return
         self._feed(self._monitoring.tick(now))
+        if now > self._sure_at + self._fresh and self._monitoring.out_of_touch(now):
+            self._begin_to_doubt(now)
         decision = self._downing.tick(now)
         if decision is not None:
             self._decide(decision)
@@ -239,13 +243,18 @@ class ClusterService:
         view = self._membership.view if self._membership is not None else None
         if self._doubt is not None or view is None or self._setup.downing is None or self.membership.ended:
             return
-        up = [m.uid for m in view.members if m.status == MemberStatus.UP]
-        if self._system.uid in up and len(up) > 1:
+        # It may be up without having heard of that, and work for somebody who has.
+        up = [m.uid for m in view.members if m.status == MemberStatus.UP or m.uid == self._system.uid]
+        if len(up) > 1:
             stable = self._setup.settings.stable_after
             patience = downing.stable_after(len(up)) if stable == "auto" else stable
-            self._doubts += 1
-            self._doubt = Doubt(now, up, patience, self._doubts)
+            self._doubt = Doubt(now, up, patience, self._fresh, self._questions)
             self._clockwork.wake()
+
+    @property
+    def _fresh(self) -> float:
+        """Answers to what was asked longer ago say nothing of now."""
+        return self._setup.detector.pause + self._setup.detector.heartbeat
 
     def _doubt_itself(self, now: float) -> None:
         """This node was late: whether it is out, all that were up are asked."""
@@ -255,7 +264,7 @@ class ClusterService:
     def _ask_again(self, now: float) -> None:
         doubt = self._doubt
         if doubt is not None and now >= doubt.ask_at:
-            if now >= doubt.until:
+            if now >= doubt.until and (self._pending is not None or not self._monitoring.out_of_touch(now)):
                 self._end_doubt()
                 return
             for uid in doubt.ask(now):
@@ -275,7 +284,9 @@ class ClusterService:
         self._ask_again(now)
 
     def _doubt_less(self) -> None:
-        if self._doubt is not None and self._doubt.resolved:
+        now = self._now()
+        if self._doubt is not None and self._doubt.resolved(now):
+            self._sure_at = now
             self._end_doubt()
 
     def _end_doubt(self) -> None:

@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 import random
 import zlib
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -30,6 +29,7 @@ import msgspec
 
 from casty_trio.model.detection import DetectorSettings, DetectorStatistics
 from casty_trio.protocol.phi import PhiDetector
+from casty_trio.protocol.watching import Asked, Help, Watch
 
 __all__ = [
     "Absolve",
@@ -46,8 +46,6 @@ __all__ = [
     "ring_position",
 ]
 
-REMEMBERED: Final = 16
-"""So many pings to a peer can still be answered; an answer to an earlier one says nothing about now."""
 MOST_HELP: Final = 64
 """So many peers are tried at a time because others asked; more than that is not answered."""
 
@@ -122,77 +120,6 @@ def ring_position(uid: int) -> tuple[int, int]:
     return zlib.crc32(uid.to_bytes(8, "big")), uid
 
 
-class _Asked:
-    """Helpers that were asked about a silent peer."""
-
-    __slots__ = ("deadline", "number", "silent")
-
-    def __init__(self, number: int, deadline: float, silent: list[int]) -> None:
-        self.number = number
-        self.deadline = deadline
-        self.silent = silent
-
-
-class _Watch:
-    """One peer that is watched."""
-
-    __slots__ = ("accused", "answered", "asked", "detector", "due", "patient_until", "pings", "trip", "uid")
-
-    def __init__(self, uid: int, detector: PhiDetector) -> None:
-        self.uid = uid
-        self.detector = detector
-        self.pings = deque[tuple[int, float]](maxlen=REMEMBERED)
-        """The numbers and times of those that were not answered, nor any after them."""
-        self.answered = False
-        """Whether it ever did."""
-        self.trip = 0.0
-        """How long its last round trip took."""
-        self.accused = False
-        self.asked: _Asked | None = None
-        self.patient_until = -math.inf
-        self.due = math.inf
-        """When something has to be decided, if nothing is heard."""
-
-    def plan(self, now: float) -> None:
-        """Say anew when something is due; never in the past, for that would look as if this node were late."""
-        if self.asked is not None:
-            self.due = self.asked.deadline
-        elif self.accused:
-            self.due = math.inf
-        else:
-            self.due = max(self.detector.suspect_at(), self.patient_until, now)
-
-    def excuse(self, now: float, until: float) -> None:
-        """Judge it no earlier than then."""
-        self.asked = None
-        self.patient_until = until
-        self.plan(now)
-
-    def pong(self, now: float, seq: int) -> bool:
-        """Take an answer; whether it counts."""
-        pings = self.pings
-        if all(number != seq for number, _ in pings):
-            return False
-        while pings and pings[0][0] <= seq:
-            self.trip = now - pings.popleft()[1]
-        self.answered = True
-        self.detector.heard(now)
-        self.asked = None
-        return True
-
-
-class _Help:
-    """A peer that is tried for another one."""
-
-    __slots__ = ("asker", "deadline", "number", "target")
-
-    def __init__(self, asker: int, target: int, number: int, deadline: float) -> None:
-        self.asker = asker
-        self.target = target
-        self.number = number
-        self.deadline = deadline
-
-
 class Monitoring:
     """One node's watch over others.
 
@@ -218,8 +145,8 @@ class Monitoring:
         self._known: frozenset[int] = frozenset()
         self._ring: tuple[int, ...] = ()
         self._reach = settings.monitored
-        self._watches: dict[int, _Watch] = {}
-        self._helps: dict[int, _Help] = {}
+        self._watches: dict[int, Watch] = {}
+        self._helps: dict[int, Help] = {}
         self._beat = math.inf
         self._seq = 0
         self._number = 0
@@ -335,7 +262,7 @@ class Monitoring:
             effects.append(Send(asker, ProbeAnswer(target, number, target == self._self)))
         elif len(self._helps) < MOST_HELP:
             self._seq += 1
-            self._helps[self._seq] = _Help(asker, target, number, now + self._settings.probe_timeout)
+            self._helps[self._seq] = Help(asker, target, number, now + self._settings.probe_timeout)
             effects.append(Send(target, Ping(self._seq)))
         return effects
 
@@ -363,6 +290,15 @@ class Monitoring:
             watch.excuse(now, now + self._pause)
         return effects
 
+    def out_of_touch(self, now: float) -> bool:
+        """Whether half of those that are watched, or more, have answered nothing that was asked of late.
+
+        Then it may be this node that others do not reach, and are about to remove.
+        """
+        since = now - self._settings.pause - 2 * self._settings.heartbeat
+        silent = sum(watch.fresh < since for watch in self._watches.values())
+        return silent > 0 and 2 * silent >= len(self._watches)
+
     def on_refuted_self(self) -> list[Effect]:
         """This node had to refute what others said of it: a reason to doubt itself."""
         self._doubt(-math.inf, 1)
@@ -382,7 +318,7 @@ class Monitoring:
         kept = dict.fromkeys((*self.neighbours, *accused))
         self._watches = {uid: self._watches.get(uid) or self._begin(now, uid) for uid in kept}
 
-    def _begin(self, now: float, uid: int) -> _Watch:
+    def _begin(self, now: float, uid: int) -> Watch:
         settings = self._settings
         detector = PhiDetector(
             settings.heartbeat,
@@ -391,12 +327,12 @@ class Monitoring:
             deviation=settings.deviation,
             samples=settings.samples,
         )
-        watch = _Watch(uid, detector)
+        watch = Watch(uid, detector, now)
         detector.excuse(now)
         watch.plan(now)
         return watch
 
-    def _release(self, watch: _Watch) -> None:
+    def _release(self, watch: Watch) -> None:
         """It is accused no more. Whoever is no neighbour was watched for that alone."""
         watch.accused = False
         if watch.uid not in self.neighbours:
@@ -413,6 +349,7 @@ class Monitoring:
         for watch in self._watches.values():
             watch.detector.excuse(now)
             watch.excuse(now, until)
+            watch.fresh = now
         self._helps.clear()  # what they did meanwhile we cannot tell, and saying nothing is no lie
         self._caught_up = False
         if self._watches:
@@ -463,7 +400,7 @@ class Monitoring:
         watch = self._watches.get(uid)
         return watch is not None and watch.answered and not watch.accused and len(watch.pings) < 2
 
-    def _investigate(self, now: float, watch: _Watch) -> list[Effect]:
+    def _investigate(self, now: float, watch: Watch) -> list[Effect]:
         """A peer is silent for too long: ask others, best who is known to answer. With nobody to ask, that is enough."""
         others = [uid for uid in self._ring if uid != watch.uid]
         good = [uid for uid in others if self._answering(uid)]
@@ -472,13 +409,13 @@ class Monitoring:
         helpers = self._rng.sample(good, min(most, len(good)))
         helpers += self._rng.sample(unknown, min(most - len(helpers), len(unknown)))
         self._number += 1
-        watch.asked = _Asked(self._number, now + 2 * self._settings.probe_timeout * self._patience, helpers)
+        watch.asked = Asked(self._number, now + 2 * self._settings.probe_timeout * self._patience, helpers)
         watch.plan(now)
         if not helpers:
             return self._convict(now, watch)
         return [Send(uid, Probe(watch.uid, self._number)) for uid in helpers]
 
-    def _convict(self, now: float, watch: _Watch) -> list[Effect]:
+    def _convict(self, now: float, watch: Watch) -> list[Effect]:
         """Nobody reached the peer. Helpers that said nothing at all, though they answer us, are a reason for doubt."""
         silent = watch.asked.silent if watch.asked is not None else []
         missing = sum(map(self._answering, silent))

@@ -13,7 +13,6 @@ from casty_trio import SettingsError
 from casty_trio.model.detection import DetectorSettings
 from casty_trio.protocol.monitoring import (
     MOST_HELP,
-    REMEMBERED,
     Absolve,
     Accuse,
     Effect,
@@ -27,6 +26,7 @@ from casty_trio.protocol.monitoring import (
     Send,
     ring_position,
 )
+from casty_trio.protocol.watching import REMEMBERED
 from tests.protocol.detecting import Cluster
 from tests.protocol.detector_hours import detection, partition, paused, quiet
 from tests.protocol.traces import FOLDER, played
@@ -136,6 +136,27 @@ def test_an_answer_to_an_ancient_ping_says_nothing() -> None:
     assert node.on_pong(now, 2, seqs[2]) == [Absolve(2)]
     assert node.on_pong(now, 2, seqs[2]) == []
     assert node.statistics.pongs == 1
+
+
+def test_out_of_touch_is_who_gets_no_fresh_answers_of_half() -> None:
+    """C6: what was asked more than pause and two heartbeats ago is old, also when its answer has just come."""
+    node = machine(2, 3, 4)
+    seqs = dict[int, dict[int, int]]()
+    for step in range(6):
+        seqs[step] = pinged(node.tick(float(step)))
+        node.on_pong(step + 0.1, 2, seqs[step][2])
+        node.on_pong(step + 0.1, 3, seqs[step][3])
+    assert not node.out_of_touch(5.9), "one of three is silent"
+    for step in range(6, 12):
+        seqs[step] = pinged(node.tick(float(step)))
+        node.on_pong(step + 0.1, 2, seqs[step][2])
+    assert not node.out_of_touch(10.0)
+    assert node.out_of_touch(10.1)
+    node.on_pong(11.5, 3, seqs[6][3])
+    assert node.out_of_touch(11.5), "that was asked 5.5 s ago"
+    node.on_pong(11.6, 3, seqs[8][3])
+    assert not node.out_of_touch(11.6)
+    assert not machine().out_of_touch(100.0), "nobody is watched"
 
 
 def test_an_accused_node_that_is_removed_is_forgotten() -> None:

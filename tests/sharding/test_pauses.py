@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 import trio
 
-from casty_trio import ActorContext, Behavior, Behaviors, ClusteredActorSystem, NodeDownedError, ShardEnvelope
+from casty_trio import (
+    ActorContext,
+    Behavior,
+    Behaviors,
+    ClusteredActorSystem,
+    ClusterSettings,
+    MemberStatus,
+    NodeDownedError,
+    Settings,
+    ShardEnvelope,
+)
 from tests.cluster.clusters import Cluster
 from tests.sharding.test_nodes import IDS, Carts, cluster_of, settled
 from tests.sim.shop import GetAll, Msg, Put, to
@@ -19,7 +29,7 @@ class Handled:
     def __init__(self) -> None:
         self.all: list[tuple[float, str, int]] = []
 
-    def opener(self, refs: dict[str, Carts], delay: float) -> Any:
+    def opener(self, refs: dict[str, Carts], delay: float, *, proxy: bool = False) -> Any:
         def begin(system: Any) -> None:
             def factory(entity_id: str) -> Behavior[Msg]:
                 async def receive(ctx: ActorContext[Any], message: Any) -> None:
@@ -31,7 +41,7 @@ class Handled:
 
                 return Behaviors.receive(receive)
 
-            refs[system.node_id] = system.spawn(Behaviors.sharded(factory, num_shards=12), "cart")
+            refs[system.node_id] = system.spawn(Behaviors.sharded(factory, num_shards=12, proxy=proxy), "cart")
 
         return begin
 
@@ -61,6 +71,56 @@ def test_a_node_that_wakes_when_it_was_removed_handles_nothing(seed: int) -> Non
         assert isinstance(cluster.errors["n3"], NodeDownedError)
 
     cluster_of(3, scenario, seed=seed)
+
+
+def test_a_node_that_wakes_when_it_was_removed_while_it_left_handles_nothing() -> None:
+    """S1, C6: its entities had not handled all their mail when it was paused."""
+
+    async def scenario(cluster: Cluster) -> None:
+        handled, refs = Handled(), dict[str, Carts]()
+        await cluster.form("n1", "n2", "n3", begin=handled.opener(refs, 0.5))
+        await settled(cluster, 3)
+        for number in range(20):
+            for entity in IDS:
+                refs["n3"].tell(ShardEnvelope(entity, Put(number)))
+        await trio.sleep(1)
+        cluster.sim.host("n3").terminate()
+        await trio.sleep(1)
+        cluster.sim.host("n3").pause()
+        paused = trio.current_time()
+        assert any(node == "n3" for _, node, _ in handled.all)
+        await trio.sleep(40)
+        assert len(cluster.systems["n1"].members) == 2
+        cluster.sim.host("n3").resume()
+        await trio.sleep(20)
+        assert not [each for each in handled.all if each[1] == "n3" and each[0] > paused + 0.01]
+
+    cluster_of(3, scenario)
+
+
+def test_a_node_that_wakes_when_it_was_removed_and_did_not_know_that_it_was_up_handles_nothing() -> None:
+    """S1, C6: it was given a shard by somebody who had heard of that before it had."""
+    slow = Settings(cluster=ClusterSettings(gossip_interval=3.0, gossip_interval_changing=3.0))
+
+    async def scenario(cluster: Cluster) -> None:
+        handled, refs = Handled(), dict[str, Carts]()
+        await cluster.form("n1", "n2", "n3", begin=handled.opener(refs, 0.5, proxy=True), settings=slow)
+        cluster.start("n4", begin=handled.opener(refs, 0.5), settings=slow)
+        for number in range(20):
+            refs["n1"].tell(ShardEnvelope("a", Put(number)))
+        with trio.fail_after(30):
+            while not handled.all:  # noqa: ASYNC110 - several nodes have to bring it about
+                await trio.sleep(0.01)
+        assert cluster.systems["n4"].self_node.status != MemberStatus.UP
+        cluster.sim.host("n4").pause()
+        before = list(handled.all)
+        await trio.sleep(40)
+        assert {member.node_id for member in cluster.systems["n1"].members} == {"n1", "n2", "n3"}
+        cluster.sim.host("n4").resume()
+        await trio.sleep(20)
+        assert handled.all == before
+
+    cluster_of(3, scenario, seed=6)
 
 
 def test_a_node_that_wakes_in_time_goes_on() -> None:

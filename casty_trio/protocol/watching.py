@@ -1,0 +1,88 @@
+"""What a node remembers of another one that it watches, or tries for others. Floor F1, pure."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Final
+
+from casty_trio.protocol.phi import PhiDetector
+
+__all__ = ["REMEMBERED", "Asked", "Help", "Watch"]
+
+REMEMBERED: Final = 16
+"""So many pings to a peer can still be answered; an answer to an earlier one says nothing about now."""
+
+
+class Asked:
+    """Helpers that were asked about a silent peer."""
+
+    __slots__ = ("deadline", "number", "silent")
+
+    def __init__(self, number: int, deadline: float, silent: list[int]) -> None:
+        self.number = number
+        self.deadline = deadline
+        self.silent = silent
+
+
+class Watch:
+    """One peer that is watched."""
+
+    __slots__ = ("accused", "answered", "asked", "detector", "due", "fresh", "patient_until", "pings", "trip", "uid")
+
+    def __init__(self, uid: int, detector: PhiDetector, now: float) -> None:
+        self.uid = uid
+        self.detector = detector
+        self.pings = deque[tuple[int, float]](maxlen=REMEMBERED)
+        """The numbers and times of those that were not answered, nor any after them."""
+        self.answered = False
+        """Whether it ever did."""
+        self.trip = 0.0
+        """How long its last round trip took."""
+        self.fresh = now
+        """When it was asked what it has answered; what came on a slow way is old."""
+        self.accused = False
+        self.asked: Asked | None = None
+        self.patient_until = -math.inf
+        self.due = math.inf
+        """When something has to be decided, if nothing is heard."""
+
+    def plan(self, now: float) -> None:
+        """Say anew when something is due; never in the past, for that would look as if this node were late."""
+        if self.asked is not None:
+            self.due = self.asked.deadline
+        elif self.accused:
+            self.due = math.inf
+        else:
+            self.due = max(self.detector.suspect_at(), self.patient_until, now)
+
+    def excuse(self, now: float, until: float) -> None:
+        """Judge it no earlier than then."""
+        self.asked = None
+        self.patient_until = until
+        self.plan(now)
+
+    def pong(self, now: float, seq: int) -> bool:
+        """Take an answer; whether it counts."""
+        pings = self.pings
+        if all(number != seq for number, _ in pings):
+            return False
+        while pings and pings[0][0] <= seq:
+            self.fresh = pings.popleft()[1]
+        self.trip = now - self.fresh
+        self.answered = True
+        self.detector.heard(now)
+        self.asked = None
+        return True
+
+
+class Help:
+    """A peer that is tried for another one."""
+
+    __slots__ = ("asker", "deadline", "number", "target")
+
+    def __init__(self, asker: int, target: int, number: int, deadline: float) -> None:
+        self.asker = asker
+        self.target = target
+        self.number = number
+        self.deadline = deadline
