@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio.lowlevel import checkpoint
 
-from casty_trio.client.stream import held_of
+from casty_trio.client.stream import held_of, unsent_of
 from casty_trio.errors import (
     HandshakeError,
     LinkClosedError,
@@ -197,7 +197,7 @@ class DirectStream:
         self.ended, self._link = True, None
         self._opened.set()
         self._routes.ended(self, worked=link is not None)
-        unsent = [held_of(kind, bytes(body)) for kind, body in link.take_unsent()] if link is not None else []
+        unsent = unsent_of(link) if link is not None else []
         for held in (*unsent, *self._held.clear()):
             client.stream.write_held(held)
         why = f"the connection to {self.member.node_id} ended before a reply came: {reason}"

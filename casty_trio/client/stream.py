@@ -46,7 +46,7 @@ from casty_trio.protocol.handshake import PERMANENT, UNTRUSTED
 if TYPE_CHECKING:
     from casty_trio.client.client import ClusterClient
 
-__all__ = ["ClientStream", "held_of"]
+__all__ = ["ClientStream", "held_of", "unsent_of"]
 
 PASSING = frozenset({"closed", "timeout", "busy"})
 """Refusals that are no news to a client that looks for a node that has just gone."""
@@ -215,7 +215,7 @@ class ClientStream:
 
     def _keep_unsent(self, link: Link) -> None:
         # It was written before anything that is held already.
-        self._held.put_first([held_of(kind, bytes(body)) for kind, body in link.take_unsent()])
+        self._held.put_first(unsent_of(link))
         kept = {held.ask for held in self._held}
         ended = "the client left its block" if self._leaving else f"the connection to {link.peer_name} ended"
         lost = OutcomeUnknownError(f"{ended} before a reply came")
@@ -444,3 +444,8 @@ ASK_OF: Final[dict[int, Callable[[bytes], int]]] = {
 def held_of(kind: int, body: bytes) -> Held:
     """A message of ours, to be held; its ask is named in it."""
     return Held(kind, body, 0, ASK_OF[kind](body))
+
+
+def unsent_of(link: Link) -> list[Held]:
+    """The messages that a connection which has ended never wrote; that the client left it was for it alone."""
+    return [held_of(kind, bytes(body)) for kind, body in link.take_unsent() if kind != Kind.LEAVING]

@@ -454,3 +454,32 @@ def test_a_node_that_leaves_and_goes_on() -> None:
 
     slow = LinkSettings(keep_alive=DAY, dead_after=DAY)
     spec(given_others(program), ("n1", "n2", "n3"), contacts=("n1",), link=slow, refresh=DAY)
+
+
+def test_a_contact_that_leaves_and_dies_before_it_hears_the_farewell() -> None:
+    """K3, K5: the client's word that it parts, which was never sent, is none of the messages that go to the next contact."""
+
+    async def program(nodes: Cluster, client: ClusterClient, heard: Heard) -> None:
+        gone = contact(client)
+        nodes.sim.network.set_conditions(Conditions(stalled=True), one_way=("c1", gone))
+        for number in range(10):
+            client.send("/greeter", Hi(f"{number} {'.' * 50_000}"))
+        await trio.sleep(0.5)
+        async with client.events(Connected) as connections, trio.open_nursery() as nursery:
+            await anext(connections)
+            nursery.start_soon(nodes.systems[gone].leave)
+            await trio.sleep(0.5)
+            assert client.stream.link is not None
+            assert client.stream.link.statistics().queued > 50_000
+            nodes.sim.host(gone).crash()
+            with trio.fail_after(10):
+                await anext(connections)
+            nursery.cancel_scope.cancel()
+        assert await hi(client) != gone
+        await trio.sleep(1)
+        arrived = sorted(int(text.split()[0]) for name in heard if name != gone for text in heard[name] if text != "ask")
+        assert arrived, "what was never sent goes to the next contact; that may choose the dead node's service again"
+        assert arrived == sorted(set(arrived))
+
+    slow = LinkSettings(keep_alive=DAY, dead_after=DAY)
+    spec(given_others(program), ("n1", "n2", "n3"), contacts=("n1",), link=slow, refresh=DAY)
