@@ -71,14 +71,14 @@ def long(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def tests_lowest(session: nox.Session) -> None:
-    """Run all tests with the lowest runtime dependencies that are allowed."""
+    """Run the tests with the lowest runtime dependencies that are allowed."""
     session.install("-e", ".", *lowest(), *group("test"))
     session.run("pytest", *(session.posargs or SHORT))
 
 
 @nox.session(python=PYTHONS[-1])
 def tests_newest(session: nox.Session) -> None:
-    """Run all tests with the newest release of every dependency, also where an older one is installed."""
+    """Run the tests with the newest release of every dependency, also where an older one is installed."""
     eager = () if session.venv_backend == "uv" else ("--upgrade-strategy", "eager")  # uv is eager by itself
     session.install("--upgrade", *eager, "-e", ".", *group("test"))
     session.run("pytest", *(session.posargs or SHORT))
@@ -141,7 +141,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Break each guarantee by a patch and see its test turn red; `nox -s mutants -- L6` tries those of one."""
+    """Break guarantees by patches, one each, and see their tests turn red; `nox -s mutants -- L6` tries those of one."""
     session.install("-e", ".", *group("test"))
     session.run("python", "-m", "tests.mutants", *session.posargs)
 

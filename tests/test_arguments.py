@@ -142,6 +142,8 @@ def spread() -> Iterator[Row]:
     finite = f"{SOME_SECONDS[0]} and finite"
     for name in ("restart_least", "restart_most", "keeper_timeout", "store_timeout"):
         yield f"EntitySettings.{name}", keyword(EntitySettings, name), finite, [*SOME_SECONDS[1], math.inf]
+    least = lambda value: EntitySettings(restart_least=value, restart_most=1.0)  # noqa: E731 - as short as the others
+    yield "EntitySettings.restart_least", least, "at most restart_most, 1 s", [1.5, 60.0]
     kept, wrong = "a whole number, 1 to 100000", [*NO_NUMBERS, None, 0, 1.5, 100_001, math.inf]
     yield "EntitySettings.remembered_most", keyword(EntitySettings, "remembered_most"), kept, wrong
     yield "EntitySettings.stop_timeout", keyword(EntitySettings, "stop_timeout"), *NO_TIME
@@ -190,6 +192,10 @@ def behaviors() -> Iterator[Row]:
     """What stands around a behaviour, and who hears of events."""
     what = "of class casty_trio.model.strategies.SupervisionStrategy"
     yield "strategy", lambda value: wrapped(Behaviors.supervise, strategy=value), what, [None, 5, OneForOneStrategy]
+    kind, none = "of class casty_trio.model.kinds.Behavior", [None, 5, behavior]
+    yield "behavior", lambda value: Behaviors.supervise(value, OneForOneStrategy()), kind, none
+    yield "behavior", lambda value: Behaviors.with_lifecycle(value), kind, none
+    yield "behavior", lambda value: Behaviors.spy(value, ActorSystem().dead_letters), kind, none
     for name in ("pre_start", "post_stop", "pre_restart", "post_restart"):
         yield name, keyword(partial(wrapped, Behaviors.with_lifecycle), name), "a function", [1, "x"]
     what, bad = "of class casty_trio.model.ref.ActorRef", [None, 5, print]
@@ -314,7 +320,33 @@ async def start_timer(system: Any, kind: str, value: Any) -> None:
     raise error
 
 
+async def call_context(system: Any, method: str, value: Any) -> None:
+    """Let an actor call a method of its context; its failure is the argument's."""
+    failed = list[Exception]()
+
+    def begin(ctx: Any) -> Behavior[Any]:
+        try:
+            getattr(ctx, method)(value)
+        except SettingsError as error:
+            failed.append(error)
+        return Behaviors.stopped()
+
+    await system.wait_stopped(system.spawn(Behaviors.setup(begin)))
+    [error] = failed
+    raise error
+
+
+NO_FUNCTION = [None, 5, "x"]
+
 LATE: list[Late] = [
+    ("the function of an adapter", lambda system, value: call_context(system, "adapter", value), "a function", NO_FUNCTION),
+    (
+        "what is to run in the background",
+        lambda system, value: call_context(system, "start_soon", value),
+        "a function",
+        NO_FUNCTION,
+    ),
+    ("what is piped", lambda system, value: call_context(system, "pipe_to_self", value), "awaitable", [*NO_FUNCTION, print]),
     ("n", lambda system, value: system.wait_for(value), *counts(1)),
     ("timeout", lambda system, value: system.wait_for(2, timeout=value), *NO_TIME),
     ("timeout", lambda system, value: system.ask(system.carts, lambda reply_to: reply_to, timeout=value), *NO_TIME),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty_trio.actors.refs import AdapterRef, LocalRef, WatchableRef
 from casty_trio.errors import SystemClosedError, UsageError
+from casty_trio.model.checks import check_awaitable, check_callable
 from casty_trio.model.context import ActorContext
 
 if TYPE_CHECKING:
@@ -102,9 +103,11 @@ class Context(ActorContext[M]):
         return math.inf if slot is None else slot.waits_until
 
     def adapter(self, adapt: Callable[[N], M]) -> ActorRef[N]:
+        check_callable("the function of an adapter", adapt)
         return AdapterRef(self._cell.ref, adapt, self._cell.system.next_incarnation())
 
     def start_soon(self, run: Callable[..., Awaitable[object]], *args: object) -> None:
+        check_callable("what is to run in the background", run)
         name = getattr(run, "__qualname__", None) or type(run).__name__
         self._cell.family().start_task(partial(run, *args), name)
 
@@ -114,6 +117,8 @@ class Context(ActorContext[M]):
         mapper: Callable[[R], M] | None = None,
         on_failure: Callable[[Exception], M] | None = None,
     ) -> None:
+        check_awaitable("what is piped", awaitable)
+
         async def pipe() -> None:
             try:
                 result = await awaitable

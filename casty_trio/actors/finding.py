@@ -45,6 +45,10 @@ class Finding(System):
     def lookup(self, path: str | ServiceKey[Any]) -> Any:
         """The living actor at a path such as ``/team/worker-0``, or None; awaited, who offers a service.
 
+        Raises:
+            SettingsError: when it is awaited: that is neither a path nor a `ServiceKey`.
+            SystemClosedError: when it is awaited: outside the ``async with`` block.
+
         Example:
             >>> # listing = await system.lookup(PAYMENT)
             >>> # for instance in listing.instances: instance.ref.tell(Pay(100))

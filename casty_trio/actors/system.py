@@ -187,7 +187,8 @@ class ActorSystem(Finding):
             NameInUseError: a living actor has the name.
             InvalidNameError: a path cannot carry the name.
             SystemClosedError: outside the ``async with`` block, or while it stops.
-            UsageError: this kind of behaviour needs another kind of system.
+            UsageError: this kind of behaviour needs another kind of system, or it is no behaviour.
+            SettingsError: its handler is no function, or ``mailbox`` no `Mailbox`.
         """
         return self.spawn_cell(behavior, name, Cell, mailbox).ref
 
@@ -222,10 +223,12 @@ class ActorSystem(Finding):
             ActorStoppedError: the actor had stopped, or stopped with the message queued or in its hands.
             ActorFailedError: it failed on this message; the exception is the cause.
             MailboxFullError: its bounded mailbox had no room.
-            SelfAskError: an actor asks itself.
-            SettingsError: the timeout is negative, or no number.
             BroadcastAskError: not all members replied; it has the replies of the others.
             AskError: the base of these, and of those that only other nodes give.
+            SelfAskError: an actor asks itself.
+            SettingsError: the timeout is negative, or no number.
+            UsageError: ``msg_factory`` is no function, or ``watch`` is wanted of what cannot be watched.
+            SystemClosedError: outside the ``async with`` block, or while it stops.
 
         Example:
             >>> # total: int = await system.ask(counter, lambda reply_to: Get(reply_to))
@@ -344,6 +347,10 @@ class ActorSystem(Finding):
         Parameters:
             event_type: which events.
             capacity: how many may wait for the iteration; what does not fit is counted and told as `Lagged`.
+
+        Raises:
+            SettingsError: when the block is entered: that is no class of events, or no capacity.
+            SystemClosedError: outside the system's block.
 
         Example:
             >>> # async with system.events(DeadLetter) as letters:

@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -61,9 +61,6 @@ __all__ = ["ClientActors", "ClientCell", "LocalActorRef"]
 M = TypeVar("M")
 
 log: logging.Logger = logging.getLogger("casty_trio.client")
-
-BATCH: Final = 64
-"""So many messages are handled before other tasks get a turn."""
 
 
 class LocalActorRef(ActorRef[M]):
@@ -266,7 +263,7 @@ class ClientCell:
 
     async def _work(self) -> None:
         """Handle mail until it is to stop."""
-        left = BATCH
+        left = batch = self.client.actor_settings.batch
         while not self._stopping:
             if not self._mail:
                 await self._parking.park()
@@ -277,7 +274,7 @@ class ClientCell:
             self._ask = 0
             left -= 1
             if not left:
-                left = BATCH
+                left = batch
                 await checkpoint()
 
     async def _handle(self, message: Any) -> None:

@@ -84,7 +84,8 @@ class ClusterClient(Sending):
         secret: what the cluster was given as its ``secret``, if it was.
         connect_timeout: how long entering the block may take, in seconds.
         link: sizes and deadlines of the connections, in the place of those in ``settings``.
-        settings: all sections; a client goes by ``client`` and ``link``, and its local actors by ``actors``.
+        settings: all sections; a client goes by ``client`` and ``link``, and its local actors by the
+            ``grace``, ``hook_timeout`` and ``batch`` of ``actors``.
         discovery: an async function that tells where nodes are, one of `casty_trio.discovery` say; asked when no contact
             point is known, and when all that are have been dialled in vain.
         env: the door to clock, randomness and sockets; the real world when left out.
@@ -407,6 +408,10 @@ class ClusterClient(Sending):
         Parameters:
             event_type: which events.
             capacity: how many may wait for the iteration; what does not fit is counted and told as `Lagged`.
+
+        Raises:
+            SettingsError: when the block is entered: that is no class of a client's events, or no capacity.
+            SystemClosedError: outside the client's block.
 
         Example:
             >>> # async with client.events(ContactPoints) as changes:

@@ -15,7 +15,7 @@ import anyio
 from casty_trio.errors import NotSupportedOnClientError, SelfAskError, SystemClosedError, UsageError
 from casty_trio.link.parking import failure_of
 from casty_trio.model import context
-from casty_trio.model.checks import check_seconds
+from casty_trio.model.checks import check_awaitable, check_seconds
 from casty_trio.model.ref import ActorRef
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ class ClientContext(context.ActorContext[M]):
         mapper: Callable[[R], M] | None = None,
         on_failure: Callable[[Exception], M] | None = None,
     ) -> None:
+        check_awaitable("what is piped", awaitable)
         cell, scope = self._cell, anyio.CancelScope()
 
         async def pipe() -> None:

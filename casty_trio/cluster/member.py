@@ -310,7 +310,7 @@ class MemberNode(RemoteNode):
             self.gone()
             self._barriers.close(SystemClosedError(f"{self.node_id} has left the cluster: nobody comes to its barriers"))
         elif rejoins:
-            self._start_anew(ended.why)
+            self._start_anew(ended.why, moves=ended.moves)
         else:
             self.let_go()
             self._barriers.close(NodeDownedError(f"{self.node_id} is down: {ended.why}"))
@@ -327,9 +327,9 @@ class MemberNode(RemoteNode):
         self.stop_actors()
         raise NodeDownedError(f"{self.node_id} is down: {why}")
 
-    def _start_anew(self, why: str) -> None:
+    def _start_anew(self, why: str, *, moves: bool) -> None:
         """Let go of everything the cluster has given this node, and join again as another start of it."""
-        self.log.warning("%s is down, and joins again: %s", self.node_id, why)
+        self.log.warning("%s %s, and joins again: %s", self.node_id, "makes room" if moves else "is down", why)
         self.let_go()
         self._barriers.close(NodeDownedError(f"{self.node_id} is down: {why}"))
         self.peers.let_go(ANEW.format(self.node_id))

@@ -278,6 +278,9 @@ class ClusteredActorSystem(QueriedNode):
     def pubsub(self) -> PubSub:
         """The topics of the cluster, and the actors that are reached by their path alone.
 
+        Raises:
+            UsageError: the system was made without them.
+
         Example:
             >>> # system.pubsub.subscribe(NEWS, listener)
             >>> # system.pubsub.publish(NEWS, News("it works"))

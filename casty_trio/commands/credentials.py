@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 
+from casty_trio.env import Env
 from casty_trio.errors import SettingsError
 from casty_trio.tls import Config
 
 __all__ = ["secret_of", "tls_of"]
 
 
-def secret_of(options: argparse.Namespace) -> str | None:
+def secret_of(options: argparse.Namespace, env: Env) -> str | None:
     """The shared secret that a file or a variable has.
 
     Raises:
@@ -21,7 +21,7 @@ def secret_of(options: argparse.Namespace) -> str | None:
     if options.secret_file is not None:
         text, where = options.secret_file.read_text(encoding="utf-8"), f"--secret-file {options.secret_file}"
     elif options.secret_env is not None:
-        text, where = os.environ.get(options.secret_env, ""), f"--secret-env {options.secret_env}"
+        text, where = env.variable(options.secret_env) or "", f"--secret-env {options.secret_env}"
     else:
         return None
     secret: str = text.strip()

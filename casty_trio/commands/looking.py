@@ -63,7 +63,7 @@ def opener(options: argparse.Namespace, env: Env, *, messages: Iterable[object] 
         ClusterClient,
         messages=messages,
         system_name=options.system,
-        secret=secret_of(options),
+        secret=secret_of(options, env),
         tls=tls_of(options),
         connect_timeout=options.timeout,
         env=env,

@@ -36,7 +36,7 @@ def node(options: argparse.Namespace, env: Env) -> int:
         seed_nodes=options.seed,
         roles=options.role,
         tls=tls_of(options),
-        secret=secret_of(options),
+        secret=secret_of(options, env),
         insecure=options.insecure,
         settings=settings,
         env=env,

@@ -154,8 +154,9 @@ class Behaviors:
             >>> supervised = Behaviors.supervise(worker, OneForOneStrategy(max_restarts=5, within=10.0))
 
         Raises:
-            SettingsError: the strategy is none of these.
+            SettingsError: the strategy is none of these, or ``behavior`` no behaviour.
         """
+        check_given("behavior", behavior, Behavior)
         check_given("strategy", strategy, SupervisionStrategy)
         return Supervised(behavior, strategy)
 
@@ -181,8 +182,9 @@ class Behaviors:
         ``ActorSettings.hook_timeout``.
 
         Raises:
-            SettingsError: a hook is no function.
+            SettingsError: a hook is no function, or ``behavior`` no behaviour.
         """
+        check_given("behavior", behavior, Behavior)
         hooks = Hooks(pre_start, post_stop, pre_restart, post_restart)
         for name in hooks.__struct_fields__:
             check_hook(name, getattr(hooks, name))
@@ -198,8 +200,9 @@ class Behaviors:
             spy_children: whether it is told of the messages of this actor's children, and theirs, as well.
 
         Raises:
-            SettingsError: the observer is no ref, or ``spy_children`` neither True nor False.
+            SettingsError: ``behavior`` is no behaviour, the observer no ref, or ``spy_children`` neither True nor False.
         """
+        check_given("behavior", behavior, Behavior)
         check_given("observer", observer, ActorRef)
         check_flag("spy_children", spy_children)
         return Spied(behavior, observer, spy_children)

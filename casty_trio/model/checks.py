@@ -6,6 +6,7 @@ and what it was. A bool is no number here, and nothing is converted: a wrong val
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from collections.abc import Collection, Iterable
@@ -18,6 +19,7 @@ __all__ = [
     "LONGEST_TIME",
     "MOST_SHARDS",
     "check_addresses",
+    "check_awaitable",
     "check_callable",
     "check_choice",
     "check_count",
@@ -105,6 +107,12 @@ def check_callable(what: str, value: object) -> None:
     """See that a value can be called."""
     if not callable(value):
         refuse(what, value, "a function")
+
+
+def check_awaitable(what: str, value: object) -> None:
+    """See that a value can be awaited."""
+    if not inspect.isawaitable(value):
+        refuse(what, value, "awaitable")
 
 
 def check_hook(what: str, value: object) -> None:

@@ -208,7 +208,11 @@ class ActorContext(ABC, Generic[M]):
 
     @abstractmethod
     def unwatch(self, ref: ActorRef[Any]) -> None:
-        """Be told no more, also if the actor has ended and the notice is on its way."""
+        """Be told no more, also if the actor has ended and the notice is on its way.
+
+        Raises:
+            UsageError: the ref cannot be watched from here.
+        """
 
     @property
     @abstractmethod
@@ -257,6 +261,9 @@ class ActorContext(ABC, Generic[M]):
             adapt: makes what the ref is told a message of this actor; it runs in the actor's own turn, and its failure is
                 the actor's.
 
+        Raises:
+            SettingsError: ``adapt`` is no function.
+
         Example:
             >>> # worker.tell(Job(reply_to=ctx.adapter(JobDone)))
         """
@@ -266,6 +273,10 @@ class ActorContext(ABC, Generic[M]):
         """Run a coroutine function in a task of its own that lives and dies with this actor.
 
         It is cancelled when the actor stops or restarts. What it raises is a failure of the actor.
+
+        Raises:
+            SettingsError: ``run`` is no function.
+            SystemClosedError: the actor is stopping.
         """
 
     @abstractmethod
@@ -281,6 +292,10 @@ class ActorContext(ABC, Generic[M]):
             awaitable: what to wait for; it is cancelled when the actor stops or restarts.
             mapper: makes the result a message; the result is the message when left out.
             on_failure: makes an exception of either a message; without it, the exception is a failure of the actor.
+
+        Raises:
+            SettingsError: ``awaitable`` cannot be awaited.
+            SystemClosedError: the actor is stopping.
 
         Example:
             >>> # ctx.pipe_to_self(fetch(city), mapper=Forecast, on_failure=FetchFailed)

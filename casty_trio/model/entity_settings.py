@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from casty_trio.model.checks import check_count, check_number, check_seconds
+from casty_trio.model.checks import check_count, check_number, check_seconds, refuse
 
 __all__ = ["REMEMBERED_MOST", "EntitySettings"]
 
@@ -46,3 +46,5 @@ class EntitySettings:
         check_count("EntitySettings.remembered_most", self.remembered_most, 1, REMEMBERED_MOST)
         for name in ("restart_least", "restart_most", "keeper_timeout", "store_timeout"):
             check_seconds(f"EntitySettings.{name}", getattr(self, name), positive=True, finite=True)
+        if self.restart_least > self.restart_most:
+            refuse("EntitySettings.restart_least", self.restart_least, f"at most restart_most, {self.restart_most:g} s")

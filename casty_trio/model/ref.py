@@ -53,6 +53,8 @@ class ActorRef(Generic[M_contra], metaclass=_PlainChecks):
         Raises:
             EncodeError: the actor is on another node and the message cannot be encoded.
             UnsupportedTypeError: the same, because its type can never be.
+            MailboxFullError: the actor's mailbox refuses by an error what it has no room for (``overflow="reject"``).
+            UsageError: it is a ref of a client, in another thread than the client's.
         """
 
     @abstractmethod
@@ -63,6 +65,8 @@ class ActorRef(Generic[M_contra], metaclass=_PlainChecks):
 
         Raises:
             EncodeError: as for `tell`.
+            SelfAskError: an actor waits for room in its own mailbox.
+            UsageError: as for `tell`.
         """
 
     def __eq__(self, other: object) -> bool:

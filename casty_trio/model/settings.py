@@ -112,8 +112,9 @@ class ActorSettings:
 class ShutdownSettings:
     """The end of a system: for how long the hooks of each phase may run, in seconds.
 
-    In the first three phases as much again goes to what the system itself does; the last two have limits of their own for
-    that: `ActorSettings.grace` and ``hook_timeout``, and `LinkSettings.close_timeout`.
+    In ``leave`` as much again goes to what the system itself does. For that, other phases have limits of their own:
+    ``drain`` `ShardingSettings.leave_timeout`, ``actors`` `ActorSettings.grace` and ``hook_timeout``, ``connections``
+    `LinkSettings.close_timeout`.
 
     Attributes:
         before_leave: while everything still runs.

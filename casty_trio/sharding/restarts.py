@@ -36,7 +36,7 @@ class Restarts(Generic[K]):
         self._start: Callable[[K], None] = start
         settings = system.all_settings.entities
         longest = settings.restart_most
-        self._backoff = Backoff(initial=min(settings.restart_least, longest), maximum=longest)
+        self._backoff = Backoff(initial=settings.restart_least, maximum=longest)
         self._failures: Recurring[K] = Recurring(FORGIVEN * longest)
         self._waiting: dict[K, Due] = {}
 

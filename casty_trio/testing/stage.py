@@ -19,7 +19,7 @@ from casty_trio.actors.post import check_beginning, check_functions
 from casty_trio.errors import NameInUseError, StashFullError, UsageError
 from casty_trio.model import context
 from casty_trio.model.address import ActorAddress, check_name
-from casty_trio.model.checks import check_seconds
+from casty_trio.model.checks import check_awaitable, check_callable, check_seconds
 from casty_trio.model.entity import EntityInfo
 from casty_trio.model.interpreter import collect
 from casty_trio.model.kinds import Behavior
@@ -397,11 +397,13 @@ class KitContext(context.ActorContext[M]):
         return math.inf
 
     def adapter(self, adapt: Callable[[N], M]) -> ActorRef[N]:
+        check_callable("the function of an adapter", adapt)
         ref = OwnRef(self._stage, f"{self._stage.path}/$adapter", adapt)
         self._stage.record(effects.AdapterMade(ref, adapt))
         return ref
 
     def start_soon(self, run: Callable[..., Awaitable[object]], *args: object) -> None:
+        check_callable("what is to run in the background", run)
         self._stage.record(effects.StartedSoon(run, args))
 
     def pipe_to_self(
@@ -410,6 +412,7 @@ class KitContext(context.ActorContext[M]):
         mapper: Callable[[R], M] | None = None,
         on_failure: Callable[[Exception], M] | None = None,
     ) -> None:
+        check_awaitable("what is piped", awaitable)
         name = getattr(awaitable, "__qualname__", None) or type(awaitable).__name__
         close = getattr(awaitable, "close", None)
         if close is not None:

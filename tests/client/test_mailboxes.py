@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import trio.testing
 
 from casty_trio import (
     ActorRef,
+    ActorSettings,
     Behavior,
     Behaviors,
     ClientSettings,
@@ -216,6 +218,32 @@ async def test_waiting_on_both_libraries(anyio_backend_name: str) -> None:
         mail.put("own", 0, counted=False)
         assert mail.take() == ("a", 0)
     assert [mail.take()[0], mail.take()[0], bool(mail)] == ["own", "b", False]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_others_get_a_turn_after_a_batch(batch: int) -> None:
+    """L14: ``ActorSettings.batch`` counts for a client's actors as for a node's."""
+    turn, handled = [0], Counter[int]()
+
+    def receive(ctx: Ctx, message: Any) -> None:
+        handled[turn[0]] += 1
+
+    async def count_turns() -> None:
+        while handled.total() < 200:
+            turn[0] += 1
+            await trio.lowlevel.checkpoint()
+
+    async def scenario(sim: Simulation) -> None:
+        async with make_node(sim), make_client(sim, settings=Settings(actors=ActorSettings(batch=batch))) as client:
+            ref = client.spawn(Behaviors.receive(receive))
+            await trio.testing.wait_all_tasks_blocked()
+            for number in range(200):
+                ref.tell(number)
+            await count_turns()
+
+    simulate(scenario, 1)
+    assert max(handled.values()) in (batch, 2 * batch), "two batches, where one ends and one begins between two looks"
+    assert 200 / batch / 2 <= len(handled) <= 200 / batch + 1
 
 
 def test_settings_that_cannot_be() -> None:

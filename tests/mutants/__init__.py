@@ -1,4 +1,4 @@
-"""Proof that the tests hold: for each guarantee a patch that breaks it, and a test that must turn red.
+"""Proof that the tests hold: for many guarantees a patch that breaks it, and a test that must turn red.
 
 | Guarantee | Patch | Test that turns red |
 | --- | --- | --- |
