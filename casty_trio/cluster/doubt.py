@@ -20,7 +20,7 @@ import trio
 
 from casty_trio.protocol.monitoring import Ping, Pong
 
-__all__ = ["FIRST", "Doubt"]
+__all__ = ["FIRST", "SLOWEST", "Doubt"]
 
 FIRST: Final = 2**52
 """The number of the first question that any doubt asks; the detector's own pings have lower ones."""
@@ -28,8 +28,12 @@ FIRST: Final = 2**52
 AGAIN: Final = 0.5
 """So many seconds after a question it is asked again: connections may have to be made anew."""
 
+SLOWEST: Final = 3.0
+"""An answer may take so many seconds, however impatient the detector is, and say something of now."""
+
 LONGEST: Final = 4.0
-"""So many times what a decision takes a node doubts at most; by then whoever is silent was accused, and is decided on."""
+"""So many times what a decision takes a node doubts at most; by then whoever is silent was accused, and is decided on,
+unless others reach it: then there is nothing to decide, and no reason to stand still for ever."""
 
 
 class Doubt:
@@ -78,6 +82,14 @@ class Doubt:
         """It is to be decided that these are down, so nothing is to be heard of them."""
         self._kept = tuple(uid for uid in self._up if uid not in down)
         self.ask_at, self.until = now, now + LONGEST * self._patience
+
+    def settle(self, now: float, alive: Collection[int]) -> None:
+        """Somebody has decided that all but these are down, or gone: nothing is to be heard of them, nor do they count."""
+        up = tuple(uid for uid in self._up if uid in alive)
+        if up != self._up:
+            self._up = up
+            self._kept = tuple(uid for uid in self._kept if uid in alive)
+            self.ask_at = now
 
     def resolved(self, now: float) -> bool:
         """Whether enough have answered."""

@@ -20,7 +20,7 @@ import trio
 from casty_trio.actors.clockwork import Clockwork
 from casty_trio.actors.reporting import log_failure
 from casty_trio.cluster.changes import between, state_of
-from casty_trio.cluster.doubt import FIRST, Doubt
+from casty_trio.cluster.doubt import FIRST, SLOWEST, Doubt
 from casty_trio.errors import LinkClosedError, LinkFullError, MessageTooLargeError
 from casty_trio.model.cluster_events import ClusterState
 from casty_trio.model.cluster_settings import ClusterSettings
@@ -95,6 +95,7 @@ class ClusterService:
         self._doubt: Doubt | None = None
         self._pending: downing.Decision | None = None  # to be carried out when the doubt ends
         self._sure_at = -math.inf  # when a doubt was resolved last
+        self._resigned = False  # whether the last one ended without that, and neighbours are silent since
         self._questions = count(FIRST)
 
     # --- Life ---------------------------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ class ClusterService:
         self._former = tuple(contacts)
         me = Member(system.uid, *system.reached_at, system.node_id, setup.roles)
         self._refusals.clear()
-        self._expected = math.inf
+        self._expected, self._sure_at, self._resigned = math.inf, -math.inf, False
         self._be_sure()
         self._membership = Membership(me, self._founders(), self._former, setup.settings, system.env.rng, now)
         self._monitoring = Monitoring(system.uid, setup.detector, system.env.rng)
@@ -212,8 +213,7 @@ class ClusterService:
         if self.membership.ended:
             return
         self._feed(self._monitoring.tick(now))
-        if now > self._sure_at + self._fresh and self._monitoring.out_of_touch(now):
-            self._begin_to_doubt(now)
+        self._look_around(now)
         decision = self._downing.tick(now)
         if decision is not None:
             self._decide(decision)
@@ -254,7 +254,14 @@ class ClusterService:
     @property
     def _fresh(self) -> float:
         """Answers to what was asked longer ago say nothing of now."""
-        return self._setup.detector.pause + self._setup.detector.heartbeat
+        return max(self._setup.detector.pause, SLOWEST) + self._setup.detector.heartbeat
+
+    def _look_around(self, now: float) -> None:
+        """Doubt when too many neighbours are silent; if nothing comes of it, not again before they have been heard."""
+        if not self._monitoring.out_of_touch(now, self._fresh + self._setup.detector.heartbeat):
+            self._resigned = False
+        elif not self._resigned and now > self._sure_at + self._fresh:
+            self._begin_to_doubt(now)
 
     def _doubt_itself(self, now: float) -> None:
         """This node was late: whether it is out, all that were up are asked."""
@@ -264,7 +271,8 @@ class ClusterService:
     def _ask_again(self, now: float) -> None:
         doubt = self._doubt
         if doubt is not None and now >= doubt.ask_at:
-            if now >= doubt.until and (self._pending is not None or not self._monitoring.out_of_touch(now)):
+            if now >= doubt.until:
+                self._resigned = True
                 self._end_doubt()
                 return
             for uid in doubt.ask(now):
@@ -274,8 +282,9 @@ class ClusterService:
     def _confirm(self, decision: downing.Decision) -> None:
         """Others are to be down, and this node goes on: with those that it counts on, if they answer."""
         now = self._now()
-        self._begin_to_doubt(now)
-        if self._doubt is None:
+        if decision.down:
+            self._begin_to_doubt(now)
+        if self._doubt is None or not decision.down:
             self._apply(decision.down, decision.why)
             return
         self._pending = decision
@@ -284,9 +293,8 @@ class ClusterService:
         self._ask_again(now)
 
     def _doubt_less(self) -> None:
-        now = self._now()
-        if self._doubt is not None and self._doubt.resolved(now):
-            self._sure_at = now
+        if self._doubt is not None and self._doubt.resolved(self._now()):
+            self._sure_at = self._now()
             self._end_doubt()
 
     def _end_doubt(self) -> None:
@@ -420,6 +428,9 @@ class ClusterService:
             if self._pending is not None and not self._downing.decided and self._doubt is not None:
                 self._pending = None  # it is another situation now
                 self._doubt.decide(now, ())
+            if self._doubt is not None and self._pending is None:
+                self._doubt.settle(now, [m.uid for m in members if m.status < MemberStatus.DOWN])
+                self._doubt_less()
         state = state_of(view, self._system.uid)
         self._stay_in_touch(state)  # first, for whoever hears of a member may send it something
         self._tell(state)

@@ -121,9 +121,10 @@ class Homes:
     def too_late(self, shard: int, uid: int) -> bool:
         """Whether mail for the shard that has waited in vain for a node may be overtaken by what has gone elsewhere since.
 
-        To be asked before `set_members` tells that the node is gone.
+        To be asked before `set_members` tells that the node is gone. One that is no member now was the home in an earlier
+        life of this node, in another cluster, and there is no telling what has gone to others since.
         """
-        return (shard, uid) in self._left
+        return (shard, uid) in self._left or uid not in self._members
 
     @property
     def owned(self) -> Mapping[int, Epoch]:

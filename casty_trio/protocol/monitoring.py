@@ -275,6 +275,7 @@ class Monitoring:
             return effects
         if alive:
             self._counts["excuses"] += 1
+            watch.fresh = max(watch.fresh, asked.at)
             watch.excuse(now, now + self._pause)
             return effects
         asked.silent.remove(sender)
@@ -290,14 +291,15 @@ class Monitoring:
             watch.excuse(now, now + self._pause)
         return effects
 
-    def out_of_touch(self, now: float) -> bool:
-        """Whether half of those that are watched, or more, have answered nothing that was asked of late.
+    def out_of_touch(self, now: float, within: float) -> bool:
+        """Whether half of those that are watched, or more, have answered nothing that was asked in so many seconds.
 
-        Then it may be this node that others do not reach, and are about to remove.
+        Then it may be this node that others do not reach, and are about to remove. Of whom others have reached that is not
+        to be feared, and who has only begun to be watched says nothing.
         """
-        since = now - self._settings.pause - 2 * self._settings.heartbeat
-        silent = sum(watch.fresh < since for watch in self._watches.values())
-        return silent > 0 and 2 * silent >= len(self._watches)
+        silent = sum(watch.fresh < now - within for watch in self._watches.values())
+        known = sum(watch.answered or watch.fresh < now - within for watch in self._watches.values())
+        return silent > 0 and 2 * silent >= known
 
     def on_refuted_self(self) -> list[Effect]:
         """This node had to refute what others said of it: a reason to doubt itself."""
@@ -349,7 +351,6 @@ class Monitoring:
         for watch in self._watches.values():
             watch.detector.excuse(now)
             watch.excuse(now, until)
-            watch.fresh = now
         self._helps.clear()  # what they did meanwhile we cannot tell, and saying nothing is no lie
         self._caught_up = False
         if self._watches:
@@ -409,7 +410,7 @@ class Monitoring:
         helpers = self._rng.sample(good, min(most, len(good)))
         helpers += self._rng.sample(unknown, min(most - len(helpers), len(unknown)))
         self._number += 1
-        watch.asked = Asked(self._number, now + 2 * self._settings.probe_timeout * self._patience, helpers)
+        watch.asked = Asked(self._number, now, now + 2 * self._settings.probe_timeout * self._patience, helpers)
         watch.plan(now)
         if not helpers:
             return self._convict(now, watch)

@@ -17,9 +17,10 @@ REMEMBERED: Final = 16
 class Asked:
     """Helpers that were asked about a silent peer."""
 
-    __slots__ = ("deadline", "number", "silent")
+    __slots__ = ("at", "deadline", "number", "silent")
 
-    def __init__(self, number: int, deadline: float, silent: list[int]) -> None:
+    def __init__(self, number: int, at: float, deadline: float, silent: list[int]) -> None:
+        self.at = at
         self.number = number
         self.deadline = deadline
         self.silent = silent

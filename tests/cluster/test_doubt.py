@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
+import pytest
 import trio
 
+from casty_trio import DetectorSettings, Settings
 from casty_trio.cluster.doubt import Doubt
+from casty_trio.protocol.downing import Decision, DowningStrategy, Situation
 from casty_trio.protocol.monitoring import Ping, Pong
-from casty_trio.testing import Simulation, simulate
+from casty_trio.testing import Conditions, Simulation, simulate
 from tests.cluster.clusters import cluster
+
+
+class Operator(DowningStrategy):
+    """Leaves it to a person."""
+
+    def decide(self, situation: Situation) -> Decision:
+        return Decision((), "somebody has to look")
 
 
 def doubt_of(up: Sequence[int], now: float = 10.0) -> Doubt:
@@ -87,6 +97,18 @@ def test_where_most_are_to_be_down_most_of_the_others_have_to_answer() -> None:
     assert alone.resolved(10.0)
 
 
+def test_who_is_declared_down_meanwhile_does_not_count() -> None:
+    """S3: three of six are down by the word of somebody else; two of the others make three, and enough."""
+    doubt = doubt_of([1, 2, 3, 4, 5, 6])
+    doubt.ask(10.0)
+    assert not answer(doubt, 10.1, 2)
+    assert not answer(doubt, 10.1, 3)
+    doubt.settle(10.2, {1, 2, 3, 7})
+    assert doubt.resolved(10.2)
+    assert doubt.ask_at == 10.2
+    assert doubt.ask(10.2) == [1]
+
+
 def test_another_situation_other_answers() -> None:
     """C6: what was to be decided is not; all are asked again."""
     doubt = doubt_of([1, 2, 3])
@@ -131,5 +153,67 @@ def test_who_hears_from_most_again_goes_on() -> None:
             await trio.sleep(1.5)
             assert not nodes.systems["n1"].in_doubt
             await nodes.formed("n1", "n2", "n3")
+
+    simulate(scenario, 1)
+
+
+def test_who_is_reached_through_another_does_not_stand_still_for_ever() -> None:
+    """S3: two nodes hear nothing of each other, but a third vouches for both: nobody is accused, nothing is decided."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim, "n1", "n2", "n3") as nodes:
+            await nodes.form("n1", "n2", "n3", "n4")
+            nodes.split(["n1"], ["n2", "n3"])
+            doubting = 0
+            for _ in range(120):
+                await trio.sleep(1)
+                doubting += nodes.systems["n1"].in_doubt
+            assert doubting < 20
+            assert len(nodes.systems["n4"].members) == 4
+
+    simulate(scenario, 1)
+
+
+def test_a_node_that_starts_again_at_once_is_not_waited_for() -> None:
+    """S3: of two one was killed, and is there again before anything was decided: the other goes on with it at once."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim, "n1", "n2") as nodes:
+            await nodes.form("n1", "n2")
+            nodes.sim.host("n2").crash()
+            await trio.sleep(5.5)
+            assert nodes.systems["n1"].in_doubt
+            nodes.start("n2")
+            await trio.sleep(2)
+            assert not nodes.systems["n1"].in_doubt
+
+    simulate(scenario, 1)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_an_impatient_detector_is_no_reason_for_doubt(pause: float) -> None:
+    """S3: answers that take longer than it likes are no old ones."""
+    settings = Settings(detector=DetectorSettings(heartbeat=0.2, pause=pause))
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim, "n1", "n2", "n3", settings=settings) as nodes:
+            await nodes.form("n1", "n2", "n3")
+            sim.network.set_conditions(Conditions(delay=(0.2, 0.2)))
+            await trio.sleep(10)
+            assert not any(system.in_doubt for system in nodes.systems.values())
+
+    simulate(scenario, 1)
+
+
+def test_a_strategy_that_waits_for_somebody_stops_nothing_for_ever() -> None:
+    """C6: it downs nobody; the node stands still for a while, and goes on as it was told to."""
+
+    async def scenario(sim: Simulation) -> None:
+        async with cluster(sim, "n1", "n2", "n3", downing=Operator()) as nodes:
+            await nodes.form("n1", "n2", "n3", "n4")
+            nodes.split(["n1", "n2"], ["n3", "n4"])
+            await trio.sleep(30)
+            assert not any(system.in_doubt for system in nodes.systems.values())
+            assert all(len(system.members) == 4 for system in nodes.systems.values())
 
     simulate(scenario, 1)

@@ -139,24 +139,24 @@ def test_an_answer_to_an_ancient_ping_says_nothing() -> None:
 
 
 def test_out_of_touch_is_who_gets_no_fresh_answers_of_half() -> None:
-    """C6: what was asked more than pause and two heartbeats ago is old, also when its answer has just come."""
+    """C6: what was asked longer ago is old, also when its answer has just come; nor do those count that never answered."""
     node = machine(2, 3, 4)
     seqs = dict[int, dict[int, int]]()
     for step in range(6):
         seqs[step] = pinged(node.tick(float(step)))
         node.on_pong(step + 0.1, 2, seqs[step][2])
         node.on_pong(step + 0.1, 3, seqs[step][3])
-    assert not node.out_of_touch(5.9), "one of three is silent"
+    assert not node.out_of_touch(5.9, 5.0), "one of three is silent"
     for step in range(6, 12):
         seqs[step] = pinged(node.tick(float(step)))
         node.on_pong(step + 0.1, 2, seqs[step][2])
-    assert not node.out_of_touch(10.0)
-    assert node.out_of_touch(10.1)
+    assert not node.out_of_touch(10.0, 5.0)
+    assert node.out_of_touch(10.1, 5.0)
     node.on_pong(11.5, 3, seqs[6][3])
-    assert node.out_of_touch(11.5), "that was asked 5.5 s ago"
+    assert node.out_of_touch(11.5, 5.0), "that was asked 5.5 s ago"
     node.on_pong(11.6, 3, seqs[8][3])
-    assert not node.out_of_touch(11.6)
-    assert not machine().out_of_touch(100.0), "nobody is watched"
+    assert not node.out_of_touch(11.6, 5.0)
+    assert not machine().out_of_touch(100.0, 5.0), "nobody is watched"
 
 
 def test_an_accused_node_that_is_removed_is_forgotten() -> None:
