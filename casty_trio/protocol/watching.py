@@ -20,10 +20,10 @@ class Asked:
     __slots__ = ("at", "deadline", "number", "silent")
 
     def __init__(self, number: int, at: float, deadline: float, silent: list[int]) -> None:
-        self.at = at
-        self.number = number
-        self.deadline = deadline
-        self.silent = silent
+        self.at: float = at
+        self.number: int = number
+        self.deadline: float = deadline
+        self.silent: list[int] = silent
 
 
 class Watch:
@@ -32,20 +32,20 @@ class Watch:
     __slots__ = ("accused", "answered", "asked", "detector", "due", "fresh", "patient_until", "pings", "trip", "uid")
 
     def __init__(self, uid: int, detector: PhiDetector, now: float) -> None:
-        self.uid = uid
-        self.detector = detector
-        self.pings = deque[tuple[int, float]](maxlen=REMEMBERED)
+        self.uid: int = uid
+        self.detector: PhiDetector = detector
+        self.pings: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)
         """The numbers and times of those that were not answered, nor any after them."""
-        self.answered = False
+        self.answered: bool = False
         """Whether it ever did."""
-        self.trip = 0.0
+        self.trip: float = 0.0
         """How long its last round trip took."""
-        self.fresh = now
+        self.fresh: float = now
         """When it was asked what it has answered; what came on a slow way is old."""
-        self.accused = False
+        self.accused: bool = False
         self.asked: Asked | None = None
-        self.patient_until = -math.inf
-        self.due = math.inf
+        self.patient_until: float = -math.inf
+        self.due: float = math.inf
         """When something has to be decided, if nothing is heard."""
 
     def plan(self, now: float) -> None:
@@ -83,7 +83,7 @@ class Help:
     __slots__ = ("asker", "deadline", "number", "target")
 
     def __init__(self, asker: int, target: int, number: int, deadline: float) -> None:
-        self.asker = asker
-        self.target = target
-        self.number = number
-        self.deadline = deadline
+        self.asker: int = asker
+        self.target: int = target
+        self.number: int = number
+        self.deadline: float = deadline
