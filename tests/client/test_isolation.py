@@ -10,8 +10,9 @@ from casty_trio import ClientSettings, LinkSettings, Settings
 from tests.client.isolation import isolations
 
 CYCLES = 100
-LEAK = 256
-"""A cycle that left something behind would leave an object of hundreds of bytes; so many bytes may one differ."""
+LEAK = 500
+"""A cycle that left a connection, a task or an ask behind would leave kilobytes; so many bytes may one differ, for Trio
+keeps scopes that have ended, and a client asks that are over, until there are enough of them to be sorted out."""
 
 QUICK = LinkSettings(handshake_timeout=0.5, close_timeout=0.1, keep_alive=0.05, dead_after=0.15)
 SETTINGS = Settings(link=QUICK, client=ClientSettings(establishing=0.5))
@@ -25,5 +26,5 @@ async def test_a_hundred_isolations_leave_no_task_socket_or_memory_behind(caplog
     memory does not grow from cycle to cycle. `python -m tests.client.isolation` does it for a minute each."""
     caplog.set_level(logging.CRITICAL, "casty_trio")  # what is logged is kept for the report
     left = await isolations(CYCLES, SETTINGS)
-    assert len(set(left.counts)) == 1
+    assert len(left.counts) == 1
     assert left.growth < LEAK * CYCLES / 2, left.memory
