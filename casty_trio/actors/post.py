@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from casty_trio.actors.system import ActorSystem
     from casty_trio.model.ref import ActorRef
 
-__all__ = ["STOP", "UNCOUNTED", "Post", "Stop", "check_beginning", "check_functions"]
+__all__ = ["STOP", "UNCOUNTED", "Post", "Stop", "check_beginning"]
 
 M = TypeVar("M")
 
@@ -123,7 +123,6 @@ class Post(Generic[M]):
         self.blueprint: Blueprint
         self._initial, self.blueprint = collect(behavior, known)
         check_beginning(self._initial)
-        check_functions(self._initial)
         outbox, self._inbox = trio.open_memory_channel[Any](math.inf)
         self.system: ActorSystem = system
         self.parent: Family = parent
@@ -401,7 +400,14 @@ def bounded(cell: Cell[M], outbox: trio.MemorySendChannel[Any], mailbox: Mailbox
 
 
 def check_beginning(behavior: object) -> None:
-    """Refuse what no actor can begin with."""
+    """Refuse what no actor can begin with; of what is spawned by the thousands, no more than that is looked at."""
+    kind: object = type(behavior)
+    if kind is Receive:
+        check_callable("the handler of a behaviour", cast("Any", behavior).handler)
+        return
+    if kind is Setup:
+        check_callable("the factory of a behaviour", cast("Any", behavior).factory)
+        return
     if isinstance(behavior, Sharded):
         raise UsageError(
             "a sharded behaviour is spawned by a ClusteredActorSystem itself, with no wrapper around it: "
@@ -418,11 +424,3 @@ def check_beginning(behavior: object) -> None:
         )
     if not isinstance(behavior, Behavior):
         raise UsageError(f"{behavior!r} is no behaviour: spawn what Behaviors.receive(...) gives (did you call yours?)")
-
-
-def check_functions(behavior: Behavior[Any]) -> None:
-    """Refuse a behaviour whose function is none: its first message comes later, from somewhere else."""
-    if isinstance(behavior, Receive):
-        check_callable("the handler of a behaviour", behavior.handler)
-    elif isinstance(behavior, Setup):
-        check_callable("the factory of a behaviour", behavior.factory)

@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any, Generic, TypeVar, cast, overload
 
-from casty_trio.actors.post import check_beginning, check_functions
+from casty_trio.actors.post import check_beginning
 from casty_trio.errors import DeathPactError, UsageError
 from casty_trio.model.checks import check_instance
 from casty_trio.model.entity import EntityInfo
@@ -68,7 +68,6 @@ class BehaviorTestKit(Generic[M]):
         self._blueprint: Blueprint
         self._initial, self._blueprint = collect(behavior)
         check_beginning(self._initial)
-        check_functions(self._initial)
         self._windows: dict[SupervisionStrategy, RestartWindow] = {}
         self._receive: Receive[Any] | None = None
         self._current: object = None

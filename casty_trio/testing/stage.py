@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from itertools import count
 from typing import Any, TypeVar, overload
 
-from casty_trio.actors.post import check_beginning, check_functions
+from casty_trio.actors.post import check_beginning
 from casty_trio.errors import NameInUseError, StashFullError, UsageError
 from casty_trio.model import context
 from casty_trio.model.address import ActorAddress, check_name
@@ -166,9 +166,7 @@ class Stage:
 
     def spawn(self, path: str, behavior: Behavior[Any], name: str | None, mailbox: Mailbox | None) -> RecordingRef[Any]:
         """Write a new actor down; its name is taken from here on."""
-        initial, _ = collect(behavior)
-        check_beginning(initial)
-        check_functions(initial)
+        check_beginning(collect(behavior)[0])
         if name is None:
             self.unnamed += 1
             name = f"${self.unnamed}"
