@@ -304,49 +304,47 @@ async def spawn_with(system: Any, value: Any) -> None:
     system.spawn(Behaviors.ignore(), mailbox=value)
 
 
-async def start_timer(system: Any, kind: str, value: Any) -> None:
-    """Let an actor start a timer; its failure is the setting's."""
-    failed = list[Exception]()
+def in_an_actor(call: Callable[[Any, Any], object]) -> Callable[[Any, Any], Awaitable[object]]:
+    """Let an actor call something with its context and the value; its failure is the argument's."""
 
-    def begin(ctx: Any) -> Behavior[Any]:
-        try:
-            getattr(ctx.timers, kind)("tick", value, "now")
-        except SettingsError as error:
-            failed.append(error)
-        return Behaviors.stopped()
+    async def try_it(system: Any, value: Any) -> None:
+        failed = list[Exception]()
 
-    await system.wait_stopped(system.spawn(Behaviors.setup(begin)))
-    [error] = failed
-    raise error
+        def begin(ctx: Any) -> Behavior[Any]:
+            try:
+                call(ctx, value)
+            except SettingsError as error:
+                failed.append(error)
+            return Behaviors.stopped()
 
+        await system.wait_stopped(system.spawn(Behaviors.setup(begin)))
+        [error] = failed
+        raise error
 
-async def call_context(system: Any, method: str, value: Any) -> None:
-    """Let an actor call a method of its context; its failure is the argument's."""
-    failed = list[Exception]()
-
-    def begin(ctx: Any) -> Behavior[Any]:
-        try:
-            getattr(ctx, method)(value)
-        except SettingsError as error:
-            failed.append(error)
-        return Behaviors.stopped()
-
-    await system.wait_stopped(system.spawn(Behaviors.setup(begin)))
-    [error] = failed
-    raise error
+    return try_it
 
 
 NO_FUNCTION = [None, 5, "x"]
 
 LATE: list[Late] = [
-    ("the function of an adapter", lambda system, value: call_context(system, "adapter", value), "a function", NO_FUNCTION),
     (
-        "what is to run in the background",
-        lambda system, value: call_context(system, "start_soon", value),
+        "the function of an adapter",
+        in_an_actor(lambda ctx, value: ctx.adapter(value)),
         "a function",
         NO_FUNCTION,
     ),
-    ("what is piped", lambda system, value: call_context(system, "pipe_to_self", value), "awaitable", [*NO_FUNCTION, print]),
+    (
+        "what is to run in the background",
+        in_an_actor(lambda ctx, value: ctx.start_soon(value)),
+        "a function",
+        NO_FUNCTION,
+    ),
+    (
+        "what is piped",
+        in_an_actor(lambda ctx, value: ctx.pipe_to_self(value)),
+        "awaitable",
+        [*NO_FUNCTION, print],
+    ),
     ("n", lambda system, value: system.wait_for(value), *counts(1)),
     ("timeout", lambda system, value: system.wait_for(2, timeout=value), *NO_TIME),
     ("timeout", lambda system, value: system.ask(system.carts, lambda reply_to: reply_to, timeout=value), *NO_TIME),
@@ -354,8 +352,16 @@ LATE: list[Late] = [
     ("capacity", listen, *counts(1)),
     ("event_type", listen_to, *NO_EVENTS),
     ("mailbox", spawn_with, *of_class("casty_trio.model.mailbox.Mailbox")),
-    ("the delay of timer 'tick'", lambda system, value: start_timer(system, "once", value), *NO_TIME),
-    ("the interval of timer 'tick'", lambda system, value: start_timer(system, "periodic", value), *SOME_SECONDS),
+    (
+        "the delay of timer 'tick'",
+        in_an_actor(lambda ctx, value: ctx.timers.once("tick", value, "now")),
+        *NO_TIME,
+    ),
+    (
+        "the interval of timer 'tick'",
+        in_an_actor(lambda ctx, value: ctx.timers.periodic("tick", value, "now")),
+        *SOME_SECONDS,
+    ),
 ]
 
 

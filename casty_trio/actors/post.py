@@ -400,7 +400,7 @@ def bounded(cell: Cell[M], outbox: trio.MemorySendChannel[Any], mailbox: Mailbox
 
 
 def check_beginning(behavior: object) -> None:
-    """Refuse what no actor can begin with; of what is spawned by the thousands, no more than that is looked at."""
+    """Refuse what no actor can begin with. What is spawned by the thousands comes first, and is looked at no further."""
     kind: object = type(behavior)
     if kind is Receive:
         check_callable("the handler of a behaviour", cast("Any", behavior).handler)

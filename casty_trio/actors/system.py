@@ -187,7 +187,7 @@ class ActorSystem(Finding):
             NameInUseError: a living actor has the name.
             InvalidNameError: a path cannot carry the name.
             SystemClosedError: outside the ``async with`` block, or while it stops.
-            UsageError: this kind of behaviour needs another kind of system, or it is no behaviour.
+            UsageError: it is no behaviour, or one for another kind of system.
             SettingsError: its handler is no function, or ``mailbox`` no `Mailbox`.
         """
         return self.spawn_cell(behavior, name, Cell, mailbox).ref
@@ -225,9 +225,8 @@ class ActorSystem(Finding):
             MailboxFullError: its bounded mailbox had no room.
             BroadcastAskError: not all members replied; it has the replies of the others.
             AskError: the base of these, and of those that only other nodes give.
-            SelfAskError: an actor asks itself.
             SettingsError: the timeout is negative, or no number.
-            UsageError: ``msg_factory`` is no function, or ``watch`` is wanted of what cannot be watched.
+            UsageError: an actor asks itself, ``msg_factory`` is no function, or ``watch`` wanted of what cannot be watched.
             SystemClosedError: outside the ``async with`` block, or while it stops.
 
         Example:

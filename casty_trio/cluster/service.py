@@ -282,9 +282,8 @@ class ClusterService:
     def _confirm(self, decision: downing.Decision) -> None:
         """Others are to be down, and this node goes on: with those that it counts on, if they answer."""
         now = self._now()
-        if decision.down:
-            self._begin_to_doubt(now)
-        if self._doubt is None or not decision.down:
+        self._begin_to_doubt(now)
+        if self._doubt is None:
             self._apply(decision.down, decision.why)
             return
         self._pending = decision
@@ -457,7 +456,7 @@ class ClusterService:
             self._system.start_service(partial(self._ask_lease, decision, self.state.unreachable), "lease")
         elif self._system.uid in decision.down:
             self._apply(decision.down, decision.why)
-        else:
+        elif decision.down:  # else the strategy leaves it to somebody
             self._confirm(decision)
 
     def _apply(self, uids: tuple[int, ...], why: str) -> None:

@@ -298,8 +298,8 @@ class Monitoring:
         to be feared, and who has only begun to be watched says nothing.
         """
         silent = sum(watch.fresh < now - within for watch in self._watches.values())
-        known = sum(watch.answered or watch.fresh < now - within for watch in self._watches.values())
-        return silent > 0 and 2 * silent >= known
+        heard = sum(watch.answered and watch.fresh >= now - within for watch in self._watches.values())
+        return silent > 0 and silent >= heard
 
     def on_refuted_self(self) -> list[Effect]:
         """This node had to refute what others said of it: a reason to doubt itself."""

@@ -69,8 +69,8 @@ class Watch:
         if all(number != seq for number, _ in pings):
             return False
         while pings and pings[0][0] <= seq:
-            self.fresh = pings.popleft()[1]
-        self.trip = now - self.fresh
+            asked = pings.popleft()[1]
+            self.trip, self.fresh = now - asked, max(self.fresh, asked)
         self.answered = True
         self.detector.heard(now)
         self.asked = None

@@ -360,3 +360,21 @@ def test_probe_timeout(seconds: float) -> None:
     helper.on_message(0.5, 2, Probe(3, 7))
     assert helper.next_wakeup == 0.5 + seconds
     assert Send(2, ProbeAnswer(3, 7, alive=False)) in helper.tick(0.5 + seconds)
+
+
+def test_an_old_answer_does_not_age_whom_another_node_has_reached() -> None:
+    """C6: what was asked last counts, whoever brought the answer."""
+    node = machine(2, 3)
+    old = pinged(node.tick(0.0))[2]
+    now, probes = 0.0, list[Probe]()
+    while not probes:
+        now = node.next_wakeup
+        effects = node.tick(now)
+        for uid, seq in pinged(effects).items():
+            if uid == 3:
+                node.on_pong(now, 3, seq)
+        probes = [each.message for each in effects if isinstance(each, Send) and isinstance(each.message, Probe)]
+    node.on_message(now, 3, ProbeAnswer(2, probes[0].number, True))
+    assert not node.out_of_touch(now, 2.0)
+    node.on_pong(now, 2, old)
+    assert not node.out_of_touch(now, 2.0)
